@@ -1,0 +1,386 @@
+//! What IKEv1 and IKEv2 share: the header, SPIs, flags and the payload chain.
+//!
+//! Both versions have the same 28-octet header (RFC 2408 §3.1, RFC 7296 §3.1) and chain
+//! their payloads by a *next payload* octet and a length. The body of a payload is read by
+//! [`v1`] or [`v2`], and only when asked for.
+
+use core::fmt;
+
+use crate::error::{PResult, be_u8, be_u32, be_u64, located};
+use crate::{ParseError, Reason};
+
+pub mod v1;
+pub mod v2;
+pub mod vendor;
+
+/// An IKE SPI. RFC 2408 calls it a cookie.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Spi(pub u64);
+
+impl Spi {
+    /// The all-zero SPI of a responder that is not known yet.
+    pub const ZERO: Self = Self(0);
+
+    /// Whether it is the all-zero SPI.
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl fmt::Display for Spi {
+    /// Sixteen lower-case hex digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for Spi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The flags octet of the IKE header (octet 19).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Flags(pub u8);
+
+impl Flags {
+    /// IKEv1 E(ncryption): the payloads after the header are encrypted.
+    pub const fn is_encrypted(self) -> bool {
+        self.0 & 0x01 != 0
+    }
+
+    /// IKEv1 C(ommit).
+    pub const fn is_commit(self) -> bool {
+        self.0 & 0x02 != 0
+    }
+
+    /// IKEv1 A(uthentication only): the payloads are authenticated but not encrypted.
+    pub const fn is_authentication_only(self) -> bool {
+        self.0 & 0x04 != 0
+    }
+
+    /// IKEv2 I: sent by the original initiator of the IKE SA. Not the same as "request":
+    /// the responder may start an exchange too, and a rekey may turn the roles round.
+    pub const fn from_original_initiator(self) -> bool {
+        self.0 & 0x08 != 0
+    }
+
+    /// IKEv2 V: the sender could speak a higher major version.
+    pub const fn is_higher_version(self) -> bool {
+        self.0 & 0x10 != 0
+    }
+
+    /// IKEv2 R: a response to the message with the same message ID.
+    pub const fn is_response(self) -> bool {
+        self.0 & 0x20 != 0
+    }
+}
+
+/// The IKE header, 28 octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Octets 0..8. The initiator's SPI (IKEv1: cookie).
+    pub initiator_spi: Spi,
+    /// Octets 8..16. The responder's SPI; zero in the first message.
+    pub responder_spi: Spi,
+    /// Octet 16. Type of the first payload; 0 where there is none.
+    pub next_payload: u8,
+    /// Octet 17. Major version in the upper four bits, minor in the lower.
+    pub version: u8,
+    /// Octet 18. The exchange type; its meaning depends on the major version.
+    pub exchange_type: u8,
+    /// Octet 19.
+    pub flags: Flags,
+    /// Octets 20..24.
+    pub message_id: u32,
+    /// Octets 24..28. Length of the whole message, header included, as declared.
+    pub length: u32,
+}
+
+impl Header {
+    /// Size of the header in octets.
+    pub const LEN: usize = 28;
+
+    /// Reads the header. The declared length is not checked here.
+    pub fn parse(octets: &[u8]) -> Result<Self, ParseError> {
+        located("IKE header", octets, octets, Self::read).map(|(_, header)| header)
+    }
+
+    fn read(i: &[u8]) -> PResult<'_, Self> {
+        let (i, initiator_spi) = be_u64(i)?;
+        let (i, responder_spi) = be_u64(i)?;
+        let (i, next_payload) = be_u8(i)?;
+        let (i, version) = be_u8(i)?;
+        let (i, exchange_type) = be_u8(i)?;
+        let (i, flags) = be_u8(i)?;
+        let (i, message_id) = be_u32(i)?;
+        let (i, length) = be_u32(i)?;
+        Ok((
+            i,
+            Self {
+                initiator_spi: Spi(initiator_spi),
+                responder_spi: Spi(responder_spi),
+                next_payload,
+                version,
+                exchange_type,
+                flags: Flags(flags),
+                message_id,
+                length,
+            },
+        ))
+    }
+
+    /// Major version: 1 or 2 for what this crate reads.
+    pub const fn major(&self) -> u8 {
+        self.version >> 4
+    }
+
+    /// Minor version.
+    pub const fn minor(&self) -> u8 {
+        self.version & 0x0f
+    }
+}
+
+/// One IKE message: its header and the octets after it, up to the declared length.
+///
+/// The payloads are walked lazily with [`Message::payloads`].
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    /// The header.
+    pub header: Header,
+    /// The octets after the header, cut to the declared length where that is shorter.
+    pub body: &'a [u8],
+    /// What is wrong with the declared length, if anything: the payloads that are there
+    /// are still readable.
+    pub length_fault: Option<ParseError>,
+    /// Octets after the declared end.
+    pub trailing: usize,
+}
+
+impl<'a> Message<'a> {
+    /// Reads the header and delimits the body. `octets` starts at the initiator SPI: a
+    /// non-ESP marker is peeled off before.
+    pub fn parse(octets: &'a [u8]) -> Result<Self, ParseError> {
+        let header = Header::parse(octets)?;
+        let rest = octets.get(Header::LEN..).unwrap_or_default();
+        let declared = usize::try_from(header.length).unwrap_or(usize::MAX);
+        let body_len = declared.saturating_sub(Header::LEN);
+        let length_fault = if declared < Header::LEN {
+            Some(Reason::BadLength {
+                value: declared,
+                least: Header::LEN,
+            })
+        } else if body_len > rest.len() {
+            Some(Reason::Truncated {
+                needed: declared,
+                available: octets.len(),
+            })
+        } else {
+            None
+        }
+        .map(|reason| ParseError::new("IKE length", 24, reason));
+        let body = if declared < Header::LEN {
+            rest
+        } else {
+            rest.get(..body_len).unwrap_or(rest)
+        };
+        Ok(Self {
+            header,
+            body,
+            length_fault,
+            trailing: rest.len().saturating_sub(body.len()),
+        })
+    }
+
+    /// The payload chain. Empty for an encrypted IKEv1 message, whose body is no chain.
+    pub fn payloads(&self) -> Payloads<'a> {
+        let first = if self.header.major() < 2 && self.header.flags.is_encrypted() {
+            0
+        } else {
+            self.header.next_payload
+        };
+        Payloads::new(first, self.body, Header::LEN)
+    }
+}
+
+/// One link of the payload chain, its body unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawPayload<'a> {
+    /// The payload's own type, as the link before it said.
+    pub payload_type: u8,
+    /// Octet 0. The type of the payload after it. In SK and SKF: of the first one inside.
+    pub next_payload: u8,
+    /// Octet 1. Reserved in IKEv1; bit 7 is *critical* in IKEv2.
+    pub reserved: u8,
+    /// Octets 2..4. Length with the 4-octet generic header, as declared.
+    pub length: u16,
+    /// Offset of the payload's generic header from the start of the message.
+    pub offset: usize,
+    /// The octets after the generic header.
+    pub body: &'a [u8],
+}
+
+impl RawPayload<'_> {
+    /// Size of the generic payload header in octets (RFC 2408 §3.2, RFC 7296 §3.2).
+    pub const HEADER_LEN: usize = 4;
+
+    /// Offset of the body from the start of the message, to place errors.
+    pub const fn body_offset(&self) -> usize {
+        self.offset.saturating_add(Self::HEADER_LEN)
+    }
+}
+
+/// The payload chain: yields every good payload, then at most one error, then nothing.
+///
+/// SK (46), SKF (53) and IKEv1's Cisco fragment (132) end the chain: what they name as
+/// next payload is inside them.
+#[derive(Debug, Clone)]
+pub struct Payloads<'a> {
+    next: u8,
+    rest: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Payloads<'a> {
+    /// A chain whose first payload has type `first` and starts `offset` octets into the
+    /// message.
+    pub const fn new(first: u8, octets: &'a [u8], offset: usize) -> Self {
+        Self {
+            next: first,
+            rest: octets,
+            offset,
+        }
+    }
+
+    /// Octets after the last payload that was yielded.
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    fn step(&mut self) -> Result<RawPayload<'a>, ParseError> {
+        let error = |reason| ParseError::new("IKE payload", self.offset, reason);
+        let available = self.rest.len();
+        let Some((&[next_payload, reserved, high, low], _)) = self.rest.split_first_chunk::<4>()
+        else {
+            return Err(error(Reason::Truncated {
+                needed: RawPayload::HEADER_LEN,
+                available,
+            }));
+        };
+        let length = u16::from_be_bytes([high, low]);
+        let len = usize::from(length);
+        if len < RawPayload::HEADER_LEN {
+            let least = RawPayload::HEADER_LEN;
+            return Err(error(Reason::BadLength { value: len, least }));
+        }
+        let Some((payload, rest)) = self.rest.split_at_checked(len) else {
+            return Err(error(Reason::Truncated {
+                needed: len,
+                available,
+            }));
+        };
+        let payload_type = self.next;
+        let offset = self.offset;
+        self.next = if ends_chain(payload_type) {
+            0
+        } else {
+            next_payload
+        };
+        self.rest = rest;
+        self.offset = self.offset.saturating_add(len);
+        let body = payload.get(RawPayload::HEADER_LEN..).unwrap_or_default();
+        Ok(RawPayload {
+            payload_type,
+            next_payload,
+            reserved,
+            length,
+            offset,
+            body,
+        })
+    }
+}
+
+const fn ends_chain(payload_type: u8) -> bool {
+    matches!(payload_type, 46 | 53 | 132)
+}
+
+impl<'a> Iterator for Payloads<'a> {
+    type Item = Result<RawPayload<'a>, ParseError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next == 0 {
+            return None;
+        }
+        let item = self.step();
+        if item.is_err() {
+            self.next = 0;
+        }
+        Some(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(length: u32, chain: &[u8]) -> Vec<u8> {
+        let mut octets = vec![
+            1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 40, 0x20, 34, 0x08,
+        ];
+        octets.extend_from_slice(&[0, 0, 0, 0]);
+        octets.extend_from_slice(&length.to_be_bytes());
+        octets.extend_from_slice(chain);
+        octets
+    }
+
+    #[test]
+    fn yields_good_payloads_then_one_error() {
+        let octets = message(28 + 8 + 3, &[43, 0, 0, 8, 1, 2, 3, 4, 0, 0, 0]);
+        let message = Message::parse(&octets).unwrap();
+        assert_eq!(message.header.initiator_spi, Spi(0x0102_0304_0506_0708));
+        assert!(message.header.flags.from_original_initiator());
+        let all: Vec<_> = message.payloads().collect();
+        assert_eq!(all.len(), 2);
+        let first = all[0].unwrap();
+        assert_eq!(
+            (first.payload_type, first.offset, first.body),
+            (40, 28, &[1, 2, 3, 4][..])
+        );
+        let error = all[1].unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "IKE payload: 4 octets needed, 3 available at octet 36"
+        );
+    }
+
+    #[test]
+    fn a_lying_length_is_a_fault_and_the_payloads_remain() {
+        let octets = message(400, &[0, 0, 0, 8, 1, 2, 3, 4]);
+        let message = Message::parse(&octets).unwrap();
+        assert_eq!(
+            message.length_fault.unwrap().reason,
+            Reason::Truncated {
+                needed: 400,
+                available: 36
+            }
+        );
+        assert_eq!(message.payloads().filter_map(Result::ok).count(), 1);
+    }
+
+    #[test]
+    fn every_truncation_is_an_error_or_a_shorter_chain() {
+        let octets = message(36, &[0, 0, 0, 8, 1, 2, 3, 4]);
+        for len in 0..octets.len() {
+            let short = &octets[..len];
+            match Message::parse(short) {
+                Err(error) => assert!(error.offset <= len && len < Header::LEN),
+                Ok(message) => {
+                    for payload in message.payloads() {
+                        assert!(payload.unwrap_err().offset <= len);
+                    }
+                }
+            }
+        }
+    }
+}

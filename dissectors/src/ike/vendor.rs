@@ -1,0 +1,1 @@
+//! Vendor ids of IKEv1 and IKEv2: who says what about itself.

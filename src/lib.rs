@@ -1,0 +1,1 @@
+//! why a VPN connection failed

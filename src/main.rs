@@ -1,0 +1,2 @@
+//! vpnscope
+fn main() {}
