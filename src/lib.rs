@@ -1,1 +1,12 @@
-//! why a VPN connection failed
+//! vpnscope says why a VPN connection failed.
+//!
+//! Bytes walk through the rooms in one direction; no room calls back, and borrowed data ends
+//! at [`track`].
+//!
+//! ```text
+//! source ─Frame▶ decap ─Segment▶ assemble ▶ dissect ─Event▶ track ─Session▶ diagnose ─Finding▶ report ▶ render
+//! ```
+
+pub mod decap;
+pub mod source;
+pub mod time;
