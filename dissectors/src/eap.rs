@@ -1,1 +1,316 @@
-//! eap.
+//! EAP (RFC 3748), as IKEv2, PPP and RADIUS carry it.
+//!
+//! What comes in: one EAP packet. What goes out: its code and, for the methods VPN clients use,
+//! what stands in clear. Fragments of EAP-TLS are not put together.
+
+use crate::error::{PResult, array, be_u8, be_u16, be_u24, be_u32, located, take};
+use crate::{Octets, ParseError, Reason};
+
+wire_code! {
+    /// EAP codes. Registry: IANA "Extensible Authentication Protocol (EAP) Registry", read 2026-11.
+    pub struct Code(u8) {
+        REQUEST = 1 "Request",
+        RESPONSE = 2 "Response",
+        SUCCESS = 3 "Success",
+        FAILURE = 4 "Failure",
+        /// RFC 6696.
+        INITIATE = 5 "Initiate",
+        /// RFC 6696.
+        FINISH = 6 "Finish",
+    }
+}
+
+wire_code! {
+    /// EAP method types. Registry: IANA "EAP Method Types", read 2026-11.
+    pub struct Method(u8) {
+        IDENTITY = 1 "Identity",
+        NOTIFICATION = 2 "Notification",
+        NAK = 3 "Nak",
+        MD5_CHALLENGE = 4 "MD5-Challenge",
+        OTP = 5 "One-Time Password (OTP)",
+        GTC = 6 "Generic Token Card (GTC)",
+        TLS = 13 "EAP-TLS",
+        LEAP = 17 "EAP-Cisco Wireless",
+        SIM = 18 "EAP-SIM",
+        TTLS = 21 "EAP-TTLS",
+        AKA = 23 "EAP-AKA Authentication",
+        PEAP = 25,
+        MSCHAPV2 = 26 "MS-EAP-Authentication",
+        MS_EXTENSIONS = 33 "EAP-TLV",
+        FAST = 43 "EAP-FAST",
+        PAX = 46 "EAP-PAX",
+        PSK = 47 "EAP-PSK",
+        IKEV2 = 49 "EAP-IKEv2",
+        AKA_PRIME = 50 "EAP-AKA'",
+        GPSK = 51 "EAP-GPSK",
+        PWD = 52 "EAP-pwd",
+        EKE = 53 "EAP-EKE Version 1",
+        TEAP = 55,
+        EXPANDED = 254 "Expanded Types",
+        EXPERIMENTAL = 255 "Experimental",
+    }
+}
+
+/// An EAP packet (RFC 3748 §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// Octet 0.
+    pub code: Code,
+    /// Octet 1. A response repeats the identifier of its request.
+    pub identifier: u8,
+    /// Octets 2..4. Length of the packet, as declared.
+    pub length: u16,
+    /// Octet 4, in requests and responses.
+    pub method: Option<Method>,
+    /// Octets 5.. in requests and responses, 4.. in the others.
+    pub data: Octets<'a>,
+}
+
+impl<'a> Packet<'a> {
+    /// Size of the header in octets.
+    pub const HEADER_LEN: usize = 4;
+
+    /// Reads a packet. Octets after the declared length are padding of the layer below
+    /// (RFC 3748 §4) and are left out.
+    pub fn parse(octets: &'a [u8]) -> Result<Self, ParseError> {
+        located("EAP packet", octets, octets, Self::read).map(|(_, packet)| packet)
+    }
+
+    fn read(whole: &'a [u8]) -> PResult<'a, Self> {
+        let (i, code) = be_u8(whole)?;
+        let (at_length, identifier) = be_u8(i)?;
+        let (_, length) = be_u16(at_length)?;
+        let code = Code(code);
+        let has_method = matches!(code, Code::REQUEST | Code::RESPONSE);
+        let least = Self::HEADER_LEN.saturating_add(usize::from(has_method));
+        let value = usize::from(length);
+        if value < least {
+            return crate::error::fault(at_length, Reason::BadLength { value, least });
+        }
+        let (rest, packet) = take(value)(whole)?;
+        let (i, _) = array::<4>(packet)?;
+        let (method, data) = match i.split_first() {
+            Some((&method, data)) if has_method => (Some(Method(method)), data),
+            _ => (None, i),
+        };
+        Ok((
+            rest,
+            Self {
+                code,
+                identifier,
+                length,
+                method,
+                data: Octets(data),
+            },
+        ))
+    }
+
+    /// The text of an Identity or a Notification (RFC 3748 §5.1, §5.2), where it is UTF-8. In a
+    /// response Identity it is the name of the user, to which a realm may belong.
+    pub fn text(&self) -> Option<&'a str> {
+        match self.method {
+            Some(Method::IDENTITY | Method::NOTIFICATION) => core::str::from_utf8(self.data.0).ok(),
+            _ => None,
+        }
+    }
+
+    /// The methods that a Nak asks for instead (RFC 3748 §5.3.1); a single 0 means none.
+    pub fn wanted_methods(&self) -> impl Iterator<Item = Method> + 'a {
+        let list = match self.method {
+            Some(Method::NAK) => self.data.0,
+            _ => &[],
+        };
+        list.iter().map(|&method| Method(method))
+    }
+
+    /// The head of an expanded type (RFC 3748 §5.7).
+    pub fn expanded(&self) -> Option<Expanded<'a>> {
+        match self.method {
+            Some(Method::EXPANDED) => Expanded::read(self.data.0).ok().map(|(_, value)| value),
+            _ => None,
+        }
+    }
+
+    /// The MS-CHAPv2 packet inside, where the method is that.
+    pub fn ms_chap_v2(&self) -> Option<Result<MsChapV2<'a>, ParseError>> {
+        let offset = Self::HEADER_LEN.saturating_add(1);
+        let data = self.data.0;
+        (self.method == Some(Method::MSCHAPV2)).then(|| {
+            located("EAP-MS-CHAPv2", data, data, MsChapV2::read)
+                .map(|(_, value)| value)
+                .map_err(|error| error.moved(offset))
+        })
+    }
+
+    /// The TLS part inside, where the method is one that carries TLS in the format of RFC 5216:
+    /// EAP-TLS, EAP-TTLS, PEAP, EAP-FAST, TEAP.
+    pub fn tls(&self) -> Option<Result<TlsPart<'a>, ParseError>> {
+        let offset = Self::HEADER_LEN.saturating_add(1);
+        let data = self.data.0;
+        let is_tls = matches!(
+            self.method,
+            Some(Method::TLS | Method::TTLS | Method::PEAP | Method::FAST | Method::TEAP)
+        );
+        is_tls.then(|| {
+            located("EAP-TLS", data, data, TlsPart::read)
+                .map(|(_, value)| value)
+                .map_err(|error| error.moved(offset))
+        })
+    }
+}
+
+/// An expanded type (RFC 3748 §5.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expanded<'a> {
+    /// Octets 0..3 of the data. An SMI enterprise number; 0 for the IETF.
+    pub vendor: u32,
+    /// Octets 3..7.
+    pub vendor_type: u32,
+    /// Octets 7..
+    pub data: Octets<'a>,
+}
+
+impl<'a> Expanded<'a> {
+    fn read(i: &'a [u8]) -> PResult<'a, Self> {
+        let (i, vendor) = be_u24(i)?;
+        let (i, vendor_type) = be_u32(i)?;
+        Ok((
+            &[],
+            Self {
+                vendor,
+                vendor_type,
+                data: Octets(i),
+            },
+        ))
+    }
+}
+
+/// Flags of a method that carries TLS (RFC 5216 §3.1), and its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TlsPart<'a> {
+    /// Octet 0 of the data.
+    pub flags: u8,
+    /// Octets 1..5, where the flags say so. Octets of all fragments together.
+    pub total_length: Option<u32>,
+    /// What follows: TLS records, or a piece of them.
+    pub data: Octets<'a>,
+}
+
+impl<'a> TlsPart<'a> {
+    fn read(i: &'a [u8]) -> PResult<'a, Self> {
+        let (i, flags) = be_u8(i)?;
+        let (i, total_length) = if flags & 0x80 == 0 {
+            (i, None)
+        } else {
+            be_u32(i).map(|(i, length)| (i, Some(length)))?
+        };
+        let data = Octets(i);
+        Ok((
+            &[],
+            Self {
+                flags,
+                total_length,
+                data,
+            },
+        ))
+    }
+
+    /// L: the total length is given.
+    pub const fn has_length(&self) -> bool {
+        self.flags & 0x80 != 0
+    }
+
+    /// M: more fragments follow.
+    pub const fn has_more_fragments(&self) -> bool {
+        self.flags & 0x40 != 0
+    }
+
+    /// S: the server starts the method.
+    pub const fn is_start(&self) -> bool {
+        self.flags & 0x20 != 0
+    }
+
+    /// The version that PEAP, EAP-TTLS, EAP-FAST and TEAP keep in the lower bits.
+    pub const fn version(&self) -> u8 {
+        self.flags & 0x07
+    }
+}
+
+wire_code! {
+    /// Operations of EAP-MS-CHAPv2 (draft-kamath-pppext-eap-mschapv2).
+    pub struct MsChapV2Op(u8) {
+        CHALLENGE = 1 "Challenge",
+        RESPONSE = 2 "Response",
+        SUCCESS = 3 "Success",
+        FAILURE = 4 "Failure",
+        CHANGE_PASSWORD = 7 "Change-Password",
+    }
+}
+
+/// An MS-CHAPv2 packet inside EAP (draft-kamath-pppext-eap-mschapv2, RFC 2759).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MsChapV2<'a> {
+    /// Octet 0 of the data.
+    pub op: MsChapV2Op,
+    /// Octet 1. Absent where the packet is an acknowledgement: one octet of operation.
+    pub identifier: Option<u8>,
+    /// Octets 2..4, as declared, where there are any. Octets from the operation on.
+    pub length: Option<u16>,
+    /// Octets 4..
+    pub data: Octets<'a>,
+}
+
+impl<'a> MsChapV2<'a> {
+    fn read(i: &'a [u8]) -> PResult<'a, Self> {
+        let (i, op) = be_u8(i)?;
+        let op = MsChapV2Op(op);
+        if i.is_empty() {
+            let packet = Self {
+                op,
+                identifier: None,
+                length: None,
+                data: Octets(i),
+            };
+            return Ok((i, packet));
+        }
+        let (i, identifier) = be_u8(i)?;
+        let (i, length) = be_u16(i)?;
+        Ok((
+            &[],
+            Self {
+                op,
+                identifier: Some(identifier),
+                length: Some(length),
+                data: Octets(i),
+            },
+        ))
+    }
+
+    /// The name at the end of a challenge (the server) or of a response (the user), after a value
+    /// whose size the first octet says.
+    pub fn name(&self) -> Option<&'a str> {
+        if !matches!(self.op, MsChapV2Op::CHALLENGE | MsChapV2Op::RESPONSE) {
+            return None;
+        }
+        let (&size, rest) = self.data.0.split_first()?;
+        core::str::from_utf8(rest.get(usize::from(size)..)?).ok()
+    }
+
+    /// The message of a success (`S=…`) or a failure (`E=691 R=0 …`).
+    pub fn message(&self) -> Option<&'a str> {
+        match self.op {
+            MsChapV2Op::SUCCESS | MsChapV2Op::FAILURE => core::str::from_utf8(self.data.0).ok(),
+            _ => None,
+        }
+    }
+
+    /// The error number of a failure: 646, 647, 648, 649, 691, 709 (RFC 2759 §6).
+    pub fn error(&self) -> Option<u32> {
+        if self.op != MsChapV2Op::FAILURE {
+            return None;
+        }
+        let (_, text) = self.message()?.split_once("E=")?;
+        let digits = text.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse().ok()
+    }
+}

@@ -7,7 +7,7 @@
 use core::fmt;
 
 use crate::error::{PResult, be_u8, be_u32, be_u64, located};
-use crate::{ParseError, Reason};
+use crate::{ParseError, Reason, Verdict};
 
 pub mod v1;
 pub mod v2;
@@ -298,6 +298,88 @@ impl<'a> Payloads<'a> {
             offset,
             body,
         })
+    }
+}
+
+/// Whether `octets`, the payload of a UDP datagram without non-ESP marker, are an IKE message.
+///
+/// Meant for every datagram of a span port: the version octet refuses most of what is not ours.
+/// [`Verdict::Certain`] needs a header in which every field is one that IKE can have, the length of
+/// the datagram as the declared length, and a first payload that fits in it.
+pub fn recognise(octets: &[u8]) -> Verdict {
+    let Some((header, body)) = octets.split_first_chunk::<{ Header::LEN }>() else {
+        return Verdict::NotOurs;
+    };
+    let &[
+        i0,
+        i1,
+        i2,
+        i3,
+        i4,
+        i5,
+        i6,
+        i7, // initiator SPI
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _,
+        _, // responder SPI
+        next_payload,
+        version,
+        exchange,
+        flags, //
+        _,
+        _,
+        _,
+        _, // message ID
+        l0,
+        l1,
+        l2,
+        l3, // length
+    ] = header;
+    let encrypted = version >> 4 == 1 && flags & 0x01 != 0;
+    let header_fits = match version >> 4 {
+        0 => false,
+        1 => {
+            matches!(exchange, 1 | 2 | 4..=6 | 32 | 33)
+                && matches!(next_payload, 0..=21 | 130..=132)
+                && flags & 0xf8 == 0
+        }
+        // A higher version may be an IKEv2 peer that tests whether versions are negotiated.
+        2.. => {
+            matches!(exchange, 34..=44) && matches!(next_payload, 0 | 33..=54) && flags & 0xc7 == 0
+        }
+    };
+    if !header_fits || [i0, i1, i2, i3, i4, i5, i6, i7] == [0; 8] {
+        return Verdict::NotOurs;
+    }
+    let declared = usize::try_from(u32::from_be_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
+    let body_len = declared.saturating_sub(Header::LEN);
+    let body_fits = match body.split_first_chunk::<4>() {
+        // A message without payloads, or one that was cut in the middle of its first.
+        None => body_len == 0 && next_payload == 0,
+        Some(_) if encrypted => body_len.is_multiple_of(8),
+        Some((&[_, _, high, low], _)) => {
+            let payload_len = usize::from(u16::from_be_bytes([high, low]));
+            let ends_here = !matches!(next_payload, 46 | 53) || payload_len == body_len;
+            next_payload != 0 && (4..=body_len).contains(&payload_len) && ends_here
+        }
+    };
+    if declared < Header::LEN || declared > usize::from(u16::MAX) {
+        Verdict::NotOurs
+    } else if declared == octets.len() && body_fits {
+        match version {
+            0x10 | 0x20 => Verdict::Certain,
+            _ => Verdict::Unsure,
+        }
+    } else if declared >= octets.len() || body_fits {
+        // Cut by the snaplen or by IP fragmentation, or followed by something.
+        Verdict::Unsure
+    } else {
+        Verdict::NotOurs
     }
 }
 

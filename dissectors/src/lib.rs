@@ -9,6 +9,7 @@
 mod code;
 mod error;
 mod octets;
+mod verdict;
 
 pub mod ah;
 pub mod dns;
@@ -25,3 +26,4 @@ pub mod tls;
 
 pub use error::{ParseError, Reason};
 pub use octets::Octets;
+pub use verdict::Verdict;

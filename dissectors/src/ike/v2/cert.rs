@@ -1,0 +1,85 @@
+//! CERT and CERTREQ payloads.
+
+use super::codes::CertEncoding;
+use super::{body, rest};
+use crate::error::be_u8;
+use crate::ike::RawPayload;
+use crate::{Octets, ParseError};
+
+/// CERT payload (RFC 7296 §3.6). The certificate is not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Certificate<'a> {
+    /// Octet 4 of the payload.
+    pub encoding: CertEncoding,
+    /// Octets 5..
+    pub data: Octets<'a>,
+}
+
+impl<'a> Certificate<'a> {
+    /// Reads the body.
+    pub fn parse(raw: &RawPayload<'a>) -> Result<Self, ParseError> {
+        let read = |i| {
+            let (i, encoding) = be_u8(i)?;
+            let (i, data) = rest(i)?;
+            let encoding = CertEncoding(encoding);
+            Ok((i, Self { encoding, data }))
+        };
+        body("IKEv2 CERT", raw, read)
+    }
+
+    /// Where the certificate is to be fetched, for encodings 12 and 13.
+    pub fn hash_and_url(&self) -> Option<HashAndUrl<'a>> {
+        let is_url = matches!(
+            self.encoding,
+            CertEncoding::HASH_AND_URL_X509 | CertEncoding::HASH_AND_URL_BUNDLE
+        );
+        let (hash, url) = self.data.0.split_first_chunk()?;
+        let url = core::str::from_utf8(url).ok()?;
+        is_url.then_some(HashAndUrl { hash, url })
+    }
+}
+
+/// A certificate that is somewhere else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashAndUrl<'a> {
+    /// Octets 0..20. SHA-1 of what stands at the URL.
+    pub hash: &'a [u8; 20],
+    /// Octets 20..
+    pub url: &'a str,
+}
+
+/// CERTREQ payload (RFC 7296 §3.7): the authorities whose certificates the sender would take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertificateRequest<'a> {
+    /// Octet 4 of the payload.
+    pub encoding: CertEncoding,
+    /// Octets 5..
+    pub data: Octets<'a>,
+}
+
+impl<'a> CertificateRequest<'a> {
+    /// Reads the body.
+    pub fn parse(raw: &RawPayload<'a>) -> Result<Self, ParseError> {
+        let read = |i| {
+            let (i, encoding) = be_u8(i)?;
+            let (i, data) = rest(i)?;
+            let encoding = CertEncoding(encoding);
+            Ok((i, Self { encoding, data }))
+        };
+        body("IKEv2 CERTREQ", raw, read)
+    }
+
+    /// SHA-1 of the public key of each authority, for encodings 4, 12 and 13, which have such a
+    /// list; nothing for the others. Octets after the last whole hash are left out.
+    pub fn authorities(&self) -> impl Iterator<Item = &'a [u8; 20]> {
+        let is_list = matches!(
+            self.encoding,
+            CertEncoding::X509_SIGNATURE
+                | CertEncoding::HASH_AND_URL_X509
+                | CertEncoding::HASH_AND_URL_BUNDLE
+        );
+        let list = if is_list { self.data.0 } else { &[] };
+        list.chunks_exact(20)
+            .filter_map(|hash| hash.try_into().ok())
+    }
+}

@@ -1,0 +1,472 @@
+//! SA payload: proposals, transforms and attributes (RFC 7296 §3.3), each walked lazily.
+
+use core::fmt;
+
+use super::codes::{
+    Encryption, GroupControllerAuth, Integrity, KeyExchange, KeyWrap, Prf, ProtocolId,
+    SequenceNumbers, TransformAttributeType, TransformType,
+};
+use crate::ike::RawPayload;
+use crate::{Octets, ParseError, Reason};
+
+/// SA payload (RFC 7296 §3.3): a chain of proposals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecurityAssociation<'a> {
+    /// Octets 4.. of the payload: the proposals.
+    pub octets: Octets<'a>,
+    offset: usize,
+}
+
+impl<'a> SecurityAssociation<'a> {
+    /// Takes the body; what it holds is read by [`Self::proposals`].
+    pub const fn parse(raw: &RawPayload<'a>) -> Self {
+        Self {
+            octets: Octets(raw.body),
+            offset: raw.body_offset(),
+        }
+    }
+
+    /// The proposals, in the order of preference: every good one, then at most one error.
+    pub const fn proposals(&self) -> Proposals<'a> {
+        Proposals(Substructures::new(
+            "IKEv2 proposal",
+            self.octets.0,
+            self.offset,
+        ))
+    }
+}
+
+/// One link of a chain: proposals and transforms have the same first four octets.
+struct Substructure<'a> {
+    /// The link's octets, from octet 4 on.
+    body: &'a [u8],
+    /// Octets 2..4.
+    length: u16,
+    /// Offset of the link from the start of the message.
+    offset: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Substructures<'a> {
+    what: &'static str,
+    rest: &'a [u8],
+    offset: usize,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// A link must follow.
+    More,
+    /// The last link was given: nothing may follow.
+    Last,
+    /// Ended or failed.
+    Done,
+}
+
+impl<'a> Substructures<'a> {
+    const HEADER_LEN: usize = 4;
+
+    const fn new(what: &'static str, rest: &'a [u8], offset: usize) -> Self {
+        Self {
+            what,
+            rest,
+            offset,
+            state: State::More,
+        }
+    }
+
+    fn error(&self, reason: Reason) -> ParseError {
+        ParseError::new(self.what, self.offset, reason)
+    }
+
+    fn step(&mut self) -> Result<Substructure<'a>, ParseError> {
+        let available = self.rest.len();
+        let Some((&[more, _, high, low], _)) = self.rest.split_first_chunk::<4>() else {
+            let needed = Self::HEADER_LEN;
+            return Err(self.error(Reason::Truncated { needed, available }));
+        };
+        let length = u16::from_be_bytes([high, low]);
+        let len = usize::from(length);
+        if len < Self::HEADER_LEN {
+            let least = Self::HEADER_LEN;
+            return Err(self.error(Reason::BadLength { value: len, least }));
+        }
+        let Some((link, rest)) = self.rest.split_at_checked(len) else {
+            let needed = len;
+            return Err(self.error(Reason::Truncated { needed, available }));
+        };
+        let offset = self.offset;
+        self.rest = rest;
+        self.offset = self.offset.saturating_add(len);
+        self.state = if more == 0 { State::Last } else { State::More };
+        let body = link.get(Self::HEADER_LEN..).unwrap_or_default();
+        Ok(Substructure {
+            body,
+            length,
+            offset,
+        })
+    }
+
+    /// The next link, or one error, or nothing.
+    fn next(&mut self) -> Option<Result<Substructure<'a>, ParseError>> {
+        let item = match self.state {
+            State::Done => return None,
+            State::Last if self.rest.is_empty() => return None,
+            State::Last => Err(self.error(Reason::Trailing {
+                octets: self.rest.len(),
+            })),
+            State::More => self.step(),
+        };
+        if item.is_err() {
+            self.state = State::Done;
+        }
+        Some(item)
+    }
+}
+
+/// The proposals of an SA payload; see [`SecurityAssociation::proposals`].
+#[derive(Debug, Clone)]
+pub struct Proposals<'a>(Substructures<'a>);
+
+impl<'a> Iterator for Proposals<'a> {
+    type Item = Result<Proposal<'a>, ParseError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.0.next()?.and_then(|link| Proposal::read(&link));
+        if item.is_err() {
+            self.0.state = State::Done;
+        }
+        Some(item)
+    }
+}
+
+/// A proposal (RFC 7296 §3.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proposal<'a> {
+    /// Octets 2..4. Length of the proposal with its transforms, as declared.
+    pub length: u16,
+    /// Octet 4. Proposals are numbered from 1; the answer repeats the chosen number.
+    pub number: u8,
+    /// Octet 5. What is to be protected.
+    pub protocol: ProtocolId,
+    /// Octet 7. How many transforms the sender says there are.
+    pub transform_count: u8,
+    /// Octets 8.. The sender's SPI, its size from octet 6: none for the first IKE SA, 8 octets for
+    /// a rekeyed one, 4 for AH and ESP.
+    pub spi: Octets<'a>,
+    /// Offset of the proposal from the start of the message.
+    pub offset: usize,
+    transforms: &'a [u8],
+    transforms_offset: usize,
+}
+
+impl<'a> Proposal<'a> {
+    /// Size of a proposal without SPI and transforms, in octets.
+    pub const HEADER_LEN: usize = 8;
+
+    fn read(link: &Substructure<'a>) -> Result<Self, ParseError> {
+        let error = |reason| ParseError::new("IKEv2 proposal", link.offset, reason);
+        let Some((&[number, protocol, spi_size, transform_count], rest)) =
+            link.body.split_first_chunk::<4>()
+        else {
+            return Err(error(Reason::BadLength {
+                value: usize::from(link.length),
+                least: Self::HEADER_LEN,
+            }));
+        };
+        let spi_size = usize::from(spi_size);
+        let least = Self::HEADER_LEN.saturating_add(spi_size);
+        let Some((spi, transforms)) = rest.split_at_checked(spi_size) else {
+            return Err(error(Reason::BadLength {
+                value: usize::from(link.length),
+                least,
+            }));
+        };
+        Ok(Self {
+            length: link.length,
+            number,
+            protocol: ProtocolId(protocol),
+            transform_count,
+            spi: Octets(spi),
+            offset: link.offset,
+            transforms,
+            transforms_offset: link.offset.saturating_add(least),
+        })
+    }
+
+    /// The transforms: every good one, then at most one error. A chain whose length differs from
+    /// [`Self::transform_count`] is such an error.
+    pub const fn transforms(&self) -> Transforms<'a> {
+        let mut chain =
+            Substructures::new("IKEv2 transform", self.transforms, self.transforms_offset);
+        if self.transform_count == 0 && self.transforms.is_empty() {
+            chain.state = State::Done;
+        }
+        Transforms {
+            chain,
+            declared: self.transform_count,
+            seen: 0,
+        }
+    }
+}
+
+/// The transforms of a proposal; see [`Proposal::transforms`].
+#[derive(Debug, Clone)]
+pub struct Transforms<'a> {
+    chain: Substructures<'a>,
+    declared: u8,
+    seen: u8,
+}
+
+impl<'a> Iterator for Transforms<'a> {
+    type Item = Result<Transform<'a>, ParseError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Some(item) = self.chain.next() else {
+            if self.chain.state == State::Last && self.seen != self.declared {
+                self.chain.state = State::Done;
+                let text = "the number of transforms is not the declared one";
+                return Some(Err(self.chain.error(Reason::Invalid(text))));
+            }
+            return None;
+        };
+        let item = item.and_then(|link| Transform::read(&link));
+        if item.is_err() {
+            self.chain.state = State::Done;
+        }
+        self.seen = self.seen.saturating_add(1);
+        Some(item)
+    }
+}
+
+/// A transform (RFC 7296 §3.3.2).
+///
+/// `Display` writes it as people write suites: `AES_CBC_256`, `HMAC_SHA2_256_128`,
+/// `PRF_HMAC_SHA2_256`, `MODP_2048`, `ESN`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transform<'a> {
+    /// Octets 2..4. Length with the attributes, as declared.
+    pub length: u16,
+    /// Octet 4.
+    pub transform_type: TransformType,
+    /// Octets 6..8. Its meaning depends on the type: [`Self::algorithm`].
+    pub id: u16,
+    /// Offset of the transform from the start of the message.
+    pub offset: usize,
+    attributes: &'a [u8],
+}
+
+impl<'a> Transform<'a> {
+    /// Size of a transform without attributes, in octets.
+    pub const HEADER_LEN: usize = 8;
+
+    fn read(link: &Substructure<'a>) -> Result<Self, ParseError> {
+        let Some((&[transform_type, _, high, low], attributes)) = link.body.split_first_chunk()
+        else {
+            let reason = Reason::BadLength {
+                value: usize::from(link.length),
+                least: Self::HEADER_LEN,
+            };
+            return Err(ParseError::new("IKEv2 transform", link.offset, reason));
+        };
+        Ok(Self {
+            length: link.length,
+            transform_type: TransformType(transform_type),
+            id: u16::from_be_bytes([high, low]),
+            offset: link.offset,
+            attributes,
+        })
+    }
+
+    /// The algorithm that type and id name together.
+    pub const fn algorithm(&self) -> Algorithm {
+        match self.transform_type {
+            TransformType::ENCR => Algorithm::Encryption(Encryption(self.id)),
+            TransformType::PRF => Algorithm::Prf(Prf(self.id)),
+            TransformType::INTEG => Algorithm::Integrity(Integrity(self.id)),
+            TransformType::KE => Algorithm::KeyExchange(KeyExchange(self.id)),
+            TransformType::SN => Algorithm::SequenceNumbers(SequenceNumbers(self.id)),
+            TransformType::KWA => Algorithm::KeyWrap(KeyWrap(self.id)),
+            TransformType::GCAUTH => Algorithm::GroupControllerAuth(GroupControllerAuth(self.id)),
+            other => match other.additional_key_exchange() {
+                Some(number) => Algorithm::AdditionalKeyExchange(number, KeyExchange(self.id)),
+                None => Algorithm::Unknown(other, self.id),
+            },
+        }
+    }
+
+    /// The attributes: every good one, then at most one error.
+    pub const fn attributes(&self) -> Attributes<'a> {
+        let offset = self.offset.saturating_add(Self::HEADER_LEN);
+        Attributes::new(self.attributes, offset)
+    }
+
+    /// The key length attribute, in bits (RFC 7296 §3.3.5).
+    pub fn key_length(&self) -> Option<u16> {
+        self.attributes().flatten().find_map(|attribute| {
+            let is_key_length = attribute.code == TransformAttributeType::KEY_LENGTH.0;
+            match attribute.value {
+                AttributeValue::Short(bits) if is_key_length => Some(bits),
+                _ => None,
+            }
+        })
+    }
+}
+
+impl fmt::Display for Transform<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.algorithm(), f)?;
+        match self.key_length() {
+            Some(bits) => write!(f, "_{bits}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a transform proposes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// Transform type 1.
+    Encryption(Encryption),
+    /// Transform type 2.
+    Prf(Prf),
+    /// Transform type 3.
+    Integrity(Integrity),
+    /// Transform type 4.
+    KeyExchange(KeyExchange),
+    /// Transform type 5.
+    SequenceNumbers(SequenceNumbers),
+    /// Transform types 6 to 12, numbered 1 to 7 (RFC 9370).
+    AdditionalKeyExchange(u8, KeyExchange),
+    /// Transform type 13.
+    KeyWrap(KeyWrap),
+    /// Transform type 14.
+    GroupControllerAuth(GroupControllerAuth),
+    /// A type that is not in the registry, and the id.
+    Unknown(TransformType, u16),
+}
+
+impl Algorithm {
+    /// The name of the id, as [`codes`](super::codes) spells it.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Encryption(code) => code.name(),
+            Self::Prf(code) => code.name(),
+            Self::Integrity(code) => code.name(),
+            Self::KeyExchange(code) | Self::AdditionalKeyExchange(_, code) => code.name(),
+            Self::SequenceNumbers(code) => code.name(),
+            Self::KeyWrap(code) => code.name(),
+            Self::GroupControllerAuth(code) => code.name(),
+            Self::Unknown(..) => None,
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    /// The short name: `AES_CBC`, `MODP_2048`, `NO_ESN`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let short = match *self {
+            Self::Encryption(code) => code.short_name(),
+            Self::Integrity(code) => code.short_name(),
+            Self::SequenceNumbers(code) => code.short_name(),
+            other => other.name(),
+        };
+        match (short, *self) {
+            (Some(name), _) => f.write_str(name),
+            (None, Self::Encryption(code)) => fmt::Display::fmt(&code, f),
+            (None, Self::Prf(code)) => fmt::Display::fmt(&code, f),
+            (None, Self::Integrity(code)) => fmt::Display::fmt(&code, f),
+            (None, Self::KeyExchange(code) | Self::AdditionalKeyExchange(_, code)) => {
+                fmt::Display::fmt(&code, f)
+            }
+            (None, Self::SequenceNumbers(code)) => fmt::Display::fmt(&code, f),
+            (None, Self::KeyWrap(code)) => fmt::Display::fmt(&code, f),
+            (None, Self::GroupControllerAuth(code)) => fmt::Display::fmt(&code, f),
+            (None, Self::Unknown(_, id)) => write!(f, "UNKNOWN_{id}"),
+        }
+    }
+}
+
+/// A chain of attributes in the format of RFC 7296 §3.3.5, used by transforms and by the
+/// `ROHC_SUPPORTED` notify.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attributes<'a> {
+    rest: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Attributes<'a> {
+    /// The chain in `octets`, which starts `offset` octets into the message.
+    pub const fn new(octets: &'a [u8], offset: usize) -> Self {
+        Self {
+            rest: octets,
+            offset,
+        }
+    }
+
+    fn step(&mut self) -> Result<Attribute<'a>, ParseError> {
+        let available = self.rest.len();
+        let error = |needed| {
+            let reason = Reason::Truncated { needed, available };
+            Err(ParseError::new("IKEv2 attribute", self.offset, reason))
+        };
+        let Some((&[a, b, c, d], value)) = self.rest.split_first_chunk::<4>() else {
+            return error(4);
+        };
+        let word = u16::from_be_bytes([a, b]);
+        let number = u16::from_be_bytes([c, d]);
+        let len = usize::from(number);
+        let (value, rest) = if word & 0x8000 != 0 {
+            (AttributeValue::Short(number), value)
+        } else {
+            match value.split_at_checked(len) {
+                Some((value, rest)) => (AttributeValue::Long(Octets(value)), rest),
+                None => return error(len.saturating_add(4)),
+            }
+        };
+        let offset = self.offset;
+        self.offset = offset.saturating_add(available.saturating_sub(rest.len()));
+        self.rest = rest;
+        Ok(Attribute {
+            code: word & 0x7fff,
+            value,
+            offset,
+        })
+    }
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = Result<Attribute<'a>, ParseError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let item = self.step();
+        if item.is_err() {
+            self.rest = &[];
+        }
+        Some(item)
+    }
+}
+
+/// An attribute (RFC 7296 §3.3.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attribute<'a> {
+    /// Octets 0..2 without the format bit. In a transform a [`TransformAttributeType`].
+    pub code: u16,
+    /// Octets 2..4 (short form) or octets 4.. (long form).
+    pub value: AttributeValue<'a>,
+    /// Offset of the attribute from the start of the message.
+    pub offset: usize,
+}
+
+/// The value of an attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttributeValue<'a> {
+    /// Format bit set: two octets.
+    Short(u16),
+    /// Format bit clear: as many octets as the length says.
+    Long(Octets<'a>),
+}
