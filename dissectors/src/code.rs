@@ -75,6 +75,8 @@ macro_rules! wire_code {
 
 #[cfg(test)]
 mod tests {
+    #![expect(unreachable_pub, reason = "the macro declares public items")]
+
     wire_code! {
         /// Test codes.
         pub struct Colour(u8) {
