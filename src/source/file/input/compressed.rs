@@ -1,0 +1,204 @@
+//! Gzip and Zstandard, decompressed on a thread of their own.
+//!
+//! Takes a compressed stream, gives a [`Read`] over the plain octets. Memory is bounded: a few
+//! blocks travel between the two threads, and a Zstandard window is at most 128 MiB.
+
+use std::io::{self, ErrorKind, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+/// Octets in a block that travels between the threads.
+const BLOCK: usize = 256 << 10;
+/// Blocks on the way.
+const BLOCKS: usize = 4;
+/// Largest Zstandard window accepted, as a power of two.
+const WINDOW_LOG: u32 = 27;
+
+/// A compression recognised by its first octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::source::file) enum Compression {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+}
+
+impl Compression {
+    /// The compression a stream begins with, if any.
+    pub(in crate::source::file) fn of(head: &[u8]) -> Option<Self> {
+        match head {
+            [0x1f, 0x8b, 0x08, ..] => Some(Self::Gzip),
+            // A frame, or a skippable frame before it, as parallel compressors write.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    /// Its name for messages.
+    pub(in crate::source::file) const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// The plain octets of `reader`.
+    pub(in crate::source::file) fn plain(
+        self,
+        reader: impl Read + Send + 'static,
+    ) -> io::Result<Box<dyn Read + Send>> {
+        let (blocks, received) = sync_channel(BLOCKS);
+        let (used, reuse) = sync_channel(BLOCKS + 2);
+        let work = move || match self {
+            Self::Gzip => pump(flate2::read::MultiGzDecoder::new(reader), &blocks, &reuse),
+            Self::Zstd => match zstd_decoder(reader) {
+                Ok(decoder) => pump(decoder, &blocks, &reuse),
+                // Nobody listens only when the reader was dropped.
+                Err(error) => drop(blocks.send(Err(error))),
+            },
+        };
+        thread::Builder::new()
+            .name("decompress".into())
+            .spawn(work)?;
+        Ok(Box::new(Plain {
+            blocks: received,
+            used,
+            block: Vec::new(),
+            at: 0,
+        }))
+    }
+}
+
+fn zstd_decoder(reader: impl Read) -> io::Result<impl Read> {
+    let mut decoder = zstd::stream::read::Decoder::new(reader)?;
+    decoder.window_log_max(WINDOW_LOG)?;
+    Ok(decoder)
+}
+
+/// Decompresses block by block until the end, an error, or nobody listens.
+fn pump(
+    mut decoder: impl Read,
+    blocks: &SyncSender<io::Result<Vec<u8>>>,
+    reuse: &Receiver<Vec<u8>>,
+) {
+    loop {
+        let mut block = reuse.try_recv().unwrap_or_default();
+        block.resize(BLOCK, 0);
+        let (filled, end) = fill(&mut decoder, &mut block);
+        block.truncate(filled);
+        if !block.is_empty() && blocks.send(Ok(block)).is_err() {
+            return;
+        }
+        match end {
+            None => {}
+            Some(Ok(())) => return,
+            Some(Err(error)) => return drop(blocks.send(Err(error))),
+        }
+    }
+}
+
+/// Fills a block. What came before an error is kept.
+fn fill(decoder: &mut impl Read, block: &mut [u8]) -> (usize, Option<io::Result<()>>) {
+    let mut filled = 0;
+    while let Some(room) = block.get_mut(filled..).filter(|room| !room.is_empty()) {
+        match decoder.read(room) {
+            Ok(0) => return (filled, Some(Ok(()))),
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return (filled, Some(Err(error))),
+        }
+    }
+    (filled, None)
+}
+
+/// The reading end.
+struct Plain {
+    blocks: Receiver<io::Result<Vec<u8>>>,
+    used: SyncSender<Vec<u8>>,
+    block: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Plain {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        if self.at >= self.block.len() {
+            let Ok(next) = self.blocks.recv() else {
+                return Ok(0);
+            };
+            let used = std::mem::replace(&mut self.block, next?);
+            self.at = 0;
+            // A block too many is simply freed.
+            drop(self.used.try_send(used));
+        }
+        let n = self.block.get(self.at..).unwrap_or_default().read(room)?;
+        self.at += n;
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Cursor, Write};
+
+    fn octets() -> Vec<u8> {
+        (0..1_500_000_u32).flat_map(u32::to_le_bytes).collect()
+    }
+
+    fn gzip(octets: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(octets).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn plain(compressed: Vec<u8>) -> (Vec<u8>, io::Result<()>) {
+        let compression = Compression::of(&compressed).unwrap();
+        let mut reader = compression.plain(Cursor::new(compressed)).unwrap();
+        let mut out = Vec::new();
+        let end = reader.read_to_end(&mut out).map(drop);
+        (out, end)
+    }
+
+    #[test]
+    fn gives_the_plain_octets_of_both_compressions() {
+        let octets = octets();
+        for compressed in [gzip(&octets), zstd::encode_all(&octets[..], 1).unwrap()] {
+            let (out, end) = plain(compressed);
+            assert!(end.is_ok());
+            assert!(out == octets);
+        }
+    }
+
+    #[test]
+    fn reads_on_over_members_and_frames_that_follow() {
+        let twice = [gzip(b"one "), gzip(b"two")].concat();
+        assert_eq!(plain(twice).0, b"one two");
+        let frame = |octets: &[u8]| zstd::encode_all(octets, 1).unwrap();
+        let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"xyz"].concat();
+        let parts = [skippable, frame(b"one "), frame(b"two")].concat();
+        assert_eq!(plain(parts).0, b"one two");
+    }
+
+    #[test]
+    fn what_came_before_a_cut_is_given_and_the_cut_is_named() {
+        let octets = octets();
+        for mut compressed in [gzip(&octets), zstd::encode_all(&octets[..], 1).unwrap()] {
+            compressed.truncate(compressed.len() / 2);
+            let (out, end) = plain(compressed);
+            assert!(out.len() > 100_000 && octets.starts_with(&out));
+            assert_eq!(end.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[test]
+    fn a_window_beyond_the_bound_is_refused() {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(WINDOW_LOG + 1).unwrap();
+        encoder.long_distance_matching(true).unwrap();
+        encoder.include_contentsize(false).unwrap();
+        encoder.write_all(&octets()).unwrap();
+        let (out, end) = plain(encoder.finish().unwrap());
+        assert!(out.is_empty());
+        assert!(end.unwrap_err().to_string().contains("too much memory"));
+    }
+}
