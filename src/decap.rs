@@ -5,9 +5,43 @@
 //! peels link layers and tunnels, keeps everything it could read, and says where it stopped.
 //! Keeps no state and allocates nothing.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use crate::source::Frame;
 use crate::time::Timestamp;
+
+mod checksum;
+mod glance;
+mod icmp;
+mod ip;
+mod link;
+mod rest;
+#[cfg(test)]
+pub(crate) mod tests;
+mod transport;
+mod tunnel;
+mod walk;
+
+pub use glance::{Addresses, Glance, glance};
+
+/// The full, lenient parse of one frame: its innermost IP datagram, with everything that is
+/// known of how it travelled.
+///
+/// Where a layer cannot be read, what was read before it stands and [`Segment::stopped`] says
+/// which layer, where and why.
+pub fn decap<'a>(frame: &Frame<'a>) -> Segment<'a> {
+    walk::frame(frame)
+}
+
+/// Goes on where IP ended: `octets` is the payload of protocol `envelope.protocol` of a
+/// datagram whose IP header `envelope` describes.
+///
+/// For what `assemble` put together, and whatever else yields IP payloads without a frame of
+/// their own. `wire_len` is the length the payload had on the wire; offsets in
+/// [`Segment::stopped`] count from the start of `octets`.
+pub fn resume<'a>(envelope: &Envelope, octets: &'a [u8], wire_len: u32) -> Segment<'a> {
+    walk::payload(envelope, octets, wire_len)
+}
 
 /// What was peeled off on the way to the innermost datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -148,6 +182,33 @@ impl Flow {
 }
 
 impl Envelope {
+    /// That of a frame nothing was read of yet.
+    pub fn of(frame: &Frame<'_>) -> Self {
+        Self {
+            capture: frame.capture,
+            interface: frame.interface,
+            frame: frame.no,
+            time: frame.time,
+            source: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            destination: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            source_port: 0,
+            destination_port: 0,
+            protocol: 0,
+            ttl: 0,
+            ip_id: 0,
+            dont_fragment: false,
+            mac: ([0; 6], [0; 6]),
+            vlan: None,
+            ip_len: 0,
+            wire_len: frame.wire_len,
+            captured_len: u32::try_from(frame.octets.len()).unwrap_or(u32::MAX),
+            truncated: false,
+            checksum: Checksum::Unverified,
+            encapsulation: Encapsulation::default(),
+            fragments: 1,
+        }
+    }
+
     /// The flow this datagram belongs to.
     pub const fn flow(&self) -> Flow {
         Flow {
@@ -276,6 +337,11 @@ pub enum Content<'a> {
         /// Whether it is discovery (ethertype 0x8863) rather than session (0x8864).
         discovery: bool,
         /// From the PPPoE version octet on.
+        octets: &'a [u8],
+    },
+    /// A PPP frame without IP on a link that is PPP itself: LCP, authentication, NCPs.
+    Ppp {
+        /// From the PPP protocol field on.
         octets: &'a [u8],
     },
     /// Nothing that could be read.

@@ -7,6 +7,7 @@
 //! source ─Frame▶ decap ─Segment▶ assemble ▶ dissect ─Event▶ track ─Session▶ diagnose ─Finding▶ report ▶ render
 //! ```
 
+pub mod assemble;
 pub mod decap;
 pub mod source;
 pub mod time;
