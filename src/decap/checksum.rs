@@ -11,7 +11,7 @@ use super::{Checksum, Envelope};
 
 /// IPv4 header, options included.
 pub(super) fn ipv4_header(header: &[u8]) -> Checksum {
-    verdict(Sum16BitWords::new().add_slice(header))
+    verdict(&Sum16BitWords::new().add_slice(header))
 }
 
 /// UDP, TCP and ICMPv6 with the pseudo header of `envelope`. `octets` must be the whole
@@ -33,12 +33,12 @@ pub(super) fn with_pseudo_header(envelope: &Envelope, protocol: u8, octets: &[u8
         _ => return Checksum::Unverified,
     };
     sum = sum.add_4bytes(length.to_be_bytes());
-    verdict(sum.add_2bytes([0, protocol]).add_slice(octets))
+    verdict(&sum.add_2bytes([0, protocol]).add_slice(octets))
 }
 
 /// ICMP, which has no pseudo header.
 pub(super) fn icmp(octets: &[u8]) -> Checksum {
-    verdict(Sum16BitWords::new().add_slice(octets))
+    verdict(&Sum16BitWords::new().add_slice(octets))
 }
 
 /// The verdict on the IP header together with that on what it carries.
@@ -50,7 +50,7 @@ pub(super) fn both(header: Checksum, transport: Checksum) -> Checksum {
     }
 }
 
-fn verdict(sum: Sum16BitWords) -> Checksum {
+fn verdict(sum: &Sum16BitWords) -> Checksum {
     if sum.ones_complement() == 0 {
         Checksum::Good
     } else {

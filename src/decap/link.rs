@@ -14,6 +14,8 @@ pub(super) mod ether {
     pub(in crate::decap) const BRIDGED: u16 = 0x6558;
     pub(in crate::decap) const VLAN: u16 = 0x8100;
     pub(in crate::decap) const IPV6: u16 = 0x86dd;
+    pub(in crate::decap) const SLOW: u16 = 0x8809;
+    pub(in crate::decap) const LLDP: u16 = 0x88cc;
     pub(in crate::decap) const MPLS: u16 = 0x8847;
     pub(in crate::decap) const MPLS_MULTICAST: u16 = 0x8848;
     pub(in crate::decap) const PPPOE_DISCOVERY: u16 = 0x8863;
@@ -255,24 +257,20 @@ fn ppp_protocol(rest: Rest<'_>) -> Option<(Layer, usize)> {
 fn pppoe_session<'a>(walk: &mut Walk<'a>, rest: Rest<'a>) -> Step<'a> {
     let (session, whole) = pppoe_header(rest)?;
     let inner = whole.skip_or_end(6);
-    match ppp_protocol(inner) {
-        Some((layer, n)) => {
-            walk.peel(Peel::Pppoe(session), rest)?;
-            after(inner, n, "pppoe", layer)
-        }
-        None => {
-            walk.found(Content::Pppoe {
-                discovery: false,
-                octets: whole.octets,
-            });
-            Ok(None)
-        }
-    }
+    let Some((layer, n)) = ppp_protocol(inner) else {
+        walk.found(Content::Pppoe {
+            discovery: false,
+            octets: whole.octets,
+        });
+        return Ok(None);
+    };
+    walk.peel(Peel::Pppoe(session), rest)?;
+    after(inner, n, "pppoe", layer)
 }
 
 /// Octets 0 version and type, 1 code, 2..4 session, 4..6 length of what follows. Gives the
 /// session and the frame without padding.
-fn pppoe_header<'a>(rest: Rest<'a>) -> Result<(u16, Rest<'a>), super::Stop> {
+fn pppoe_header(rest: Rest<'_>) -> Result<(u16, Rest<'_>), super::Stop> {
     let (Some(session), Some(length)) = (rest.be16(2), rest.be16(4)) else {
         return Err(rest.short("pppoe"));
     };
@@ -297,7 +295,7 @@ fn nflog(rest: Rest<'_>) -> Step<'_> {
     };
     while let Some(&[l0, l1, t0, t1]) = attributes.head() {
         // The byte order is the writing host's; a type below 256 tells which it was.
-        let little = t1 & 0x7f == 0;
+        let little = matches!(t1, 0 | 0x80);
         let read = |pair| {
             if little {
                 u16::from_le_bytes(pair)

@@ -444,6 +444,8 @@ fn ppp_control_is_for_a_dissector() {
     );
 }
 
+mod corpus;
+
 mod generated {
     use super::*;
     use proptest::prelude::*;

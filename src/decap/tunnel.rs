@@ -221,9 +221,9 @@ fn ethernet_likeness(rest: Rest<'_>) -> Likeness {
             ether::PPPOE_DISCOVERY | ether::PPPOE_SESSION if inner.u8(0) == Some(0x11) => {
                 return Likeness::Good;
             }
-            ether::MPLS | ether::MPLS_MULTICAST => return Likeness::Weak,
-            // 802.3, LLDP, slow protocols.
-            0x88cc | 0x8809 => return Likeness::Weak,
+            ether::MPLS | ether::MPLS_MULTICAST | ether::LLDP | ether::SLOW => {
+                return Likeness::Weak;
+            }
             length if length < ether::LENGTH_BELOW && usize::from(length) <= inner.wire => {
                 return Likeness::Weak;
             }

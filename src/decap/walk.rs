@@ -94,8 +94,8 @@ impl<'a> Walk<'a> {
             match step {
                 Ok(Some((layer, rest))) => step = self.layer(layer, rest),
                 Ok(None) => break,
-                Err(stop) => {
-                    self.segment.stopped = Some(stop);
+                Err(fault) => {
+                    self.segment.stopped = Some(fault);
                     break;
                 }
             }

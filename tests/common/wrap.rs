@@ -20,7 +20,7 @@ pub const ETHERNET: u16 = 1;
 
 /// Every encapsulation. The datagram may be IPv4 or IPv6.
 pub const ALL: &[Wrapping] = &[
-    w("ethernet", 1, |ip| ethernet(ip), &[]),
+    w("ethernet", 1, ethernet, &[]),
     w("padded", 1, |ip| cat(&[&ethernet(ip), &[0xa5; 19]]), &[]),
     w("vlan", 1, |ip| eth(0x8100, &tag(10, ip)), &["vlan:10"]),
     w(
@@ -38,7 +38,7 @@ pub const ALL: &[Wrapping] = &[
         },
         &[],
     ),
-    w("sll", 113, |ip| sll(ip), &[]),
+    w("sll", 113, sll, &[]),
     w(
         "sll2",
         276,
@@ -48,7 +48,7 @@ pub const ALL: &[Wrapping] = &[
         },
         &[],
     ),
-    w("raw", 101, |ip| ip.to_vec(), &[]),
+    w("raw", 101, <[u8]>::to_vec, &[]),
     w(
         "null, little-endian",
         0,
@@ -348,7 +348,7 @@ fn outer6(next: u8, payload: &[u8]) -> Vec<u8> {
     ipv6(1, 2, next, payload)
 }
 
-/// An IPv6 datagram between 2001:db8::from and 2001:db8::to.
+/// An IPv6 datagram of the documentation prefix.
 pub fn ipv6(from: u8, to: u8, next: u8, payload: &[u8]) -> Vec<u8> {
     let address = |last| {
         let mut octets = [0; 16];

@@ -49,7 +49,7 @@ struct Mark {
 pub(super) struct Pieces {
     /// Disjoint parts by offset.
     parts: BTreeMap<u32, Part>,
-    pieces: Vec<Piece>,
+    frames: Vec<Piece>,
     marks: Vec<Mark>,
     total: Option<u32>,
     /// Octets of the parts together, on the wire.
@@ -144,7 +144,7 @@ impl Pieces {
             self.store(fragment, from, to);
         }
         self.extent = self.extent.max(end);
-        self.pieces.push(piece);
+        self.frames.push(piece);
         self.cost += OVERHEAD;
         if self.marks.len() < MARKS {
             self.marks.push(mark(fragment));
@@ -242,7 +242,7 @@ impl Pieces {
     /// Puts it together and lets go of the octets; only the marks stay.
     pub(super) fn take(&mut self) -> Assembled {
         let payload = self.joined(usize::MAX);
-        let mut pieces = std::mem::take(&mut self.pieces);
+        let mut pieces = std::mem::take(&mut self.frames);
         pieces.sort_by_key(|piece| (piece.offset, piece.frame));
         self.parts.clear();
         self.cost = 0;
