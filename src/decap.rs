@@ -62,6 +62,8 @@ pub enum Peel {
     Vxlan(u32),
     /// GENEVE with its network identifier.
     Geneve(u32),
+    /// GTP-U of a mobile core with its tunnel identifier.
+    Gtp(u32),
     /// IPv4 around another IP header.
     Ipip,
     /// IPv6 around another IP header.

@@ -261,19 +261,18 @@ fn udp<'a>(captured: &'a [u8], length: u32, addresses: Addresses<'a>) -> Glance<
         return Glance::Complex;
     };
     let declared = u32::from(u16::from_be_bytes([l0, l1]));
+    let source_port = u16::from_be_bytes([s0, s1]);
     let destination_port = u16::from_be_bytes([d0, d1]);
     if declared < 8
         || declared > length
-        || matches!(
-            destination_port,
-            port::VXLAN | port::VXLAN_LINUX | port::GENEVE
-        )
+        || port::is_tunnel(source_port)
+        || port::is_tunnel(destination_port)
     {
         return Glance::Complex;
     }
     Glance::Udp {
         addresses,
-        source_port: u16::from_be_bytes([s0, s1]),
+        source_port,
         destination_port,
         payload: data.get(..declared as usize - 8).unwrap_or(data),
         payload_len: declared - 8,

@@ -15,6 +15,7 @@ pub(super) mod ether {
     pub(in crate::decap) const VLAN: u16 = 0x8100;
     pub(in crate::decap) const IPV6: u16 = 0x86dd;
     pub(in crate::decap) const SLOW: u16 = 0x8809;
+    pub(in crate::decap) const CISCO_METADATA: u16 = 0x8909;
     pub(in crate::decap) const LLDP: u16 = 0x88cc;
     pub(in crate::decap) const MPLS: u16 = 0x8847;
     pub(in crate::decap) const MPLS_MULTICAST: u16 = 0x8848;
@@ -105,6 +106,13 @@ pub(super) fn ether_type<'a>(walk: &mut Walk<'a>, ether_type: u16, rest: Rest<'a
             Ok(None)
         }
         ether::BRIDGED => Ok(Some((Layer::Ethernet, rest))),
+        // Octet 0 version, 1 length, 2..4 option, 4..6 security group, 6..8 `EtherType`.
+        ether::CISCO_METADATA => match (rest.be16(0), rest.be16(6)) {
+            (Some(0x0101), Some(inner)) => {
+                after(rest, 8, "cisco-metadata", Layer::EtherType(inner))
+            }
+            _ => Ok(None),
+        },
         length if length < ether::LENGTH_BELOW => snap(rest, length),
         _ => Ok(None),
     }

@@ -62,6 +62,7 @@ fn names(encapsulation: Encapsulation) -> Vec<String> {
             Peel::Erspan(version) => format!("erspan:{version}"),
             Peel::Vxlan(id) => format!("vxlan:{id}"),
             Peel::Geneve(id) => format!("geneve:{id}"),
+            Peel::Gtp(id) => format!("gtp:{id}"),
             Peel::Ipip => "ipip".into(),
             Peel::Ip6Tunnel => "ip6-tunnel".into(),
             Peel::Ah => "ah".into(),

@@ -85,7 +85,8 @@ fn udp<'a>(walk: &mut Walk<'a>, rest: Rest<'a>) -> Step<'a> {
         payload: data.octets,
         payload_len: data.wire_len(),
     });
-    tunnel::in_udp(walk, header.destination_port(), data)
+    let ports = [header.source_port(), header.destination_port()];
+    tunnel::in_udp(walk, ports, data)
 }
 
 /// TCP (RFC 9293 §3.1).

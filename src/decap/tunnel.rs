@@ -1,5 +1,5 @@
 //! Tunnels that carry frames or datagrams to a collector or through a core: GRE, ERSPAN,
-//! VXLAN, GENEVE, MPLS.
+//! VXLAN, GENEVE, MPLS, GTP.
 
 use etherparse::Ipv4HeaderSlice;
 
@@ -7,58 +7,152 @@ use super::ip::protocol;
 use super::link::ether;
 use super::rest::Rest;
 use super::walk::{Layer, Step, Walk};
-use super::{Checksum, Peel, checksum};
+use super::{Checksum, Encapsulation, Peel, checksum};
 
-/// UDP destination ports of tunnels; 8472 is where Linux put VXLAN before it had a port.
+/// UDP ports of tunnels.
 pub(super) mod port {
-    pub(in crate::decap) const VXLAN: u16 = 4789;
-    pub(in crate::decap) const VXLAN_LINUX: u16 = 8472;
-    pub(in crate::decap) const GENEVE: u16 = 6081;
-}
+    const GTP_U: u16 = 2152;
+    const VXLAN: u16 = 4789;
+    /// VXLAN with a next protocol.
+    const VXLAN_GPE: u16 = 4790;
+    const GENEVE: u16 = 6081;
+    const MPLS: u16 = 6635;
+    /// Where Linux put VXLAN before it had a port.
+    const VXLAN_LINUX: u16 = 8472;
 
-/// What a UDP destination port leads to, where the octets agree. A mere coincidence of ports
-/// leaves the UDP datagram as it is.
-pub(super) fn in_udp<'a>(walk: &mut Walk<'a>, destination: u16, data: Rest<'a>) -> Step<'a> {
-    match destination {
-        port::VXLAN | port::VXLAN_LINUX => vxlan(walk, data),
-        port::GENEVE => geneve(walk, data),
-        _ => Ok(None),
+    /// A tunnel that a port announces.
+    pub(super) enum Tunnel {
+        Vxlan,
+        Geneve,
+        Mpls,
+        Gtp,
+    }
+
+    pub(super) const fn tunnel(number: u16) -> Option<Tunnel> {
+        match number {
+            VXLAN | VXLAN_GPE | VXLAN_LINUX => Some(Tunnel::Vxlan),
+            GENEVE => Some(Tunnel::Geneve),
+            MPLS => Some(Tunnel::Mpls),
+            GTP_U => Some(Tunnel::Gtp),
+            _ => None,
+        }
+    }
+
+    /// Whether a port may be that of a tunnel.
+    pub(in crate::decap) const fn is_tunnel(number: u16) -> bool {
+        matches!(
+            number,
+            VXLAN | VXLAN_GPE | VXLAN_LINUX | GENEVE | MPLS | GTP_U
+        )
     }
 }
 
-/// VXLAN (RFC 7348 §5): octet 0 flags, 1..4 reserved, 4..7 network identifier, 7 reserved.
-/// Group policy uses reserved bits, so only the I flag and the version of GPE are asked for.
+/// What a UDP port leads to, where the octets agree. A mere coincidence of ports leaves the UDP
+/// datagram as it is.
+pub(super) fn in_udp<'a>(walk: &mut Walk<'a>, ports: [u16; 2], data: Rest<'a>) -> Step<'a> {
+    use port::Tunnel;
+    // The destination names the tunnel; few write their own port as the source.
+    let [source, destination] = ports.map(port::tunnel);
+    match destination.or(source) {
+        Some(Tunnel::Vxlan) => vxlan(walk, data),
+        Some(Tunnel::Geneve) => geneve(walk, data),
+        Some(Tunnel::Mpls) => mpls_in_udp(walk, data),
+        Some(Tunnel::Gtp) => gtp(walk, data),
+        None => Ok(None),
+    }
+}
+
+/// VXLAN (RFC 7348 §5): octet 0 flags, 1..3 reserved, 3 next protocol where the flag 0x04 says
+/// so, 4..7 network identifier, 7 reserved. Group policy uses some of the reserved bits.
 fn vxlan<'a>(walk: &mut Walk<'a>, rest: Rest<'a>) -> Step<'a> {
-    let Some(&[flags, _, _, _, v0, v1, v2, 0]) = rest.head() else {
+    let Some(&[flags, _, _, next, v0, v1, v2, _]) = rest.head() else {
         return Ok(None);
     };
-    let frame = rest.skip_or_end(8);
-    if flags & 0x7f != 0x08 || ethernet_likeness(frame) == Likeness::No {
+    let inner = rest.skip_or_end(8);
+    let (next, likeness) = match (flags & 0x04, next) {
+        (0, _) | (_, 3) => (Layer::Ethernet, ethernet_likeness(inner)),
+        (_, 1) => (Layer::Ipv4, ipv4_likeness(inner)),
+        (_, 2) => (Layer::Ipv6, ipv6_likeness(inner)),
+        _ => return Ok(None),
+    };
+    if flags & 0x08 == 0 || likeness == Likeness::No {
         return Ok(None);
     }
     walk.peel(Peel::Vxlan(u32::from_be_bytes([0, v0, v1, v2])), rest)?;
-    Ok(Some((Layer::Ethernet, frame)))
+    Ok(Some((next, inner)))
 }
 
 /// GENEVE (RFC 8926 §3.4): octet 0 version and length of the options in four octets, 1 flags,
 /// 2..4 `EtherType`, 4..7 network identifier, 7 reserved.
 fn geneve<'a>(walk: &mut Walk<'a>, rest: Rest<'a>) -> Step<'a> {
-    let Some(&[first, _, t0, t1, v0, v1, v2, 0]) = rest.head() else {
+    let Some(&[first, _, t0, t1, v0, v1, v2, _]) = rest.head() else {
         return Ok(None);
     };
-    let next = match u16::from_be_bytes([t0, t1]) {
-        ether::BRIDGED => Layer::Ethernet,
-        ether_type @ (ether::IPV4 | ether::IPV6 | ether::MPLS) => Layer::EtherType(ether_type),
+    let inner = rest.skip_or_end(8 + usize::from(first & 0x3f) * 4);
+    let (next, likeness) = match u16::from_be_bytes([t0, t1]) {
+        ether::BRIDGED => (Layer::Ethernet, ethernet_likeness(inner)),
+        ether::IPV4 => (Layer::Ipv4, ipv4_likeness(inner)),
+        ether::IPV6 => (Layer::Ipv6, ipv6_likeness(inner)),
         _ => return Ok(None),
     };
-    if first >> 6 != 0 {
+    if first >> 6 != 0 || likeness == Likeness::No {
         return Ok(None);
     }
     walk.peel(Peel::Geneve(u32::from_be_bytes([0, v0, v1, v2])), rest)?;
-    match rest.skip(8 + usize::from(first & 0x3f) * 4) {
-        Some(inner) => Ok(Some((next, inner))),
-        None => Err(rest.short("geneve")),
+    Ok(Some((next, inner)))
+}
+
+/// MPLS in UDP (RFC 7510 §3), where the labels end above an IP header.
+fn mpls_in_udp<'a>(walk: &mut Walk<'a>, rest: Rest<'a>) -> Step<'a> {
+    let bottom =
+        (0..Encapsulation::MAX).find(|n| rest.be32(n * 4).is_some_and(|entry| entry & 0x100 != 0));
+    let Some(bottom) = bottom else {
+        return Ok(None);
+    };
+    let inner = rest.skip_or_end((bottom + 1) * 4);
+    if ipv4_likeness(inner) < Likeness::Good && ipv6_likeness(inner) < Likeness::Good {
+        return Ok(None);
     }
+    mpls(walk, rest)
+}
+
+/// GTP-U (3GPP TS 29.281 §5): octet 0 version 1, type 1 and flags, 1 message (255 carries a
+/// datagram), 2..4 length of what follows octet 8, 4..8 tunnel; with any flag four more octets,
+/// whose last begins a chain of extension headers.
+fn gtp<'a>(walk: &mut Walk<'a>, rest: Rest<'a>) -> Step<'a> {
+    let Some(&[first, 0xff, l0, l1, t0, t1, t2, t3]) = rest.head() else {
+        return Ok(None);
+    };
+    let length = usize::from(u16::from_be_bytes([l0, l1])) + 8;
+    if first & 0xf0 != 0x30 || length > rest.wire {
+        return Ok(None);
+    }
+    let mut inner = rest.declared(length);
+    let mut extension = 0;
+    if first & 0x07 == 0 {
+        inner = inner.skip_or_end(8);
+    } else {
+        extension = if first & 0x04 == 0 {
+            0
+        } else {
+            inner.u8(11).unwrap_or(0)
+        };
+        inner = inner.skip_or_end(12);
+    }
+    while extension != 0 {
+        // Octet 0 length in four octets, the last octet the next type.
+        let length = usize::from(inner.u8(0).unwrap_or(0)) * 4;
+        if length == 0 {
+            return Ok(None);
+        }
+        extension = inner.u8(length - 1).unwrap_or(0);
+        inner = inner.skip_or_end(length);
+    }
+    if ipv4_likeness(inner) == Likeness::No && ipv6_likeness(inner) == Likeness::No {
+        return Ok(None);
+    }
+    walk.peel(Peel::Gtp(u32::from_be_bytes([t0, t1, t2, t3])), rest)?;
+    Ok(Some((Layer::Ip, inner)))
 }
 
 /// GRE (RFC 2784, RFC 2890): octets 0..2 flags and version, 2..4 `EtherType`, then checksum,

@@ -184,6 +184,52 @@ pub const ALL: &[Wrapping] = &[
         &["geneve:98"],
     ),
     w(
+        "vxlan gpe",
+        1,
+        |ip| {
+            let next = if ip[0] >> 4 == 4 { 1 } else { 2 };
+            in_udp(4790, &cat(&[&[0x0c, 0, 0, next, 0, 0, 99, 0], ip]))
+        },
+        &["vxlan:99"],
+    ),
+    w(
+        "mpls in udp",
+        1,
+        |ip| in_udp(6635, &cat(&[&labels(), ip])),
+        MPLS,
+    ),
+    w(
+        "gtp",
+        1,
+        |ip| {
+            let length = u16::try_from(ip.len()).unwrap();
+            let header = cat(&[&[0x30, 0xff], &be16(length), &[0, 0, 0, 97]]);
+            in_udp(2152, &cat(&[&header, ip]))
+        },
+        &["gtp:97"],
+    ),
+    w(
+        "gtp, extensions",
+        1,
+        |ip| {
+            let length = u16::try_from(ip.len() + 8).unwrap();
+            let header = cat(&[&[0x36, 0xff], &be16(length), &[0, 0, 0, 97]]);
+            in_udp(2152, &cat(&[&header, &[0, 1, 0, 0x85, 1, 0, 9, 0], ip]))
+        },
+        &["gtp:97"],
+    ),
+    w(
+        "security group tag",
+        1,
+        |ip| {
+            eth(
+                0x8909,
+                &cat(&[&[1, 1, 0, 1, 0, 9], &be16(ether_type(ip)), ip]),
+            )
+        },
+        &[],
+    ),
+    w(
         "ip in ipv4",
         1,
         |ip| ethernet(&outer(next(ip), ip)),
