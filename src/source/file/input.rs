@@ -67,22 +67,26 @@ impl Input {
     /// All octets read so far from the reader's place on.
     #[inline]
     pub(super) fn ahead(&self) -> &[u8] {
-        self.buffer.get(self.at..self.filled).unwrap_or_default()
+        self.ready().unwrap_or_default()
+    }
+
+    /// As `ahead`, for where each instruction counts. It is never `None`.
+    #[inline]
+    pub(super) fn ready(&self) -> Option<&[u8]> {
+        self.buffer.get(self.at..self.filled)
     }
 
     /// Octets at a `place`.
     #[inline]
     pub(super) fn slice(&self, place: usize, len: usize) -> &[u8] {
-        self.buffer
-            .get(place..)
-            .and_then(|rest| rest.get(..len))
-            .unwrap_or_default()
+        self.buffer.get(place..place + len).unwrap_or_default()
     }
 
-    /// Steps over `n` octets, at most over what is ahead.
+    /// Steps over `n` octets that were ensured before.
     #[inline]
     pub(super) fn advance(&mut self, n: usize) {
-        self.at = (self.at + n).min(self.filled);
+        debug_assert!(n <= self.available(), "stepping over octets not read yet");
+        self.at += n;
     }
 
     /// Reads until `n` octets are ahead; false where the input ends before. The caller bounds

@@ -24,6 +24,8 @@ const NEARBY: u32 = 86_400;
 pub(super) struct Pcap {
     /// Numbers are big-endian.
     big_endian: bool,
+    /// In the form that nearly all writers use, see `usual`.
+    is_usual: bool,
     /// Nanoseconds in a unit of the fraction: 1 or 1000.
     unit: u32,
     /// Octets of a record header: 16, or 24 in modified pcap.
@@ -97,11 +99,13 @@ impl Pcap {
         } else {
             (link >> 28) * 2
         };
+        let may_be_swapped = version.0 == 2 && version.1 < 4;
         Some(Self {
             big_endian,
+            is_usual: !big_endian && !may_be_swapped && record_header == 16 && fcs == 0,
             unit,
             record_header,
-            may_be_swapped: version.0 == 2 && version.1 < 4,
+            may_be_swapped,
             link: LinkType((link & 0xffff) as u16),
             fcs,
             version,
@@ -109,32 +113,17 @@ impl Pcap {
         })
     }
 
-    #[inline]
     fn head(&self, octets: &[u8]) -> Option<Head> {
-        let &[
-            s0,
-            s1,
-            s2,
-            s3,
-            f0,
-            f1,
-            f2,
-            f3,
-            c0,
-            c1,
-            c2,
-            c3,
-            o0,
-            o1,
-            o2,
-            o3,
-        ] = octets.first_chunk::<16>()?;
-        let of = |octets| number(octets, self.big_endian);
+        let octets = octets.first_chunk::<16>()?;
+        let word = |at: usize| {
+            let octets = octets.get(at..)?.first_chunk()?;
+            Some(number(*octets, self.big_endian))
+        };
         let mut head = Head {
-            seconds: of([s0, s1, s2, s3]),
-            fraction: of([f0, f1, f2, f3]),
-            captured: of([c0, c1, c2, c3]),
-            original: of([o0, o1, o2, o3]),
+            seconds: word(0)?,
+            fraction: word(4)?,
+            captured: word(8)?,
+            original: word(12)?,
         };
         if self.may_be_swapped && head.captured > head.original {
             std::mem::swap(&mut head.captured, &mut head.original);
@@ -142,13 +131,37 @@ impl Pcap {
         Some(head)
     }
 
-    /// The next record.
+    /// What nearly every record is, read without a detour: little-endian, with a header of
+    /// sixteen octets, already in the buffer. `None` says nothing.
     #[inline]
-    pub(super) fn next(
-        &mut self,
-        input: &mut Input,
-        statistics: &mut Statistics,
-    ) -> Option<Record> {
+    pub(super) fn usual(&mut self, input: &mut Input) -> Option<Record> {
+        if !self.is_usual {
+            return None;
+        }
+        let ahead = input.ready()?;
+        let head = ahead.first_chunk::<16>()?;
+        let word = |at: usize| Some(u32::from_le_bytes(*head.get(at..)?.first_chunk()?));
+        let captured = word(8)?;
+        if captured as usize > LONGEST || 16 + captured as usize > ahead.len() {
+            return None;
+        }
+        self.seconds = word(0)?;
+        let time = time(self.seconds, word(4)?, self.unit);
+        let record = Record {
+            place: input.place() + 16,
+            captured,
+            wire_len: word(12)?,
+            time,
+            link: self.link,
+            interface: 0,
+        };
+        input.advance(16 + captured as usize);
+        Some(record)
+    }
+
+    /// The next record, whatever it looks like.
+    #[inline(never)]
+    pub(super) fn any(&mut self, input: &mut Input, statistics: &mut Statistics) -> Option<Record> {
         loop {
             if !input.ensure(self.record_header) {
                 note::ended(input, statistics, self.record_header);
@@ -170,17 +183,15 @@ impl Pcap {
         }
     }
 
-    #[inline]
     fn record(&mut self, input: &mut Input, head: Head) -> Record {
         let place = input.place() + self.record_header;
         input.advance(self.record_header + head.captured as usize);
         self.seconds = head.seconds;
-        let nanoseconds = i64::from(head.fraction) * i64::from(self.unit);
         let mut record = Record {
             place,
             captured: head.captured,
             wire_len: head.original,
-            time: Timestamp(i64::from(head.seconds) * 1_000_000_000 + nanoseconds),
+            time: time(head.seconds, head.fraction, self.unit),
             link: self.link,
             interface: 0,
         };
@@ -236,6 +247,10 @@ impl Pcap {
 }
 
 #[inline]
+fn time(seconds: u32, fraction: u32, unit: u32) -> Timestamp {
+    Timestamp(i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * i64::from(unit))
+}
+
 fn number(octets: [u8; 4], big_endian: bool) -> u32 {
     if big_endian {
         u32::from_be_bytes(octets)

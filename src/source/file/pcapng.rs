@@ -64,13 +64,9 @@ impl PcapNg {
         Ok(walker)
     }
 
-    /// The next packet.
-    #[inline]
-    pub(super) fn next(
-        &mut self,
-        input: &mut Input,
-        statistics: &mut Statistics,
-    ) -> Option<Record> {
+    /// The next packet, whatever it looks like.
+    #[inline(never)]
+    pub(super) fn any(&mut self, input: &mut Input, statistics: &mut Statistics) -> Option<Record> {
         loop {
             if !input.ensure(HEAD) {
                 note::ended(input, statistics, HEAD);

@@ -459,7 +459,7 @@ fn sections_of_both_byte_orders_number_their_interfaces_on() {
 #[test]
 fn resolution_offset_and_fcs_of_an_interface_are_used() {
     let options = [
-        LE.option(9, &[0x80 | 10]),
+        LE.option(9, &[0x8a]),
         LE.option(14, &LE.n64(100)),
         LE.option(13, &[4]),
     ]
