@@ -1,0 +1,507 @@
+//! Turns facts into findings.
+//!
+//! A *family* asks one question of a session ("did the peers agree on a proposal?") and owns
+//! the causes it may name; its file holds the code, the explanation, the evidence it needs
+//! and the remedies. Rules see facts, never octets. The engine, not the rule, weighs what the
+//! capture could not show: every finding says what it rests on ([`Basis`]), and
+//! [`Findings::weigh`] lowers or withdraws what the vantage point cannot carry.
+
+use std::fmt;
+
+use crate::time::Timestamp;
+use crate::track::session::{Session, Side, Stamp, Step};
+
+pub mod ike2;
+pub mod rules;
+mod weigh;
+
+/// How a session went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// It works.
+    Established,
+    /// It does not.
+    Failed,
+    /// It works, but not as intended.
+    Degraded,
+    /// The capture starts too late, ends too early, or shows too little to tell.
+    Incomplete,
+}
+
+impl Outcome {
+    /// The word of the report.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Established => "established",
+            Self::Failed => "failed",
+            Self::Degraded => "degraded",
+            Self::Incomplete => "incomplete",
+        }
+    }
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The connection failed because of it.
+    Error,
+    /// The connection suffers from it.
+    Warning,
+    /// Worth knowing; changes neither outcome nor cause.
+    Info,
+}
+
+impl Severity {
+    /// The word of the report.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+        }
+    }
+}
+
+/// How sure a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidence {
+    /// Several causes fit, or something speaks against it.
+    Possible,
+    /// A pattern of lengths, order and timing, and nothing speaks against it.
+    Likely,
+    /// In clear, and nothing speaks against it.
+    Certain,
+}
+
+impl Confidence {
+    /// The word of the report.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Possible => "possible",
+            Self::Likely => "likely",
+            Self::Certain => "certain",
+        }
+    }
+}
+
+macro_rules! stages {
+    ($($(#[$doc:meta])* $name:ident = $word:literal),* $(,)?) => {
+        /// Where on the way a session is, in the order in which they are reached.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Stage { $($(#[$doc])* $name),* }
+
+        impl Stage {
+            /// All stages in order.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The word of the report.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$name => $word),* }
+            }
+        }
+    };
+}
+
+stages! {
+    /// Looking up the gateway's name.
+    Dns = "dns",
+    /// The first packet and its first answer.
+    Reachability = "reachability",
+    /// `IKE_SA_INIT`, main mode 1–4, aggressive mode 1–2.
+    IkeNegotiation = "ike-negotiation",
+    /// The move to UDP 4500.
+    IkeNatTraversal = "ike-nat-traversal",
+    /// `IKE_AUTH`, main mode 5–6, aggressive mode 3, EAP.
+    IkeAuthentication = "ike-authentication",
+    /// XAUTH, mode config, configuration payloads.
+    IkeConfiguration = "ike-configuration",
+    /// Quick mode, `CREATE_CHILD_SA`, the child in `IKE_AUTH`.
+    IpsecChild = "ipsec-child",
+    /// ESP.
+    EspData = "esp-data",
+    /// L2TP tunnel and session set-up.
+    L2tpControl = "l2tp-control",
+    /// PPP link control.
+    PppLcp = "ppp-lcp",
+    /// PPP authentication.
+    PppAuthentication = "ppp-authentication",
+    /// PPP network control.
+    PppNetwork = "ppp-network",
+    /// The TCP handshake.
+    TcpConnect = "tcp-connect",
+    /// The TLS handshake.
+    TlsHandshake = "tls-handshake",
+    /// The login inside TLS.
+    VpnLogin = "vpn-login",
+    /// The DTLS handshake.
+    DtlsHandshake = "dtls-handshake",
+    /// Data in the TLS or DTLS tunnel.
+    TunnelData = "tunnel-data",
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A cause that findings name: its code is stable and never reused.
+#[derive(Debug)]
+pub struct Cause {
+    /// Kebab-case words.
+    pub code: &'static str,
+    /// One line, lower case, without full stop.
+    pub title: &'static str,
+    /// Markdown with the sections of [`SECTIONS`]; what `explain` prints.
+    pub explanation: &'static str,
+    /// What to do, the likeliest first.
+    pub remedies: &'static [&'static str],
+    /// What would settle what the capture leaves open.
+    pub needs: Option<&'static str>,
+    /// The source file that holds it.
+    pub file: &'static str,
+}
+
+/// The sections that every explanation has, in order.
+pub const SECTIONS: &[&str] = &[
+    "## What it means",
+    "## What is seen",
+    "## Likely causes",
+    "## What to check on each side",
+    "## When this is wrong",
+];
+
+/// Declares a [`Cause`]; its doc comment is the explanation.
+macro_rules! cause {
+    (
+        $(#[doc = $doc:literal])*
+        $vis:vis static $name:ident = {
+            code: $code:literal,
+            title: $title:literal,
+            remedies: [$($remedy:literal),* $(,)?],
+            $(needs: $needs:literal,)?
+        }
+    ) => {
+        $(#[doc = $doc])*
+        $vis static $name: $crate::diagnose::Cause = $crate::diagnose::Cause {
+            code: $code,
+            title: $title,
+            explanation: concat!($($doc, "\n",)*),
+            remedies: &[$($remedy),*],
+            needs: cause!(@needs $($needs)?),
+            file: file!(),
+        };
+    };
+    (@needs $needs:literal) => { Some($needs) };
+    (@needs) => { None };
+}
+pub(crate) use cause;
+
+/// What a finding rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// A message in clear that says so.
+    Seen,
+    /// Order, direction and arithmetic of what was seen.
+    Inferred,
+    /// Something that did not come. What a capture does not show may still have happened.
+    Absence {
+        /// Whose messages are missing.
+        of: Side,
+    },
+}
+
+/// A frame and what it proves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The frame.
+    pub at: Stamp,
+    /// What it shows.
+    pub what: String,
+}
+
+/// A cause that was considered and cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Excluded {
+    /// Its code.
+    pub code: &'static str,
+    /// Why not.
+    pub because: String,
+}
+
+/// One thing that is wrong, or worth knowing, with its proof.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// The cause.
+    pub cause: &'static Cause,
+    /// How bad.
+    pub severity: Severity,
+    /// How sure.
+    pub confidence: Confidence,
+    /// Where it stopped.
+    pub stage: Stage,
+    /// What becomes of the session if this is the primary finding.
+    pub outcome: Outcome,
+    /// What it rests on.
+    pub basis: Basis,
+    /// One sentence with the numbers of this session.
+    pub summary: String,
+    /// The frames.
+    pub evidence: Vec<Evidence>,
+    /// What it may be, where encryption hides which.
+    pub candidates: Vec<&'static str>,
+    /// What it cannot be.
+    pub excluded: Vec<Excluded>,
+    /// Remedies of this session, before those of the cause.
+    pub remedies: Vec<String>,
+    /// What would settle it, where that differs from the cause's.
+    pub needs: Option<String>,
+}
+
+impl Finding {
+    /// A failure: severity error, outcome failed, as sure as its basis allows.
+    pub fn failure(cause: &'static Cause, stage: Stage, basis: Basis, summary: String) -> Self {
+        let confidence = match basis {
+            Basis::Seen => Confidence::Certain,
+            Basis::Inferred | Basis::Absence { .. } => Confidence::Likely,
+        };
+        Self {
+            cause,
+            severity: Severity::Error,
+            confidence,
+            stage,
+            outcome: Outcome::Failed,
+            basis,
+            summary,
+            evidence: Vec::new(),
+            candidates: Vec::new(),
+            excluded: Vec::new(),
+            remedies: Vec::new(),
+            needs: None,
+        }
+    }
+
+    /// Something that makes a working session worse.
+    pub fn degradation(cause: &'static Cause, stage: Stage, basis: Basis, summary: String) -> Self {
+        Self {
+            severity: Severity::Warning,
+            outcome: Outcome::Degraded,
+            ..Self::failure(cause, stage, basis, summary)
+        }
+    }
+
+    /// Something worth knowing.
+    pub fn info(cause: &'static Cause, stage: Stage, basis: Basis, summary: String) -> Self {
+        Self {
+            severity: Severity::Info,
+            outcome: Outcome::Established,
+            ..Self::failure(cause, stage, basis, summary)
+        }
+    }
+
+    /// The same, but the capture cannot tell: outcome incomplete.
+    pub fn inconclusive(mut self) -> Self {
+        self.outcome = Outcome::Incomplete;
+        self.confidence = Confidence::Possible;
+        self
+    }
+
+    /// With this confidence.
+    pub fn sure(mut self, confidence: Confidence) -> Self {
+        self.confidence = confidence;
+        self
+    }
+
+    /// With a frame as evidence.
+    pub fn frame(mut self, at: Stamp, what: impl Into<String>) -> Self {
+        if self.evidence.iter().all(|known| (known.at.capture, known.at.frame) != (at.capture, at.frame)) {
+            self.evidence.push(Evidence { at, what: what.into() });
+        }
+        self
+    }
+
+    /// With a step and its retransmissions as evidence.
+    pub fn step(mut self, step: &Step, what: &str) -> Self {
+        self = self.frame(step.at, format!("{}{what}", step.message));
+        for frame in step.frames.iter().filter(|frame| **frame != step.at.frame) {
+            self = self.frame(Stamp { frame: *frame, ..step.at }, "part of the same message");
+        }
+        for (n, stamp) in (1u32..).zip(step.repeats.stamps.iter()) {
+            self = self.frame(*stamp, format!("{}, retransmission {n}", step.message));
+        }
+        self
+    }
+
+    /// With causes that it may be.
+    pub fn candidates(mut self, codes: &[&'static str]) -> Self {
+        self.candidates.extend_from_slice(codes);
+        self
+    }
+
+    /// Without a cause that it cannot be.
+    pub fn exclude(mut self, code: &'static str, because: impl Into<String>) -> Self {
+        self.candidates.retain(|candidate| *candidate != code);
+        self.excluded.push(Excluded { code, because: because.into() });
+        self
+    }
+
+    /// With a remedy for this session.
+    pub fn remedy(mut self, text: impl Into<String>) -> Self {
+        self.remedies.push(text.into());
+        self
+    }
+
+    /// With what would settle it.
+    pub fn needs(mut self, text: impl Into<String>) -> Self {
+        self.needs = Some(text.into());
+        self
+    }
+}
+
+/// What rules collect.
+#[derive(Debug, Default)]
+pub struct Findings {
+    list: Vec<Finding>,
+}
+
+impl Findings {
+    /// Adds a finding.
+    pub fn push(&mut self, finding: Finding) {
+        self.list.push(finding);
+    }
+
+    /// Whether a cause was already found.
+    pub fn has(&self, code: &str) -> bool {
+        self.list.iter().any(|finding| finding.cause.code == code)
+    }
+
+    /// Whether anything that is more than worth knowing was found.
+    pub fn any_trouble(&self) -> bool {
+        self.list.iter().any(|finding| finding.severity != Severity::Info)
+    }
+
+    /// All findings so far.
+    pub fn iter(&self) -> impl Iterator<Item = &Finding> {
+        self.list.iter()
+    }
+
+    /// Takes a finding back that a later family explains better.
+    pub fn withdraw(&mut self, code: &str) {
+        self.list.retain(|finding| finding.cause.code != code);
+    }
+}
+
+/// What is known of a capture as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CaptureFacts {
+    /// Its first and last frame's times.
+    pub span: Option<(Timestamp, Timestamp)>,
+    /// Frames the capturing host dropped.
+    pub dropped: Option<u64>,
+    /// Whether snaplen cut frames.
+    pub truncated: bool,
+}
+
+/// What a rule may know besides the session.
+#[derive(Debug, Default)]
+pub struct Context {
+    /// The captures.
+    pub captures: Vec<CaptureFacts>,
+    /// Addresses from which something was seen in these captures, bounded.
+    pub heard: std::collections::BTreeSet<std::net::IpAddr>,
+    /// IKE transforms that a gateway accepted from anybody: gateway address and one line
+    /// for each accepted suite. Bounded.
+    pub accepted: std::collections::BTreeMap<std::net::IpAddr, Vec<crate::track::ike2::Suite>>,
+    /// The gateway that the user named.
+    pub gateway: Option<std::net::IpAddr>,
+}
+
+impl Context {
+    /// How many addresses are remembered.
+    pub const KEPT: usize = 100_000;
+
+    /// Learns from a session before any is diagnosed.
+    pub fn learn(&mut self, session: &Session) {
+        if self.heard.len() < Self::KEPT {
+            if session.vantage.frames.gateway > 0 {
+                self.heard.insert(session.gateway.ip);
+            }
+            if session.vantage.frames.client > 0 {
+                self.heard.insert(session.client.ip);
+            }
+        }
+        if let Some(suite) = session.ike2().and_then(|f| f.sas.first()).and_then(|sa| sa.suite()) {
+            if self.accepted.len() < Self::KEPT {
+                let list = self.accepted.entry(session.gateway.ip).or_default();
+                if list.len() < 64 && !list.contains(&suite) {
+                    list.push(suite);
+                }
+            }
+        }
+    }
+}
+
+/// A question put to every session.
+#[derive(Debug)]
+pub struct Family {
+    /// Its name.
+    pub name: &'static str,
+    /// The causes it may name.
+    pub causes: &'static [&'static Cause],
+    /// Asks.
+    pub check: fn(&Session, &Context, &mut Findings),
+}
+
+/// What became of a session, and why.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    /// Outcome.
+    pub outcome: Outcome,
+    /// The last stage reached; for a failure the one where it stopped.
+    pub stage: Stage,
+    /// The primary finding's cause.
+    pub cause: Option<&'static str>,
+    /// How sure.
+    pub confidence: Confidence,
+    /// Findings by severity, confidence, stage.
+    pub findings: Vec<Finding>,
+}
+
+/// How far a session came, judged without any finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The last stage reached.
+    pub stage: Stage,
+    /// Whether it works as far as one can see, or why that cannot be said.
+    pub outcome: Outcome,
+    /// How sure that is.
+    pub confidence: Confidence,
+}
+
+/// Diagnoses one session.
+pub fn diagnose(session: &Session, context: &Context) -> Verdict {
+    let mut findings = Findings::default();
+    for family in rules::FAMILIES {
+        (family.check)(session, context, &mut findings);
+    }
+    let progress = rules::progress(session);
+    let mut list = weigh::weigh(findings.list, session, context);
+    list.sort_by(|a, b| {
+        (a.severity, std::cmp::Reverse(a.confidence), a.stage)
+            .cmp(&(b.severity, std::cmp::Reverse(b.confidence), b.stage))
+    });
+    let primary = list.iter().find(|finding| finding.severity != Severity::Info);
+    let (outcome, stage, cause, confidence) = match primary {
+        Some(finding) => {
+            (finding.outcome, finding.stage, Some(finding.cause.code), finding.confidence)
+        }
+        None => (progress.outcome, progress.stage, None, progress.confidence),
+    };
+    let cause = cause.filter(|_| outcome != Outcome::Established);
+    Verdict { outcome, stage, cause, confidence, findings: list }
+}
+
+/// Every cause of every family.
+pub fn causes() -> impl Iterator<Item = &'static Cause> {
+    rules::FAMILIES.iter().flat_map(|family| family.causes.iter().copied())
+}

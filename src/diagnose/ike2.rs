@@ -1,0 +1,169 @@
+//! What the lengths, order and directions of an IKEv2 session say about what is encrypted.
+//!
+//! Every length here is computed from the negotiated suite (RFC 7296 §3.14); without the
+//! negotiation there is no arithmetic, and no conclusion.
+
+use crate::time::Span;
+use crate::track::ike2::{Exchange, Ike2, Message, Suite, kind};
+use crate::track::session::{Session, Side, Stamp};
+
+/// How `IKE_AUTH` ended, as far as one can see from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth<'a> {
+    /// No `IKE_AUTH` was seen.
+    NotReached,
+    /// The last request has no answer.
+    Unanswered(&'a Exchange),
+    /// The last answer has room for one short notify only: refused.
+    Refused(&'a Exchange),
+    /// The only answer is longer than a notify but too short to grant a child SA.
+    ChildRefused(&'a Exchange),
+    /// EAP was in progress, and the last answer is too short to grant a child SA.
+    EapEnded(&'a Exchange),
+    /// The answer could grant everything, and the client took its leave at once.
+    ClientRefused(&'a Exchange, &'a Exchange),
+    /// The answer is long enough, or later messages prove that it was.
+    Granted(&'a Exchange),
+    /// The suite is not known, or not all was captured: lengths say nothing.
+    Unknown(&'a Exchange),
+}
+
+/// An IKEv2 session with what follows from its lengths.
+#[derive(Debug, Clone, Copy)]
+pub struct Story<'a> {
+    /// The session.
+    pub session: &'a Session,
+    /// Its facts.
+    pub facts: &'a Ike2,
+    /// The suite of the first SA.
+    pub suite: Option<Suite>,
+    /// How authentication ended.
+    pub auth: Auth<'a>,
+}
+
+/// `CHILDLESS_IKEV2_SUPPORTED` (RFC 6023).
+const CHILDLESS: u16 = 16418;
+
+impl<'a> Story<'a> {
+    /// Reads an IKEv2 session; `None` for any other.
+    pub fn of(session: &'a Session) -> Option<Self> {
+        let facts = session.ike2()?;
+        let suite = facts.sas.first().and_then(|sa| sa.suite());
+        let mut story = Self { session, facts, suite, auth: Auth::NotReached };
+        story.auth = story.read_auth();
+        Some(story)
+    }
+
+    /// The `IKE_AUTH` exchanges of the first SA in order of message ID.
+    pub fn auths(&self) -> impl DoubleEndedIterator<Item = &'a Exchange> {
+        self.facts.of_kind(kind::AUTH).filter(|exchange| exchange.sa == 0)
+    }
+
+    /// ESP packets seen of one end.
+    pub fn esp(&self, side: Side) -> u64 {
+        self.session.esp.iter().filter(|f| f.from == side).map(|f| f.packets).sum()
+    }
+
+    /// Exchanges after `IKE_AUTH` that were answered, other than a farewell.
+    fn life_after(&self, last: &Exchange) -> bool {
+        self.facts.exchanges.iter().any(|exchange| {
+            let after = exchange.sa > 0 || exchange.by != last.by || exchange.id > last.id;
+            let rekey = exchange.kind == kind::CREATE_CHILD;
+            after && (rekey || exchange.sa > 0) && exchange.response.is_some()
+        })
+    }
+
+    /// Whether something proves that the IKE SA was used after `IKE_AUTH`.
+    pub fn used_after(&self, last: &Exchange) -> bool {
+        self.life_after(last) || (self.esp(Side::Client) > 0 && self.esp(Side::Gateway) > 0)
+    }
+
+    /// Time between the first `IKE_SA_INIT` request and its answer.
+    pub fn round_trip(&self) -> Option<Span> {
+        self.facts.init_rounds().find_map(|exchange| {
+            let request = exchange.request.as_ref()?;
+            let response = exchange.response.as_ref()?;
+            let sent = self.sightings(request).filter(|s| s.time <= response.at.time).last()?;
+            Some(response.at.time - sent.time)
+        })
+    }
+
+    /// Every sighting of a message.
+    pub fn sightings(&self, message: &Message) -> impl Iterator<Item = Stamp> + 'a {
+        let step = message.step.and_then(|index| self.session.step(index));
+        let first = message.at;
+        step.map_or_else(|| vec![first], |step| step.sightings().collect::<Vec<_>>()).into_iter()
+    }
+
+    /// Whether the peers may leave out the child SA in `IKE_AUTH`.
+    pub fn childless(&self) -> bool {
+        self.facts.accepted().is_some_and(|m| m.notify(CHILDLESS).is_some())
+    }
+
+    fn read_auth(&self) -> Auth<'a> {
+        let auths: Vec<_> = self.auths().filter(|exchange| exchange.request.is_some()).collect();
+        let Some(last) = auths.last().copied().or_else(|| self.auths().next_back()) else {
+            return Auth::NotReached;
+        };
+        let Some(response) = &last.response else { return Auth::Unanswered(last) };
+        if self.used_after(last) {
+            return Auth::Granted(last);
+        }
+        let Some(suite) = self.suite else { return Auth::Unknown(last) };
+        if !response.is_whole() {
+            return Auth::Unknown(last);
+        }
+        let fragmented = response.fragments.is_some();
+        let rounds = auths.len();
+        let (Some(notify), Some(least)) =
+            (suite.short_notify(), suite.least_success(rounds == 1))
+        else {
+            return Auth::Unknown(last);
+        };
+        if !fragmented && response.length <= notify {
+            return Auth::Refused(last);
+        }
+        if !fragmented && response.length < least {
+            return if rounds > 1 { Auth::EapEnded(last) } else { Auth::ChildRefused(last) };
+        }
+        if let Some(farewell) = self.farewell(last, response) {
+            return Auth::ClientRefused(last, farewell);
+        }
+        Auth::Granted(last)
+    }
+
+    /// The client's own short message at once after a granting answer: a refusal of the
+    /// gateway's certificate or identity, because nobody leaves within a round trip.
+    fn farewell(&self, last: &Exchange, response: &Message) -> Option<&'a Exchange> {
+        let short = self.suite?.short_notify()?;
+        let patience = self.round_trip().unwrap_or_default() + Span::from_millis(100);
+        self.facts.exchanges.iter().find(|exchange| {
+            let request = exchange.request.as_ref();
+            exchange.sa == 0
+                && exchange.kind == kind::INFORMATIONAL
+                && exchange.by == last.by
+                && exchange.id == last.id.wrapping_add(1)
+                && request.is_some_and(|m| {
+                    m.length <= short && m.at.time - response.at.time <= patience
+                })
+                && self.esp(Side::Client) + self.esp(Side::Gateway) == 0
+        })
+    }
+
+    /// An `INFORMATIONAL` request of Delete size after which nothing more came.
+    pub fn deleted(&self) -> Option<&'a Exchange> {
+        let last = self.facts.exchanges.last()?;
+        let request = last.request.as_ref()?;
+        let short = self.facts.sas.get(last.sa)?.suite().or(self.suite)?.short_notify()?;
+        let esp_after =
+            self.session.esp.iter().any(|flow| flow.last.time > request.at.time + Span::from_secs(1));
+        (last.kind == kind::INFORMATIONAL && request.length <= short && !esp_after).then_some(last)
+    }
+}
+
+impl std::ops::Add<Self> for Span {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}

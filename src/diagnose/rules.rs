@@ -1,0 +1,68 @@
+//! The families: one file each. A new family is its file, its `mod` line and its entry here.
+
+use super::ike2::{Auth, Story};
+use super::{Confidence, Family, Outcome, Progress, Stage};
+use crate::track::session::{Detail, Session};
+
+mod auth;
+mod child;
+mod esp;
+mod liveness;
+mod natt;
+mod negotiation;
+mod reachability;
+
+/// All families in the order in which they are asked.
+pub static FAMILIES: &[&Family] = &[
+    &reachability::FAMILY,
+    &negotiation::FAMILY,
+    &natt::FAMILY,
+    &auth::FAMILY,
+    &child::FAMILY,
+    &esp::FAMILY,
+    &liveness::FAMILY,
+];
+
+/// How far a session came.
+pub fn progress(session: &Session) -> Progress {
+    match &session.detail {
+        Detail::Ike2(_) => Story::of(session).map_or(UNKNOWN, |story| ike2(&story)),
+        Detail::Esp => Progress { stage: Stage::EspData, ..UNKNOWN },
+    }
+}
+
+const UNKNOWN: Progress = Progress {
+    stage: Stage::Reachability,
+    outcome: Outcome::Incomplete,
+    confidence: Confidence::Possible,
+};
+
+fn ike2(story: &Story<'_>) -> Progress {
+    let incomplete = |stage| Progress { stage, ..UNKNOWN };
+    let session = story.session;
+    let esp = !session.esp.is_empty();
+    match story.auth {
+        Auth::Granted(last) => {
+            let outcome = if session.vantage.started_late {
+                Outcome::Incomplete
+            } else {
+                Outcome::Established
+            };
+            let stage = if esp { Stage::EspData } else { Stage::IpsecChild };
+            let proven = story.used_after(last);
+            let confidence = if proven { Confidence::Certain } else { Confidence::Likely };
+            Progress { stage, outcome, confidence }
+        }
+        Auth::NotReached if session.vantage.started_late => {
+            incomplete(if esp { Stage::EspData } else { Stage::IpsecChild })
+        }
+        Auth::NotReached if story.facts.accepted().is_some() => incomplete(Stage::IkeNegotiation),
+        Auth::NotReached => incomplete(Stage::Reachability),
+        Auth::ChildRefused(_) if story.childless() => Progress {
+            stage: Stage::IkeAuthentication,
+            outcome: Outcome::Established,
+            confidence: Confidence::Possible,
+        },
+        _ => incomplete(Stage::IkeAuthentication),
+    }
+}

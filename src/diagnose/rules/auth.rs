@@ -1,0 +1,233 @@
+//! Did the peers accept each other?
+
+use crate::diagnose::ike2::{Auth, Story};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::track::ike2::{Exchange, Message};
+use crate::track::session::{Session, Side, Step};
+
+use super::reachability::{enough, lost};
+
+/// The family.
+pub(super) static FAMILY: Family =
+    Family { name: "authentication", causes: &[&AUTH_FAILED, &EAP_FAILED], check };
+
+cause! {
+    /// ## What it means
+    /// The peers agreed on algorithms, and then one refused the other: its key, its identity
+    /// or its certificate. Which of these is encrypted.
+    ///
+    /// ## What is seen
+    /// Either the gateway's `IKE_AUTH` answer has room for nothing but one short notify; or
+    /// the gateway answered in full and the client took its leave within a round trip. The
+    /// lengths follow from the negotiated suite.
+    ///
+    /// ## Likely causes
+    /// - The pre-shared key differs: a typing error, another encoding, a trailing blank.
+    /// - The identity that one side sends is not the one that the other side expects.
+    /// - A certificate is expired, not trusted, has the wrong name or usage.
+    ///
+    /// ## What to check on each side
+    /// - The log of the side that refused: it names the reason.
+    /// - Both: the key, the identities sent and expected, the certificates' dates and names.
+    ///
+    /// ## When this is wrong
+    /// A lone notify of another kind has the same length, and a stack that pads more than it
+    /// must can hide a longer one.
+    pub(super) static AUTH_FAILED = {
+        code: "auth-failed",
+        title: "one side refused the other's key, identity or certificate",
+        remedies: [
+            "Read the log of the side that refused; it names the reason: key, identity or certificate.",
+            "Type the pre-shared key anew on both sides, without blanks at its ends.",
+            "Compare the identity that the client sends with the one that the gateway expects, and the other way round.",
+            "Check the certificates' dates, names (SAN = what the user typed), usage and issuers.",
+        ],
+        needs: "the log of the side that refused, or the IKE keys of this session",
+    }
+}
+
+cause! {
+    /// ## What it means
+    /// The gateway's certificate or key was accepted, and then the user's EAP login failed.
+    ///
+    /// ## What is seen
+    /// Two or more rounds of `IKE_AUTH`, whose last answer is too short to grant a child SA,
+    /// and then the client's short farewell or silence.
+    ///
+    /// ## Likely causes
+    /// - Wrong user name or password, expired or locked account.
+    /// - The RADIUS server refuses, or does not know this gateway.
+    /// - No EAP method in common.
+    ///
+    /// ## What to check on each side
+    /// - Gateway and RADIUS server: their log for this user and time.
+    /// - Client: user name with or without domain, EAP method.
+    ///
+    /// ## When this is wrong
+    /// When the client stopped for another reason in the middle of EAP.
+    pub(super) static EAP_FAILED = {
+        code: "eap-failed",
+        title: "the user's EAP login was refused",
+        remedies: [
+            "Look up this login in the gateway's and the RADIUS server's log: it names the reason (Windows shows 691 or 812).",
+            "Let the user type name and password anew; check that the account is neither locked nor expired.",
+            "Check that client and gateway have an EAP method in common.",
+        ],
+        needs: "the gateway's or the RADIUS server's log",
+    }
+}
+
+/// What encryption hides behind a refusal by the gateway.
+const HIDDEN: &[&str] = &["psk-mismatch", "id-mismatch", "cert-rejected", "cert-missing"];
+/// What encryption hides behind a refusal by the client.
+const HIDDEN_CLIENT: &[&str] =
+    &["cert-untrusted", "cert-name-mismatch", "cert-expired", "cert-missing-eku", "id-mismatch"];
+
+fn check(session: &Session, _: &Context, findings: &mut Findings) {
+    let Some(story) = Story::of(session) else { return };
+    match story.auth {
+        Auth::Refused(exchange) if story.auths().count() > 1 => eap(&story, exchange, findings),
+        Auth::Refused(exchange) => refused(&story, exchange, findings),
+        Auth::ClientRefused(exchange, farewell) => client(&story, exchange, farewell, findings),
+        Auth::EapEnded(exchange) => eap(&story, exchange, findings),
+        Auth::Unanswered(exchange) => unanswered(&story, exchange, findings),
+        _ => {}
+    }
+    if let Auth::Granted(exchange) | Auth::Unknown(exchange) = story.auth {
+        response_lost(&story, exchange, findings);
+    }
+}
+
+fn step<'a>(story: &Story<'a>, message: Option<&Message>) -> Option<&'a Step> {
+    message.and_then(|m| m.step).and_then(|index| story.session.step(index))
+}
+
+fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
+    let (Some(asked), Some(answered)) =
+        (step(story, exchange.request.as_ref()), step(story, exchange.response.as_ref()))
+    else {
+        return;
+    };
+    let least = story.suite.and_then(|s| s.least_success(true)).unwrap_or_default();
+    let notify = story.suite.and_then(|s| s.one_notify()).unwrap_or_default();
+    findings.push(
+        Finding::failure(
+            &AUTH_FAILED,
+            Stage::IkeAuthentication,
+            Basis::Inferred,
+            format!(
+                "The gateway's IKE_AUTH answer is {} octets: with this suite one error notify takes {notify}, the shortest success {least}.",
+                answered.length
+            ),
+        )
+        .frame(asked.at, format!("{}, {} octets", asked.message, asked.length))
+        .step(answered, ", one short notify long")
+        .candidates(HIDDEN)
+        .exclude("proposal-mismatch", "the gateway chose a proposal in its IKE_SA_INIT answer")
+        .exclude("no-response", "the gateway answered"),
+    );
+}
+
+fn client(story: &Story<'_>, exchange: &Exchange, farewell: &Exchange, findings: &mut Findings) {
+    let (Some(answered), Some(left)) =
+        (step(story, exchange.response.as_ref()), step(story, farewell.request.as_ref()))
+    else {
+        return;
+    };
+    findings.push(
+        Finding::failure(
+            &AUTH_FAILED,
+            Stage::IkeAuthentication,
+            Basis::Inferred,
+            format!(
+                "The gateway answered IKE_AUTH in full ({} octets), and {} later the client ended the session with a message of one notify's size; no ESP followed.",
+                answered.length,
+                left.at.time - answered.at.time
+            ),
+        )
+        .frame(answered.at, format!("{}, {} octets", answered.message, answered.length))
+        .step(left, " of one notify's size: the client's refusal")
+        .candidates(HIDDEN_CLIENT)
+        .exclude("psk-mismatch", "the gateway accepted the client's authentication")
+        .remedy("The client refused the gateway: look at the client's log, then at the gateway's certificate: issuer trusted by the client, SAN equal to the name the user typed, dates, server authentication usage.")
+        .needs("the client's log, or the IKE keys of this session"),
+    );
+}
+
+fn eap(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
+    let Some(answered) = step(story, exchange.response.as_ref()) else { return };
+    let rounds = story.auths().count();
+    let least = story.suite.and_then(|s| s.least_success(false)).unwrap_or_default();
+    let later: Vec<_> =
+        story.session.steps.iter().filter(|s| s.at > answered.at && s.from == Side::Client).collect();
+    // Without any later word of the client the login may still have been going on.
+    let settled = !later.is_empty() || enough(answered, story.session);
+    let mut finding = Finding::failure(
+        &EAP_FAILED,
+        Stage::IkeAuthentication,
+        Basis::Inferred,
+        format!(
+            "After {rounds} rounds of IKE_AUTH the gateway's last answer is {} octets, too short to grant a tunnel (at least {least}); no further IKE_AUTH and no ESP followed.",
+            answered.length
+        ),
+    );
+    for exchange in story.auths() {
+        if let Some(response) = step(story, exchange.response.as_ref()) {
+            finding = finding.frame(response.at, format!("{}, {} octets", response.message, response.length));
+        }
+    }
+    for left in later.iter().take(2) {
+        finding = finding.frame(left.at, format!("{}: the client gives up", left.message));
+    }
+    let finding = finding
+        .exclude("psk-mismatch", "the gateway went on to EAP, so it accepted what came before")
+        .exclude("proposal-mismatch", "the gateway chose a proposal in its IKE_SA_INIT answer");
+    findings.push(if settled { finding } else { finding.inconclusive() });
+}
+
+/// A request on the same port as the negotiation, or after answers on this port, that got
+/// no answer.
+fn unanswered(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
+    if findings.any_trouble() {
+        return;
+    }
+    let Some(asked) = step(story, exchange.request.as_ref()) else { return };
+    let rounds = story.auths().count();
+    let (cause, stage) = if rounds > 1 {
+        (&EAP_FAILED, Stage::IkeAuthentication)
+    } else {
+        (&super::reachability::NO_RESPONSE, Stage::IkeAuthentication)
+    };
+    let finding = Finding::failure(
+        cause,
+        stage,
+        Basis::Absence { of: Side::Gateway },
+        format!(
+            "The {} (message ID {}) was sent {} times over {} without an answer, after {} answered.",
+            asked.message,
+            exchange.id,
+            asked.sent(),
+            asked.spread(),
+            if rounds > 1 { "earlier rounds of IKE_AUTH were" } else { "IKE_SA_INIT was" }
+        ),
+    )
+    .sure(Confidence::Likely)
+    .step(asked, ", unanswered")
+    .candidates(&["fragment-lost", "nat-t-blocked", "response-lost", "radius-timeout"]);
+    findings.push(if enough(asked, story.session) { finding } else { finding.inconclusive() });
+}
+
+/// The gateway granted, but the client repeats its request: it does not hear the answer.
+fn response_lost(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
+    if story.used_after(exchange) {
+        return;
+    }
+    let (Some(asked), Some(answered)) =
+        (step(story, exchange.request.as_ref()), step(story, exchange.response.as_ref()))
+    else {
+        return;
+    };
+    if let Some(finding) = lost(asked, answered, Stage::IkeAuthentication) {
+        findings.push(finding);
+    }
+}

@@ -1,0 +1,171 @@
+//! Did the tunnel inside the IKE SA come up, and was it renewed?
+
+use crate::diagnose::ike2::{Auth, Story};
+use crate::diagnose::{Basis, Context, Family, Finding, Findings, Stage, cause};
+use crate::track::ike2::{Exchange, Message, kind};
+use crate::track::session::{Session, Step};
+
+/// The family.
+pub(super) static FAMILY: Family =
+    Family { name: "child", causes: &[&CHILD_REFUSED, &REKEY_FAILED], check };
+
+cause! {
+    /// ## What it means
+    /// The peers accepted each other, but the gateway granted no tunnel: its proposals for
+    /// ESP, the traffic selectors or the address asked for did not suit it. Which of these is
+    /// encrypted.
+    ///
+    /// ## What is seen
+    /// An `IKE_AUTH` answer that is longer than one error notify, but shorter than any answer
+    /// that holds the SA and the two traffic selectors of a child; and no ESP afterwards.
+    ///
+    /// ## Likely causes
+    /// - Traffic selectors (subnets) do not match: `TS_UNACCEPTABLE`.
+    /// - No common ESP proposal: `NO_PROPOSAL_CHOSEN`.
+    /// - The address pool is exhausted or missing: `INTERNAL_ADDRESS_FAILURE`.
+    ///
+    /// ## What to check on each side
+    /// - Gateway: its log names the notify it sent.
+    /// - Both: subnets as mirror images, ESP proposals, address pool.
+    ///
+    /// ## When this is wrong
+    /// When both sides agreed to do without a child in `IKE_AUTH` (RFC 6023).
+    pub(super) static CHILD_REFUSED = {
+        code: "child-refused",
+        title: "the peers accepted each other, but no tunnel was granted",
+        remedies: [
+            "Read the gateway's log: TS_UNACCEPTABLE, NO_PROPOSAL_CHOSEN or INTERNAL_ADDRESS_FAILURE.",
+            "Make the traffic selectors (subnets) of both sides mirror images of each other.",
+            "Compare the ESP proposals of both sides, group for PFS included.",
+            "Check that the gateway's address pool exists and is not exhausted.",
+        ],
+        needs: "the gateway's log, or the IKE keys of this session",
+    }
+}
+
+cause! {
+    /// ## What it means
+    /// The tunnel works, but renewing or adding an SA was refused: it will stop when the old
+    /// SA's lifetime ends.
+    ///
+    /// ## What is seen
+    /// A `CREATE_CHILD_SA` answer with room for one short notify only, and none that succeeded
+    /// after it.
+    ///
+    /// ## Likely causes
+    /// - Perfect forward secrecy is on at one side only, or with another group: the first SA
+    ///   has no key exchange of its own, so this shows only at the first renewal.
+    /// - ESP proposals that have only the negotiated suite in common by chance.
+    ///
+    /// ## What to check on each side
+    /// - Both: the PFS group of the child, and its proposals.
+    ///
+    /// ## When this is wrong
+    /// When both sides began to renew at once and one gave way (`TEMPORARY_FAILURE`): then a
+    /// later attempt succeeds.
+    pub(super) static REKEY_FAILED = {
+        code: "rekey-failed",
+        title: "an SA could not be renewed or added",
+        remedies: [
+            "Set the same PFS group for the child on both sides, or switch PFS off on both.",
+            "Compare the ESP proposals of both sides; the gateway's log names the notify it sent.",
+        ],
+        needs: "the log of the side that refused",
+    }
+}
+
+fn check(session: &Session, _: &Context, findings: &mut Findings) {
+    let Some(story) = Story::of(session) else { return };
+    if let Auth::ChildRefused(exchange) = story.auth {
+        refused(&story, exchange, findings);
+    }
+    rekey(&story, findings);
+}
+
+fn step<'a>(story: &Story<'a>, message: Option<&Message>) -> Option<&'a Step> {
+    message.and_then(|m| m.step).and_then(|index| story.session.step(index))
+}
+
+fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
+    let (Some(asked), Some(answered), Some(suite)) = (
+        step(story, exchange.request.as_ref()),
+        step(story, exchange.response.as_ref()),
+        story.suite,
+    ) else {
+        return;
+    };
+    // Where the peers may leave the child out, a request without one is short as well: it
+    // lacks SA and selectors just as its answer does.
+    let could_hold = suite.least_success(true).is_some_and(|least| asked.length >= least + 32);
+    if story.childless() && !could_hold {
+        return;
+    }
+    let least = suite.least_success(true).unwrap_or_default();
+    findings.push(
+        Finding::failure(
+            &CHILD_REFUSED,
+            Stage::IpsecChild,
+            Basis::Inferred,
+            format!(
+                "The gateway's IKE_AUTH answer is {} octets: more than one error notify, but less than the {least} that the smallest granted tunnel takes with this suite; no ESP followed.",
+                answered.length
+            ),
+        )
+        .frame(asked.at, format!("{}, {} octets", asked.message, asked.length))
+        .step(answered, ", too short to grant a tunnel")
+        .candidates(&["ts-unacceptable", "child-proposal-mismatch", "config-no-address"])
+        .exclude("psk-mismatch", "the answer holds more than a refusal: authentication succeeded")
+        .exclude("proposal-mismatch", "the gateway chose an IKE proposal"),
+    );
+}
+
+fn rekey(story: &Story<'_>, findings: &mut Findings) {
+    let all: Vec<_> = story.facts.of_kind(kind::CREATE_CHILD).collect();
+    let Some(index) = all.iter().rposition(|e| is_refusal(story, e)) else { return };
+    let Some(exchange) = all.get(index) else { return };
+    // A later success, of either side, makes up for it.
+    let mended = all.iter().skip(index + 1).any(|e| is_success(story, e));
+    if mended {
+        return;
+    }
+    let (Some(asked), Some(answered)) =
+        (step(story, exchange.request.as_ref()), step(story, exchange.response.as_ref()))
+    else {
+        return;
+    };
+    let refusals = all.iter().filter(|e| is_refusal(story, e)).count();
+    findings.push(
+        Finding::degradation(
+            &REKEY_FAILED,
+            Stage::IpsecChild,
+            Basis::Inferred,
+            format!(
+                "{refusals} CREATE_CHILD_SA request(s) were refused: the last answer is {} octets, room for one short notify; the request had {}.",
+                answered.length, asked.length
+            ),
+        )
+        .step(asked, ", refused")
+        .step(answered, ", one short notify long")
+        .candidates(&["pfs-mismatch", "child-proposal-mismatch", "ts-unacceptable"]),
+    );
+}
+
+fn suite_of(story: &Story<'_>, exchange: &Exchange) -> Option<crate::track::ike2::Suite> {
+    story.facts.sas.get(exchange.sa)?.suite().or(story.suite)
+}
+
+fn is_refusal(story: &Story<'_>, exchange: &Exchange) -> bool {
+    let short = suite_of(story, exchange).and_then(|suite| suite.short_notify());
+    match (&exchange.response, short) {
+        (Some(response), Some(short)) => response.fragments.is_none() && response.length <= short,
+        _ => false,
+    }
+}
+
+fn is_success(story: &Story<'_>, exchange: &Exchange) -> bool {
+    let least = suite_of(story, exchange).and_then(|suite| suite.least_child());
+    match (&exchange.response, least) {
+        (Some(response), Some(least)) => response.length >= least,
+        _ => false,
+    }
+}

@@ -1,0 +1,65 @@
+//! Lowers or withdraws what the vantage point cannot carry. See `docs/confidence.md`.
+
+use super::{Basis, Confidence, Context, Finding, Outcome, Severity};
+use crate::track::session::{Session, Side};
+
+/// Applies the traps of the capture to every finding.
+pub(super) fn weigh(mut list: Vec<Finding>, session: &Session, context: &Context) -> Vec<Finding> {
+    for finding in &mut list {
+        if finding.severity == Severity::Info {
+            continue;
+        }
+        match finding.basis {
+            Basis::Seen => {}
+            Basis::Inferred => finding.confidence = finding.confidence.min(Confidence::Likely),
+            Basis::Absence { of } => absence(finding, of, session, context),
+        }
+        if session.vantage.started_late && finding.outcome != Outcome::Incomplete {
+            finding.outcome = Outcome::Incomplete;
+            finding.confidence = Confidence::Possible;
+            note(finding, "a capture from before the first message of this session");
+        }
+    }
+    list
+}
+
+/// What did not come may have come unseen.
+fn absence(finding: &mut Finding, of: Side, session: &Session, context: &Context) {
+    let vantage = &session.vantage;
+    if vantage.one_direction() || *vantage.unseen.of(of) > 0 && *vantage.frames.of(of) == 0 {
+        finding.outcome = Outcome::Incomplete;
+        finding.confidence = Confidence::Possible;
+        let side = of.word();
+        note(finding, &format!("a capture that sees both directions: the {side}'s is missing here, although later messages prove that it answered"));
+        return;
+    }
+    let mut ceiling = Confidence::Certain;
+    if *vantage.unseen.of(of) > 0 || vantage.unseen.client + vantage.unseen.gateway > 0 {
+        ceiling = Confidence::Possible;
+        note(finding, "a capture without gaps: messages are missing from this one");
+    }
+    let dropped = context
+        .captures
+        .get(usize::from(session.first.capture))
+        .and_then(|capture| capture.dropped)
+        .is_some_and(|dropped| dropped > 0);
+    if dropped {
+        ceiling = Confidence::Possible;
+        note(finding, "a capture without drops: the capturing host lost frames");
+    }
+    let ip = match of {
+        Side::Client => session.client.ip,
+        Side::Gateway => session.gateway.ip,
+    };
+    if *vantage.frames.of(of) == 0 && !context.heard.contains(&ip) {
+        // Nothing of that address at all: perhaps the capture sees one direction only.
+        ceiling = ceiling.min(Confidence::Likely);
+    }
+    finding.confidence = finding.confidence.min(ceiling);
+}
+
+fn note(finding: &mut Finding, needs: &str) {
+    if finding.needs.is_none() {
+        finding.needs = Some(needs.to_string());
+    }
+}

@@ -1,0 +1,320 @@
+//! Folds events into sessions: owned facts with their frames, no judgement.
+//!
+//! The tracker is sans-IO. It is driven the same way from a file and from an interface:
+//! [`Tracker::advance`] before each event, [`Tracker::handle`] for each, [`Tracker::poll`]
+//! for what changed, [`Tracker::finish`] at the end. Time is what the capture says.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use vpnscope_dissectors::{ParseError, ike};
+
+use crate::decap::{Envelope, Flow, Icmp};
+use crate::time::{Span, Timestamp};
+
+pub mod esp;
+mod esp_table;
+mod icmp;
+mod ike_table;
+pub mod ike2;
+pub mod session;
+mod slab;
+
+pub use esp::{EspFlow, Over};
+pub use session::{Session, Side, Stamp};
+use session::{Ending, IncompleteDatagram, Kind};
+use slab::{Open, Slab};
+
+/// Something that happened, for the tracker.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    /// How it travelled.
+    pub envelope: &'a Envelope,
+    /// The frames it was put together from; empty for the envelope's one.
+    pub frames: &'a [u64],
+    /// What it is.
+    pub what: What<'a>,
+}
+
+/// What an [`Event`] carries.
+#[derive(Debug, Clone, Copy)]
+pub enum What<'a> {
+    /// An IKE message, of either version.
+    Ike {
+        /// The message.
+        message: ike::Message<'a>,
+        /// All its octets, from the initiator SPI on.
+        octets: &'a [u8],
+    },
+    /// One octet 0xFF on a NAT-traversal port.
+    NatKeepalive,
+    /// An ESP packet.
+    Esp {
+        /// SPI.
+        spi: u32,
+        /// Sequence number.
+        sequence: u32,
+        /// Octets from the SPI on, on the wire.
+        len: u32,
+        /// How it travelled.
+        over: Over,
+    },
+    /// An ICMP message.
+    Icmp(Icmp<'a>),
+    /// Fragments that never became a datagram.
+    Incomplete(&'a Incomplete),
+    /// Octets recognised as IKE that could not be read at all.
+    Unreadable(ParseError),
+}
+
+/// Fragments of one datagram that never became whole, as `assemble` gave them up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incomplete {
+    /// Source and destination; ports are 0 where the first fragment was not seen.
+    pub flow: Flow,
+    /// The fact itself; its `from` is set by the tracker.
+    pub fact: IncompleteDatagram,
+}
+
+/// Limits and timers. Captures are hostile input: everything is bounded.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Sessions open at the same time.
+    pub sessions: usize,
+    /// ESP flows known at the same time.
+    pub esp_flows: usize,
+    /// A session of which nothing was answered is closed after this silence.
+    pub idle_unanswered: Span,
+    /// A session whose set-up did not finish is closed after this silence.
+    pub idle_half_open: Span,
+    /// A session that works is closed after this silence.
+    pub idle_established: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            sessions: 200_000,
+            esp_flows: 2_000_000,
+            idle_unanswered: Span::from_secs(600),
+            idle_half_open: Span::from_secs(600),
+            idle_established: Span::from_secs(6 * 3600),
+        }
+    }
+}
+
+/// What changed.
+#[derive(Debug)]
+pub enum Change {
+    /// A session is over: the tracker has let go of it.
+    Closed(Box<Session>),
+}
+
+/// Counters of the tracker as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Sessions closed early because there were too many.
+    pub evicted_sessions: u64,
+    /// ESP flows not tracked because there were too many.
+    pub evicted_esp: u64,
+    /// Copies made by a span port.
+    pub copies: u64,
+    /// ICMP errors that fit no session.
+    pub unrelated_icmp: u64,
+}
+
+/// State that all protocols share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) now: Timestamp,
+    pub(crate) slab: Slab,
+    /// Sessions by unordered pair of addresses, oldest first.
+    pub(crate) pairs: HashMap<(IpAddr, IpAddr), Vec<u32>, RandomState>,
+    pub(crate) counters: Counters,
+    pub(crate) changes: VecDeque<Change>,
+}
+
+/// Open sessions of one address pair that are remembered; older ones stay open but are no
+/// longer found by address alone.
+const PAIR_KEPT: usize = 1024;
+
+impl Core {
+    fn pair(a: IpAddr, b: IpAddr) -> (IpAddr, IpAddr) {
+        if a <= b { (a, b) } else { (b, a) }
+    }
+
+    /// Opens a session between the addresses of `envelope`.
+    pub(crate) fn open(&mut self, session: Session, envelope: &Envelope) -> u32 {
+        if self.slab.len() >= self.config.sessions {
+            self.evict();
+        }
+        let index = self.slab.insert(session, self.now);
+        self.join_pair(index, envelope);
+        index
+    }
+
+    /// Makes a session findable by the addresses of `envelope`.
+    pub(crate) fn join_pair(&mut self, index: u32, envelope: &Envelope) {
+        let pair = Self::pair(envelope.source, envelope.destination);
+        let list = self.pairs.entry(pair).or_default();
+        if list.last() == Some(&index) || list.contains(&index) {
+            return;
+        }
+        if list.len() >= PAIR_KEPT {
+            list.remove(0);
+        }
+        list.push(index);
+        if let Some(open) = self.slab.get_mut(index) {
+            open.pairs.push(pair);
+        }
+    }
+
+    /// Sessions between two addresses, oldest first.
+    pub(crate) fn between(&self, a: IpAddr, b: IpAddr) -> &[u32] {
+        self.pairs.get(&Self::pair(a, b)).map_or(&[], Vec::as_slice)
+    }
+
+    fn evict(&mut self) {
+        if let Some(index) = self.slab.oldest() {
+            self.counters.evicted_sessions += 1;
+            self.close(index, Ending::Evicted);
+        }
+    }
+
+    /// Lets go of a session and reports it.
+    pub(crate) fn close(&mut self, index: u32, ending: Ending) {
+        let Some(Open { mut session, pairs, .. }) = self.slab.remove(index) else { return };
+        for pair in pairs {
+            if let Some(list) = self.pairs.get_mut(&pair) {
+                list.retain(|other| *other != index);
+                if list.is_empty() {
+                    self.pairs.remove(&pair);
+                }
+            }
+        }
+        session.vantage.ending = ending;
+        session.vantage.watched_after = self.now - session.last.time;
+        self.changes.push_back(Change::Closed(session));
+    }
+}
+
+/// The tracker.
+#[derive(Debug)]
+pub struct Tracker {
+    core: Core,
+    ike: ike_table::Table,
+    esp: esp_table::Table,
+}
+
+impl Tracker {
+    /// A tracker that knows nothing yet.
+    pub fn new(config: Config) -> Self {
+        Self {
+            core: Core {
+                config,
+                now: Timestamp::default(),
+                slab: Slab::default(),
+                pairs: HashMap::default(),
+                counters: Counters::default(),
+                changes: VecDeque::new(),
+            },
+            ike: ike_table::Table::default(),
+            esp: esp_table::Table::default(),
+        }
+    }
+
+    /// Counters so far.
+    pub const fn counters(&self) -> Counters {
+        self.core.counters
+    }
+
+    /// Sessions open now.
+    pub fn open_sessions(&self) -> usize {
+        self.core.slab.len()
+    }
+
+    /// Adds an event.
+    pub fn handle(&mut self, event: &Event<'_>) {
+        match event.what {
+            What::Ike { message, octets } => {
+                self.ike.handle(&mut self.core, event, message, octets);
+            }
+            What::NatKeepalive => self.keepalive(event.envelope),
+            What::Esp { spi, sequence, len, over } => {
+                self.esp.handle(&mut self.core, event.envelope, esp_table::Packet {
+                    spi,
+                    sequence,
+                    len,
+                    over,
+                });
+            }
+            What::Icmp(ref icmp) => icmp::handle(&mut self.core, &self.ike, event, icmp),
+            What::Incomplete(incomplete) => icmp::incomplete(&mut self.core, incomplete),
+            What::Unreadable(_) => {}
+        }
+    }
+
+    fn keepalive(&mut self, envelope: &Envelope) {
+        let list = self.core.between(envelope.source, envelope.destination);
+        let Some(index) = list.last().copied() else { return };
+        let Some(open) = self.core.slab.get_mut(index) else { return };
+        if let Some(side) = open.session.side_of(envelope.source) {
+            open.session.touch(envelope, side);
+            *open.session.keepalives.of_mut(side) += 1;
+        }
+    }
+
+    /// Tells the tracker how late it is, and closes what is over.
+    pub fn advance(&mut self, now: Timestamp) {
+        if now <= self.core.now {
+            return;
+        }
+        self.core.now = now;
+        while let Some(index) = self.core.slab.due(now) {
+            self.close(index, Ending::Idle);
+        }
+    }
+
+    /// When `advance` will have something to do.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.core.slab.next_deadline()
+    }
+
+    /// What changed since the last call.
+    pub fn poll(&mut self) -> Option<Change> {
+        self.core.changes.pop_front()
+    }
+
+    /// Closes everything: the capture ended.
+    pub fn finish(&mut self, end: Timestamp) {
+        self.advance(end);
+        for index in self.core.slab.indices() {
+            self.close(index, Ending::CaptureEnd);
+        }
+        self.esp.finish(&mut self.core);
+    }
+
+    fn close(&mut self, index: u32, ending: Ending) {
+        let flows = self.esp.release(&mut self.core, index);
+        let Some(open) = self.core.slab.get_mut(index) else { return };
+        open.session.esp = flows;
+        self.ike.forget(&open.session);
+        self.core.close(index, ending);
+    }
+}
+
+/// The name of a vendor id, or its octets in hex.
+pub(crate) fn vendor_name(octets: &[u8]) -> String {
+    match ike::vendor::lookup(octets) {
+        Some(known) => known.name.to_string(),
+        None => vpnscope_dissectors::Octets(octets.get(..32).unwrap_or(octets)).to_string(),
+    }
+}
+
+/// A kind that IKE gives a session.
+pub(crate) const fn kind_of_major(major: u8) -> Kind {
+    if major == 1 { Kind::Ikev1 } else { Kind::Ikev2 }
+}

@@ -1,0 +1,217 @@
+//! ESP by SPI: one lookup and a few counters per packet.
+
+use std::net::IpAddr;
+
+use crate::decap::Flow;
+use crate::time::{Span, Timestamp};
+use crate::track::session::{Side, Stamp};
+
+/// How ESP travelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Over {
+    /// IP protocol 50.
+    Ip,
+    /// In UDP (RFC 3948).
+    Udp,
+    /// In TCP (RFC 9329).
+    Tcp,
+}
+
+impl Over {
+    /// The word of the report.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// One ESP SA in one direction, as far as its headers show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EspFlow {
+    /// SPI.
+    pub spi: u32,
+    /// Who sends on it.
+    pub from: Side,
+    /// How it travels.
+    pub over: Over,
+    /// Addresses and ports, as first seen.
+    pub flow: Flow,
+    /// Changes of address or port, each with the frame that showed it. Bounded.
+    pub moves: Vec<(Stamp, Flow)>,
+    /// Packets, duplicates included.
+    pub packets: u64,
+    /// Octets of ESP, header included.
+    pub octets: u64,
+    /// First packet.
+    pub first: Stamp,
+    /// Last packet.
+    pub last: Stamp,
+    /// Sequence number of the first packet seen.
+    pub first_sequence: u32,
+    /// Highest sequence number seen.
+    pub last_sequence: u32,
+    /// Sequence numbers passed over and never seen.
+    pub missing: u64,
+    /// Copies that a span port made.
+    pub copies: u64,
+    /// The same sequence number again, later.
+    pub duplicated: u64,
+    /// Sequence numbers that came after a higher one.
+    pub late: u64,
+    /// How far the latest of these was behind the highest.
+    pub latest_by: u32,
+    /// Smallest and largest ESP length seen, octets.
+    pub sizes: (u32, u32),
+    /// Largest IP datagram seen, octets.
+    pub largest_ip: u32,
+    /// The first packets: frame and ESP length, to show patterns. Bounded.
+    pub head: Vec<(Stamp, u32)>,
+    /// Which of the last 64 sequence numbers were seen.
+    window: u64,
+}
+
+/// Copies of a span port come within this time.
+pub const COPY_SPAN: Span = Span::from_millis(20);
+
+impl EspFlow {
+    /// How many first packets are kept.
+    pub const HEAD: usize = 40;
+    /// How many moves are kept.
+    pub const MOVES: usize = 16;
+
+    /// A flow whose first packet has just been seen.
+    pub fn new(spi: u32, from: Side, over: Over, flow: Flow, at: Stamp, sequence: u32) -> Self {
+        Self {
+            spi,
+            from,
+            over,
+            flow,
+            moves: Vec::new(),
+            packets: 0,
+            octets: 0,
+            first: at,
+            last: at,
+            first_sequence: sequence,
+            last_sequence: sequence,
+            missing: 0,
+            copies: 0,
+            duplicated: 0,
+            late: 0,
+            latest_by: 0,
+            sizes: (u32::MAX, 0),
+            largest_ip: 0,
+            head: Vec::new(),
+            window: 0,
+        }
+    }
+
+    /// Counts one packet; gives `true` for a copy made by a span port.
+    pub fn count(&mut self, at: Stamp, sequence: u32, len: u32, ip_len: u32) -> bool {
+        if self.packets > 0 && self.is_copy(at.time, sequence) {
+            self.copies += 1;
+            return true;
+        }
+        self.advance(sequence);
+        self.packets += 1;
+        self.octets += u64::from(len);
+        self.sizes = (self.sizes.0.min(len), self.sizes.1.max(len));
+        self.largest_ip = self.largest_ip.max(ip_len);
+        if self.head.len() < Self::HEAD {
+            self.head.push((at, len));
+        }
+        if at.time >= self.last.time {
+            self.last = at;
+        }
+        false
+    }
+
+    /// The same sequence number within moments is a copy: a sender never repeats one.
+    fn is_copy(&self, time: Timestamp, sequence: u32) -> bool {
+        let behind = self.last_sequence.wrapping_sub(sequence);
+        behind < 64 && self.window >> behind & 1 == 1 && time - self.last.time <= COPY_SPAN
+    }
+
+    fn advance(&mut self, sequence: u32) {
+        if self.packets == 0 {
+            self.window = 1;
+            return;
+        }
+        let ahead = sequence.wrapping_sub(self.last_sequence);
+        if ahead == 0 {
+            self.duplicated += 1;
+        } else if ahead < 0x8000_0000 {
+            self.missing += u64::from(ahead - 1);
+            self.window = if ahead < 64 { self.window << ahead | 1 } else { 1 };
+            self.last_sequence = sequence;
+        } else {
+            self.fill(self.last_sequence.wrapping_sub(sequence));
+        }
+    }
+
+    fn fill(&mut self, behind: u32) {
+        if behind < 64 && self.window >> behind & 1 == 1 {
+            self.duplicated += 1;
+            return;
+        }
+        self.late += 1;
+        self.latest_by = self.latest_by.max(behind);
+        if behind < 64 {
+            self.window |= 1 << behind;
+        }
+        self.missing = self.missing.saturating_sub(1);
+    }
+
+    /// Notes that the flow now runs between other addresses or ports.
+    pub fn moved(&mut self, at: Stamp, flow: Flow) {
+        let current = self.moves.last().map_or(self.flow, |(_, flow)| *flow);
+        if current != flow && self.moves.len() < Self::MOVES {
+            self.moves.push((at, flow));
+        }
+    }
+
+    /// Addresses and ports it used last.
+    pub fn current(&self) -> Flow {
+        self.moves.last().map_or(self.flow, |(_, flow)| *flow)
+    }
+}
+
+/// Key of the table: an SPI is chosen by the receiver, so it is unique per destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct EspKey {
+    /// SPI.
+    pub spi: u32,
+    /// Who receives.
+    pub destination: IpAddr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn flow() -> EspFlow {
+        let at = |n: u8| (IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)), 4500);
+        let flow = Flow { source: at(1), destination: at(2) };
+        EspFlow::new(0x1000, Side::Client, Over::Udp, flow, stamp(0), 1)
+    }
+
+    fn stamp(ms: i64) -> Stamp {
+        Stamp { capture: 0, frame: 1, time: Timestamp(ms * 1_000_000) }
+    }
+
+    #[test]
+    fn counts_gaps_late_packets_copies_and_replays() {
+        let mut esp = flow();
+        for (ms, sequence) in [(0, 1), (100, 2), (200, 5), (201, 5), (300, 4), (900, 5)] {
+            esp.count(stamp(ms), sequence, 100, 120);
+        }
+        assert_eq!(esp.missing, 1, "3 was never seen, 4 came late");
+        assert_eq!((esp.late, esp.latest_by), (1, 1));
+        assert_eq!(esp.copies, 1);
+        assert_eq!(esp.duplicated, 1);
+        assert_eq!(esp.packets, 5);
+    }
+}

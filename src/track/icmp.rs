@@ -1,0 +1,116 @@
+//! ICMP errors and incomplete datagrams, given to the session they are about.
+
+use vpnscope_dissectors::ike;
+
+use super::session::{IcmpFact, Session, Side, Stamp};
+use super::{Core, Event, Incomplete, ike_table};
+use crate::decap::{Icmp, Quoted};
+
+/// Finds the session an ICMP error is about and notes the fact there.
+pub(super) fn handle(
+    core: &mut Core,
+    ike: &ike_table::Table,
+    event: &Event<'_>,
+    icmp: &Icmp<'_>,
+) {
+    let Some(quoted) = icmp.quoted else { return };
+    let Some((index, about)) = owner(core, ike, &quoted) else {
+        core.counters.unrelated_icmp += 1;
+        return;
+    };
+    let Some(open) = core.slab.get_mut(index) else { return };
+    let session = &mut open.session;
+    let at = Stamp::from(event.envelope);
+    session.frames += 1;
+    session.last = session.last.max(at);
+    let fact = IcmpFact {
+        at,
+        reporter: event.envelope.source,
+        v6: icmp.v6,
+        icmp_type: icmp.icmp_type,
+        code: icmp.code,
+        mtu: icmp.mtu,
+        about,
+        protocol: quoted.protocol,
+        ports: (quoted.source_port, quoted.destination_port),
+        quoted_len: quoted.ip_len,
+        repeats: super::session::Repeats::default(),
+    };
+    note(session, fact);
+}
+
+fn note(session: &mut Session, fact: IcmpFact) {
+    let same = session.icmp.iter_mut().find(|known| {
+        known.reporter == fact.reporter
+            && (known.v6, known.icmp_type, known.code) == (fact.v6, fact.icmp_type, fact.code)
+            && known.mtu == fact.mtu
+            && known.about == fact.about
+            && known.protocol == fact.protocol
+            && known.ports == fact.ports
+    });
+    match same {
+        Some(known) => known.repeats.note(fact.at),
+        None if session.icmp.len() < Session::FACTS_KEPT => session.icmp.push(fact),
+        None => {}
+    }
+}
+
+/// By SPI where the quote holds an IKE header, else by addresses and ports.
+fn owner(core: &Core, ike: &ike_table::Table, quoted: &Quoted<'_>) -> Option<(u32, Side)> {
+    if quoted.protocol == 17 {
+        let octets = quoted.payload;
+        let body = octets.strip_prefix(&[0; 4]).unwrap_or(octets);
+        if let Ok(header) = ike::Header::parse(body) {
+            let found = ike.find(header.initiator_spi.0, header.responder_spi.0);
+            if let Some(index) = found {
+                return Some((index, side(core, index, quoted)?));
+            }
+        }
+    }
+    let list = core.between(quoted.source, quoted.destination);
+    let by_ports = list.iter().rev().copied().find(|index| {
+        core.slab.get(*index).is_some_and(|open| uses(&open.session, quoted))
+    });
+    let index = by_ports.or_else(|| list.last().copied().filter(|_| quoted.protocol == 50))?;
+    Some((index, side(core, index, quoted)?))
+}
+
+fn uses(session: &Session, quoted: &Quoted<'_>) -> bool {
+    let source = (quoted.source, quoted.source_port);
+    let destination = (quoted.destination, quoted.destination_port);
+    session.steps.iter().rev().any(|step| {
+        (step.flow.source, step.flow.destination) == (source, destination)
+            || (step.flow.source, step.flow.destination) == (destination, source)
+    })
+}
+
+fn side(core: &Core, index: u32, quoted: &Quoted<'_>) -> Option<Side> {
+    let session = &core.slab.get(index)?.session;
+    let by_step = session.steps.iter().rev().find_map(|step| {
+        if step.flow.source.0 == quoted.source {
+            Some(step.from)
+        } else if step.flow.destination.0 == quoted.source {
+            Some(step.from.other())
+        } else {
+            None
+        }
+    });
+    by_step.or_else(|| session.side_of(quoted.source))
+}
+
+/// Notes fragments that never became a datagram with the latest session of their addresses.
+pub(super) fn incomplete(core: &mut Core, incomplete: &Incomplete) {
+    let flow = incomplete.flow;
+    let list = core.between(flow.source.0, flow.destination.0);
+    let Some(index) = list.last().copied() else { return };
+    let Some(open) = core.slab.get_mut(index) else { return };
+    let session = &mut open.session;
+    let Some(from) = session.side_of(flow.source.0) else { return };
+    let mut fact = incomplete.fact.clone();
+    fact.from = from;
+    session.frames += fact.frames.len() as u64;
+    *session.vantage.frames.of_mut(from) += fact.frames.len() as u64;
+    if session.incomplete.len() < Session::FACTS_KEPT {
+        session.incomplete.push(fact);
+    }
+}

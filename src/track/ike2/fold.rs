@@ -1,0 +1,446 @@
+//! Adds one IKEv2 message to its session.
+
+use std::borrow::Cow;
+
+use vpnscope_dissectors::ike::v2::{ExchangeType, NotifyType, Payload, PayloadType};
+use vpnscope_dissectors::ike::{Header, Message as Wire};
+
+use super::nat::{Fit, hash, is_initial_ttl};
+use super::suite::{PROPOSALS_KEPT, Proposal, TRANSFORMS_KEPT};
+use super::{Exchange, Fragments, Ike2, IkeSa, Message, Notify, kind};
+use crate::decap::Envelope;
+use crate::time::Span;
+use crate::track::session::{Session, Side, Stamp, Step, Unreadable};
+
+/// Copies of a span port, and of the other side of a NAT, come within this time; the
+/// shortest retransmission timers are several hundred milliseconds.
+const COPY_SPAN: Span = Span::from_millis(20);
+
+/// One message on its way into a session.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// How it travelled.
+    pub envelope: &'a Envelope,
+    /// Frames it was put together from.
+    pub frames: &'a [u64],
+    /// The message.
+    pub wire: Wire<'a>,
+    /// Digest of its octets.
+    pub digest: u64,
+}
+
+impl Ike2 {
+    /// The SA with this pair of SPIs, or with this initiator's where the responder's is not
+    /// known yet.
+    pub fn find_sa(&self, header: &Header) -> Option<usize> {
+        let (i, r) = (header.initiator_spi.0, header.responder_spi.0);
+        self.sas.iter().position(|sa| {
+            sa.initiator_spi == i && (r == 0 || sa.responder_spi == 0 || sa.responder_spi == r)
+        })
+    }
+
+    /// Who sent a message: the I flag names the end that began this SA.
+    pub fn sender(&self, sa: usize, header: &Header) -> Side {
+        let initiator = self.sas.get(sa).map_or(Side::Client, |sa| sa.initiator);
+        if header.flags.from_original_initiator() { initiator } else { initiator.other() }
+    }
+
+    /// Adds an SA first seen in `incoming`.
+    pub fn add_sa(&mut self, incoming: &Incoming<'_>, initiator: Side, inferred: bool) -> usize {
+        let header = &incoming.wire.header;
+        self.sas.push(IkeSa {
+            initiator_spi: header.initiator_spi.0,
+            responder_spi: header.responder_spi.0,
+            initiator,
+            offered: Vec::new(),
+            chosen: None,
+            first: Stamp::from(incoming.envelope),
+            inferred,
+        });
+        self.sas.len() - 1
+    }
+}
+
+/// What the fold found out about where the message belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Folded {
+    /// A message not seen before.
+    New,
+    /// The same octets again: a retransmission.
+    Repeated,
+    /// The same octets at once: a copy.
+    Copied,
+}
+
+/// Adds a message to the session that owns its SA.
+pub fn fold(session: &mut Session, facts: &mut Ike2, sa: usize, incoming: &Incoming<'_>) -> Folded {
+    let header = incoming.wire.header;
+    let from = facts.sender(sa, &header);
+    session.touch(incoming.envelope, from);
+    let is_response = header.flags.is_response();
+    let by = if is_response { from.other() } else { from };
+    let message = read(session, from, incoming);
+    let index = match place(facts, sa, &header, by, is_response, &message) {
+        Some(index) => index,
+        None => open_exchange(session, facts, sa, &header, by),
+    };
+    let Some(exchange) = facts.exchanges.get_mut(index) else { return Folded::New };
+    let slot = if is_response { &mut exchange.response } else { &mut exchange.request };
+    if let Some(seen) = slot {
+        if seen.digest == message.digest || seen.fragments.is_some() && message.fragments.is_some() {
+            return again(session, seen, message, incoming);
+        }
+        // Another message where one stands already: the step shows it, the facts keep the
+        // first, which is the one that the peer acted on.
+        push_step(session, from, &header, incoming, message.length);
+        return Folded::New;
+    }
+    let mut message = message;
+    message.step = push_step(session, from, &header, incoming, message.length);
+    *slot = Some(message);
+    if is_response && exchange.request.is_none() {
+        *session.vantage.unseen.of_mut(by) += 1;
+    }
+    learn(facts, sa, index, is_response, incoming);
+    Folded::New
+}
+
+/// Finds the exchange a message belongs to.
+fn place(
+    facts: &Ike2,
+    sa: usize,
+    header: &Header,
+    by: Side,
+    is_response: bool,
+    message: &Message,
+) -> Option<usize> {
+    let same = |e: &Exchange| e.sa == sa && e.id == header.message_id && e.by == by;
+    let mut rounds = facts.exchanges.iter().enumerate().rev().filter(|(_, e)| same(e));
+    if header.exchange_type != kind::SA_INIT {
+        return rounds.next().map(|(index, _)| index);
+    }
+    let slot = |e: &Exchange| {
+        let slot = if is_response { &e.response } else { &e.request };
+        slot.as_ref().map(|seen| seen.digest)
+    };
+    if let Some((index, _)) = rounds.clone().find(|(_, e)| slot(e) == Some(message.digest)) {
+        return Some(index);
+    }
+    rounds.next().filter(|(_, e)| is_response && slot(e).is_none()).map(|(index, _)| index)
+}
+
+fn open_exchange(
+    session: &mut Session,
+    facts: &mut Ike2,
+    sa: usize,
+    header: &Header,
+    by: Side,
+) -> usize {
+    // A later message ID proves that every earlier exchange of this side was completed.
+    if let Some(before) = facts.exchanges.iter_mut().rev().find(|e| {
+        e.sa == sa && e.by == by && e.id.checked_add(1) == Some(header.message_id)
+    }) {
+        if before.response.is_none() {
+            *session.vantage.unseen.of_mut(by.other()) += 1;
+        }
+    }
+    if facts.exchanges.len() >= Ike2::EXCHANGES_KEPT {
+        // The first exchanges tell how it began, the last ones how it ended.
+        facts.exchanges.remove(Ike2::EXCHANGES_KEPT / 2);
+        facts.exchanges_not_kept += 1;
+    }
+    facts.exchanges.push(Exchange {
+        sa,
+        id: header.message_id,
+        kind: header.exchange_type,
+        by,
+        request: None,
+        response: None,
+    });
+    facts.exchanges.len() - 1
+}
+
+/// The same message again: a copy, a retransmission, or another of its fragments.
+fn again(session: &mut Session, seen: &mut Message, new: Message, incoming: &Incoming<'_>) -> Folded {
+    let at = Stamp::from(incoming.envelope);
+    if let (Some(have), Some(part)) = (&mut seen.fragments, &new.fragments) {
+        return another_fragment(session, seen.step, &mut seen.length, have, part, &new, incoming);
+    }
+    let Some(step) = seen.step.and_then(|index| session.steps.get_mut(index)) else {
+        return Folded::Repeated;
+    };
+    step.ip_len = step.ip_len.max(incoming.envelope.ip_len);
+    if is_copy(step, at) {
+        step.copies += 1;
+        session.vantage.copies += 1;
+        session.vantage.two_points |= step.flow != incoming.envelope.flow();
+        return Folded::Copied;
+    }
+    step.repeats.note(at);
+    Folded::Repeated
+}
+
+fn is_copy(step: &Step, at: Stamp) -> bool {
+    let gap = at.time - step.last().time;
+    at.capture == step.last().capture && gap.0.abs() <= COPY_SPAN.0
+}
+
+fn another_fragment(
+    session: &mut Session,
+    step: Option<usize>,
+    length: &mut u32,
+    have: &mut Fragments,
+    part: &Fragments,
+    new: &Message,
+    incoming: &Incoming<'_>,
+) -> Folded {
+    let at = Stamp::from(incoming.envelope);
+    have.total = have.total.max(part.total);
+    have.largest_ip = have.largest_ip.max(part.largest_ip);
+    let Some(&(number, ..)) = part.seen.first() else { return Folded::Repeated };
+    let Some((_, first, times)) = have.seen.iter_mut().find(|(seen, ..)| *seen == number) else {
+        if have.seen.len() < Fragments::KEPT {
+            have.seen.push((number, at, 1));
+        }
+        *length = length.saturating_add(new.length);
+        if let Some(step) = step.and_then(|index| session.steps.get_mut(index)) {
+            if step.frames.is_empty() {
+                step.frames.push(step.at.frame);
+            }
+            step.frames.push(at.frame);
+            step.length = *length;
+        }
+        return Folded::New;
+    };
+    if (at.time - first.time).0.abs() <= COPY_SPAN.0 {
+        session.vantage.copies += 1;
+        return Folded::Copied;
+    }
+    *times = times.saturating_add(1);
+    let lowest = have.seen.iter().map(|(number, ..)| *number).min();
+    if let Some(step) = step.and_then(|index| session.steps.get_mut(index)) {
+        // One retransmission of the message shows once, by its lowest fragment.
+        if lowest == Some(number) {
+            step.repeats.note(at);
+        }
+    }
+    Folded::Repeated
+}
+
+fn push_step(
+    session: &mut Session,
+    from: Side,
+    header: &Header,
+    incoming: &Incoming<'_>,
+    length: u32,
+) -> Option<usize> {
+    let name = name(header);
+    session.push_step(Step::new(incoming.envelope, incoming.frames, from, name, length))
+}
+
+/// `IKE_AUTH request`, as the field says it.
+fn name(header: &Header) -> Cow<'static, str> {
+    let response = header.flags.is_response();
+    let text = match (header.exchange_type, response) {
+        (kind::SA_INIT, false) => "IKE_SA_INIT request",
+        (kind::SA_INIT, true) => "IKE_SA_INIT response",
+        (kind::AUTH, false) => "IKE_AUTH request",
+        (kind::AUTH, true) => "IKE_AUTH response",
+        (kind::CREATE_CHILD, false) => "CREATE_CHILD_SA request",
+        (kind::CREATE_CHILD, true) => "CREATE_CHILD_SA response",
+        (kind::INFORMATIONAL, false) => "INFORMATIONAL request",
+        (kind::INFORMATIONAL, true) => "INFORMATIONAL response",
+        (other, _) => {
+            let word = if response { "response" } else { "request" };
+            return format!("{} {word}", ExchangeType(other)).into();
+        }
+    };
+    text.into()
+}
+
+/// Reads what stands in clear; a bad payload is noted and costs nothing before it.
+fn read(session: &mut Session, from: Side, incoming: &Incoming<'_>) -> Message {
+    let wire = &incoming.wire;
+    let mut message = Message {
+        step: None,
+        at: Stamp::from(incoming.envelope),
+        length: wire.header.length,
+        payloads: Vec::new(),
+        notifies: Vec::new(),
+        encrypted: false,
+        ke_group: None,
+        fragments: None,
+        truncated: incoming.envelope.truncated,
+        digest: incoming.digest,
+    };
+    let mut fault = wire.length_fault.filter(|_| !incoming.envelope.truncated);
+    for payload in wire.payloads().take(128) {
+        let raw = match payload {
+            Ok(raw) => raw,
+            Err(error) => {
+                fault = fault.or(Some(error));
+                break;
+            }
+        };
+        message.payloads.push(raw.payload_type);
+        match Payload::parse(&raw) {
+            Ok(payload) => note(&mut message, &payload, incoming),
+            Err(error) => fault = fault.or(Some(error)),
+        }
+    }
+    if let Some(error) = fault.filter(|_| !incoming.envelope.truncated) {
+        if session.unreadable.len() < Session::FACTS_KEPT {
+            session.unreadable.push(Unreadable {
+                at: message.at,
+                from,
+                what: error.what,
+                offset: error.offset,
+                reason: error.reason,
+            });
+        }
+    }
+    message
+}
+
+fn note(message: &mut Message, payload: &Payload<'_>, incoming: &Incoming<'_>) {
+    match payload {
+        Payload::Notify(notify) => message.notifies.push(Notify {
+            notify_type: notify.notify_type.0,
+            data: notify.data.iter().take(Notify::KEPT).copied().collect(),
+        }),
+        Payload::KeyExchange(ke) => message.ke_group = Some(ke.group.0),
+        Payload::Encrypted(_) => message.encrypted = true,
+        Payload::EncryptedFragment(part) => {
+            message.encrypted = true;
+            message.fragments = Some(Fragments {
+                total: part.total_fragments,
+                seen: vec![(part.fragment_number, message.at, 1)],
+                largest_ip: incoming.envelope.ip_len,
+            });
+        }
+        _ => {}
+    }
+}
+
+/// Takes what a message in clear teaches about its SA.
+fn learn(facts: &mut Ike2, sa: usize, index: usize, is_response: bool, incoming: &Incoming<'_>) {
+    let header = incoming.wire.header;
+    if !matches!(header.exchange_type, kind::SA_INIT | kind::RESUME) {
+        learn_responder(facts, sa, &header, true, incoming);
+        return;
+    }
+    let proposals = proposals(&incoming.wire);
+    let has_sa = !proposals.is_empty();
+    let side = if is_response { Side::Gateway } else { Side::Client };
+    learn_vendors(facts, side, &incoming.wire);
+    if is_response {
+        learn_responder(facts, sa, &header, has_sa, incoming);
+    }
+    // Only an answer that accepts counts for NAT detection: a COOKIE answer has no hashes.
+    learn_nat(facts, &header, is_response, index, incoming);
+    let Some(entry) = facts.sas.get_mut(sa) else { return };
+    if is_response && has_sa {
+        entry.chosen = proposals.into_iter().next();
+    } else if !is_response && has_sa {
+        entry.offered = proposals;
+    }
+}
+
+fn learn_responder(
+    facts: &mut Ike2,
+    sa: usize,
+    header: &Header,
+    decisive: bool,
+    incoming: &Incoming<'_>,
+) {
+    let Some(entry) = facts.sas.get_mut(sa) else { return };
+    let spi = header.responder_spi.0;
+    if spi == 0 || !decisive {
+        return;
+    }
+    if entry.responder_spi == 0 {
+        entry.responder_spi = spi;
+    } else if entry.responder_spi != spi && facts.other_responders.len() < Session::FACTS_KEPT {
+        facts.other_responders.push((Stamp::from(incoming.envelope), spi));
+    }
+}
+
+fn learn_vendors(facts: &mut Ike2, side: Side, wire: &Wire<'_>) {
+    for raw in wire.payloads().take(128).flatten() {
+        if raw.payload_type == PayloadType::V.0 && facts.vendor_ids.len() < 32 {
+            let name = super::super::vendor_name(raw.body);
+            if !facts.vendor_ids.iter().any(|(s, n)| *s == side && *n == name) {
+                facts.vendor_ids.push((side, name));
+            }
+        }
+    }
+}
+
+fn learn_nat(facts: &mut Ike2, header: &Header, response: bool, index: usize, incoming: &Incoming<'_>) {
+    let envelope = incoming.envelope;
+    let fit = |notify_type: NotifyType, address, port| {
+        let want = hash(header.initiator_spi.0, header.responder_spi.0, address, port);
+        let Some(exchange) = facts.exchanges.get(index) else { return Fit::Absent };
+        let message = if response { &exchange.response } else { &exchange.request };
+        let Some(message) = message else { return Fit::Absent };
+        // A multihomed sender may send several source hashes; one that fits is enough.
+        let mut result = Fit::Absent;
+        for notify in message.notifies.iter().filter(|n| n.notify_type == notify_type.0) {
+            if notify.data == want {
+                return Fit::Fits;
+            }
+            result = Fit::Differs;
+        }
+        result
+    };
+    let source = fit(NotifyType::NAT_DETECTION_SOURCE_IP, envelope.source, envelope.source_port);
+    let destination = fit(
+        NotifyType::NAT_DETECTION_DESTINATION_IP,
+        envelope.destination,
+        envelope.destination_port,
+    );
+    if source == Fit::Absent && destination == Fit::Absent {
+        return;
+    }
+    let nat = &mut facts.nat;
+    if response {
+        (nat.response_source, nat.response_destination) = (source, destination);
+        nat.response_untouched = is_initial_ttl(envelope.ttl);
+    } else {
+        (nat.request_source, nat.request_destination) = (source, destination);
+        nat.request_untouched = is_initial_ttl(envelope.ttl);
+    }
+}
+
+/// The proposals of a message's SA payload, bounded.
+fn proposals(wire: &Wire<'_>) -> Vec<Proposal> {
+    for raw in wire.payloads().take(128).flatten() {
+        if raw.payload_type == PayloadType::SA.0 {
+            if let Ok(Payload::SecurityAssociation(sa)) = Payload::parse(&raw) {
+                return sa.proposals().take(PROPOSALS_KEPT).flatten().map(|p| own(&p)).collect();
+            }
+        }
+    }
+    Vec::new()
+}
+
+fn own(wire: &vpnscope_dissectors::ike::v2::Proposal<'_>) -> Proposal {
+    use vpnscope_dissectors::ike::v2::{Encryption, Integrity, KeyExchange, Prf, TransformType};
+    let mut proposal =
+        Proposal { number: wire.number, protocol: wire.protocol.0, ..Proposal::default() };
+    for transform in wire.transforms().take(TRANSFORMS_KEPT).flatten() {
+        let id = transform.id;
+        match transform.transform_type {
+            TransformType::ENCR => {
+                proposal.encryption.push((Encryption(id), transform.key_length()));
+            }
+            TransformType::PRF => proposal.prf.push(Prf(id)),
+            TransformType::INTEG => proposal.integrity.push(Integrity(id)),
+            TransformType::KE => proposal.key_exchange.push(KeyExchange(id)),
+            TransformType::SN => proposal.sequence_numbers.push(id),
+            TransformType(other @ 6..=12) => proposal.additional.push((other, KeyExchange(id))),
+            _ => {}
+        }
+    }
+    proposal
+}

@@ -1,0 +1,120 @@
+//! Proposals, and the arithmetic that a negotiated suite allows.
+//!
+//! The lengths are computed from RFC 7296 §3.14 and the algorithms' own RFCs, never looked up
+//! in a table of observed sizes.
+
+use vpnscope_dissectors::ike::v2::{Encryption, Integrity, KeyExchange, Prf};
+
+/// One proposal, its transforms sorted by type.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proposal {
+    /// Number.
+    pub number: u8,
+    /// Protocol: 1 IKE, 2 AH, 3 ESP.
+    pub protocol: u8,
+    /// Encryption: id and key length in bits.
+    pub encryption: Vec<(Encryption, Option<u16>)>,
+    /// Pseudo-random functions.
+    pub prf: Vec<Prf>,
+    /// Integrity algorithms.
+    pub integrity: Vec<Integrity>,
+    /// Key exchange methods.
+    pub key_exchange: Vec<KeyExchange>,
+    /// Sequence number properties.
+    pub sequence_numbers: Vec<u16>,
+    /// Additional key exchanges: transform type 6..=12 and method.
+    pub additional: Vec<(u8, KeyExchange)>,
+}
+
+/// Transforms of one proposal that are kept; a real one has some dozens.
+pub const TRANSFORMS_KEPT: usize = 256;
+/// Proposals of one SA payload that are kept.
+pub const PROPOSALS_KEPT: usize = 64;
+
+/// The algorithms that protect an IKE SA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suite {
+    /// Encryption.
+    pub encryption: Encryption,
+    /// Its key length in bits, where said.
+    pub key_bits: Option<u16>,
+    /// Integrity; `None` with an AEAD.
+    pub integrity: Option<Integrity>,
+    /// Pseudo-random function.
+    pub prf: Prf,
+    /// Key exchange method.
+    pub key_exchange: Option<KeyExchange>,
+}
+
+impl Suite {
+    /// The suite that a responder's answer chose.
+    pub fn of(proposal: &Proposal) -> Option<Self> {
+        let (encryption, key_bits) = *proposal.encryption.first()?;
+        let integrity = proposal.integrity.first().copied().filter(|i| i.0 != 0);
+        Some(Self {
+            encryption,
+            key_bits,
+            integrity,
+            prf: *proposal.prf.first()?,
+            key_exchange: proposal.key_exchange.first().copied(),
+        })
+    }
+
+    /// Octets of the initialisation vector.
+    fn iv(&self) -> Option<u32> {
+        self.encryption.iv_len().and_then(|len| u32::try_from(len).ok())
+    }
+
+    /// Octets of the integrity check value.
+    fn icv(&self) -> Option<u32> {
+        let len = match self.integrity {
+            Some(integrity) => integrity.icv_len(),
+            None => self.encryption.icv_len(),
+        };
+        len.and_then(|len| u32::try_from(len).ok())
+    }
+
+    /// IKE length of a message whose SK payload holds `inner` octets of payloads, with the
+    /// least padding that the cipher allows (RFC 7296 §3.14): header 28, SK header 4, IV,
+    /// payloads and pad-length octet rounded up to the block, ICV.
+    pub fn sealed(&self, inner: u32) -> Option<u32> {
+        let block = u32::try_from(self.encryption.block_len()?).ok()?.max(1);
+        let padded = (inner + 1).div_ceil(block) * block;
+        Some(28 + 4 + self.iv()? + padded + self.icv()?)
+    }
+
+    /// Length of a message with nothing inside: liveness check and its answer.
+    pub fn empty(&self) -> Option<u32> {
+        self.sealed(0)
+    }
+
+    /// Length of a message with one notify without SPI and data, or with a Delete of the
+    /// IKE SA: eight octets.
+    pub fn one_notify(&self) -> Option<u32> {
+        self.sealed(8)
+    }
+
+    /// The longest message that holds nothing but one short notify: 12 octets leave room
+    /// for an SPI or four octets of data.
+    pub fn short_notify(&self) -> Option<u32> {
+        self.sealed(12)
+    }
+
+    /// The shortest last `IKE_AUTH` response that grants a child SA: AUTH, SA, two traffic
+    /// selectors; IDr is absent where EAP came before (RFC 7296 §1.2, §2.16).
+    ///
+    /// AUTH holds a 4-octet body header and at least the output of the PRF; the smallest SA
+    /// is 4 + 8 + 4 (proposal with SPI) and one 12-octet transform with key length plus one
+    /// 8-octet ESN transform; a TS payload with one IPv4 range is 24.
+    pub fn least_success(&self, with_idr: bool) -> Option<u32> {
+        let prf = u32::try_from(self.prf.output_len()?).ok()?;
+        let idr = if with_idr { 8 } else { 0 };
+        self.sealed(idr + (8 + prf) + 32 + 24 + 24)
+    }
+
+    /// The shortest `CREATE_CHILD_SA` response that grants anything: SA (32), nonce (4 + 16)
+    /// and for a child two traffic selectors; for an IKE SA a KE payload, longer than those.
+    pub fn least_child(&self) -> Option<u32> {
+        self.sealed(32 + 20)
+    }
+}

@@ -1,0 +1,135 @@
+//! Open sessions and their deadlines.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::IpAddr;
+
+use crate::time::{Span, Timestamp};
+use crate::track::session::Session;
+
+/// An open session and what the tracker needs to keep it.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) session: Box<Session>,
+    /// Address pairs it is findable by.
+    pub(crate) pairs: Vec<(IpAddr, IpAddr)>,
+    /// How long it may be silent.
+    pub(crate) idle: Span,
+    last_seen: Timestamp,
+    generation: u32,
+}
+
+/// Open sessions by a small index that stays the same while they are open.
+#[derive(Debug, Default)]
+pub(crate) struct Slab {
+    slots: Vec<Option<Open>>,
+    free: Vec<u32>,
+    /// Deadlines as they were when noted; a session that was active since is put back.
+    due: BinaryHeap<Reverse<(Timestamp, u32, u32)>>,
+    next_generation: u32,
+    next_id: u32,
+    len: usize,
+}
+
+impl Slab {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn insert(&mut self, mut session: Session, now: Timestamp) -> u32 {
+        self.next_id += 1;
+        self.next_generation = self.next_generation.wrapping_add(1);
+        session.id = self.next_id;
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        let open = Open {
+            session: Box::new(session),
+            pairs: Vec::new(),
+            idle: Span::from_secs(600),
+            last_seen: now,
+            generation: self.next_generation,
+        };
+        self.due.push(Reverse((now + open.idle, index, open.generation)));
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            *slot = Some(open);
+        }
+        self.len += 1;
+        index
+    }
+
+    pub(crate) fn get(&self, index: u32) -> Option<&Open> {
+        self.slots.get(index as usize)?.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Open> {
+        self.slots.get_mut(index as usize)?.as_mut()
+    }
+
+    /// Notes activity, and how long silence may last from now on.
+    pub(crate) fn touch(&mut self, index: u32, now: Timestamp, idle: Span) {
+        let Some(open) = self.get_mut(index) else { return };
+        open.last_seen = open.last_seen.max(now);
+        let shortened = idle < open.idle;
+        open.idle = idle;
+        if shortened {
+            let entry = (open.last_seen + idle, index, open.generation);
+            self.due.push(Reverse(entry));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, index: u32) -> Option<Open> {
+        let open = self.slots.get_mut(index as usize)?.take()?;
+        self.free.push(index);
+        self.len -= 1;
+        Some(open)
+    }
+
+    /// Brings the earliest true deadline to the top.
+    fn settle(&mut self) -> Option<(Timestamp, u32)> {
+        while let Some(Reverse((noted, index, generation))) = self.due.peek().copied() {
+            let open = self.get(index).filter(|open| open.generation == generation);
+            let deadline = open.map(|open| open.last_seen + open.idle);
+            match deadline {
+                Some(deadline) if deadline <= noted => return Some((deadline, index)),
+                Some(deadline) => {
+                    self.due.pop();
+                    self.due.push(Reverse((deadline, index, generation)));
+                }
+                None => {
+                    self.due.pop();
+                }
+            }
+        }
+        None
+    }
+
+    /// A session whose silence has lasted too long.
+    pub(crate) fn due(&mut self, now: Timestamp) -> Option<u32> {
+        let Reverse((noted, ..)) = self.due.peek()?;
+        if *noted > now {
+            return None;
+        }
+        self.settle().filter(|(deadline, _)| *deadline <= now).map(|(_, index)| index)
+    }
+
+    /// The session that will be closed first if nothing comes.
+    pub(crate) fn oldest(&mut self) -> Option<u32> {
+        self.settle().map(|(_, index)| index)
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        self.due.peek().map(|Reverse((noted, ..))| *noted)
+    }
+
+    /// Indices of all open sessions, oldest first.
+    pub(crate) fn indices(&self) -> Vec<u32> {
+        let mut all: Vec<(u32, u32)> = (0u32..)
+            .zip(&self.slots)
+            .filter_map(|(index, slot)| slot.as_ref().map(|open| (open.session.id, index)))
+            .collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, index)| index).collect()
+    }
+}
