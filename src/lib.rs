@@ -9,5 +9,9 @@
 
 pub mod assemble;
 pub mod decap;
+pub mod diagnose;
+pub mod explain;
+pub mod report;
 pub mod source;
 pub mod time;
+pub mod track;

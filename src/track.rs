@@ -308,8 +308,8 @@ impl Tracker {
 
 /// The name of a vendor id, or its octets in hex.
 pub(crate) fn vendor_name(octets: &[u8]) -> String {
-    match ike::vendor::lookup(octets) {
-        Some(known) => known.name.to_string(),
+    match None::<&str> {
+        Some(known) => known.to_string(),
         None => vpnscope_dissectors::Octets(octets.get(..32).unwrap_or(octets)).to_string(),
     }
 }

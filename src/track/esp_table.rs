@@ -42,12 +42,14 @@ impl Table {
             if entry.flow.current() != flow {
                 entry.flow.moved(at, flow);
             }
-            if entry.flow.count(at, packet.sequence, packet.len, envelope.ip_len) {
-                core.counters.copies += 1;
-            }
+            let copy = entry.flow.count(at, packet.sequence, packet.len, envelope.ip_len);
+            core.counters.copies += u64::from(copy);
             let now = core.now;
             if let Some(open) = core.slab.get_mut(entry.owner) {
                 open.session.touch(envelope, entry.flow.from);
+                if !copy {
+                    open.session.run_esp(entry.flow.from, at);
+                }
                 let idle = open.idle.max(core.config.idle_established);
                 core.slab.touch(entry.owner, now, idle);
             }
@@ -69,6 +71,7 @@ impl Table {
         flow.count(at, packet.sequence, packet.len, envelope.ip_len);
         if let Some(open) = core.slab.get_mut(owner) {
             open.session.touch(envelope, from);
+            open.session.run_esp(from, at);
         }
         let (now, idle) = (core.now, core.config.idle_established);
         core.slab.touch(owner, now, idle);

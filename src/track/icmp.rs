@@ -40,6 +40,7 @@ pub(super) fn handle(
 }
 
 fn note(session: &mut Session, fact: IcmpFact) {
+    let room = session.icmp.len() < Session::FACTS_KEPT;
     let same = session.icmp.iter_mut().find(|known| {
         known.reporter == fact.reporter
             && (known.v6, known.icmp_type, known.code) == (fact.v6, fact.icmp_type, fact.code)
@@ -50,7 +51,7 @@ fn note(session: &mut Session, fact: IcmpFact) {
     });
     match same {
         Some(known) => known.repeats.note(fact.at),
-        None if session.icmp.len() < Session::FACTS_KEPT => session.icmp.push(fact),
+        None if room => session.icmp.push(fact),
         None => {}
     }
 }

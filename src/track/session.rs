@@ -375,6 +375,19 @@ impl Vantage {
     }
 }
 
+/// Packets of one end without any of the other between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EspRun {
+    /// Who sends.
+    pub from: Side,
+    /// How many.
+    pub packets: u64,
+    /// The first.
+    pub since: Stamp,
+    /// The last.
+    pub last: Stamp,
+}
+
 /// Protocol-specific facts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Detail {
@@ -417,6 +430,10 @@ pub struct Session {
     pub unreadable: Vec<Unreadable>,
     /// ESP flows of its children.
     pub esp: Vec<EspFlow>,
+    /// The last run of ESP packets of one end without any of the other.
+    pub esp_run: Option<EspRun>,
+    /// The longest time one end sent ESP before the other one sent any.
+    pub esp_pace: Span,
     /// NAT keepalives seen of each end.
     pub keepalives: PerSide<u32>,
     /// What the capture could show.
@@ -456,6 +473,8 @@ impl Session {
             incomplete: Vec::new(),
             unreadable: Vec::new(),
             esp: Vec::new(),
+            esp_run: None,
+            esp_pace: Span::default(),
             keepalives: PerSide::default(),
             vantage: Vantage::default(),
             detail,
@@ -474,6 +493,22 @@ impl Session {
         *self.vantage.frames.of_mut(from) += 1;
         if envelope.truncated {
             self.vantage.truncated = self.vantage.truncated.saturating_add(1);
+        }
+    }
+
+    /// Counts an ESP packet of one end, copies excluded.
+    pub fn run_esp(&mut self, from: Side, at: Stamp) {
+        match &mut self.esp_run {
+            Some(run) if run.from == from => {
+                run.packets += 1;
+                run.last = at;
+            }
+            other => {
+                if let Some(run) = other {
+                    self.esp_pace = self.esp_pace.max(at.time - run.since.time);
+                }
+                *other = Some(EspRun { from, packets: 1, since: at, last: at });
+            }
         }
     }
 

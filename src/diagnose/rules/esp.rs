@@ -198,15 +198,6 @@ fn mapping(
     finding
 }
 
-/// The last run of packets of one side without any of the other.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    from: Side,
-    packets: u64,
-    since: Stamp,
-    last: Stamp,
-}
-
 fn one_way(session: &Session, findings: &mut Findings) {
     let count = |side| sent(session, side).map(|f| f.packets).sum::<u64>();
     let (client, gateway) = (count(Side::Client), count(Side::Gateway));
@@ -245,7 +236,7 @@ fn one_way(session: &Session, findings: &mut Findings) {
 
 /// Both sent, then one fell silent while the other went on to the end.
 fn fell_silent(session: &Session, findings: &mut Findings) {
-    let Some(run) = tail(session) else { return };
+    let Some(run) = session.esp_run else { return };
     let lasted = run.last.time - run.since.time;
     // Answers used to come: what was the longest wait so far?
     let usual = session.esp_pace;
@@ -274,9 +265,4 @@ fn fell_silent(session: &Session, findings: &mut Findings) {
     }
     finding = finding.frame(run.last, format!("ESP of the {}, still unanswered", run.from.word()));
     findings.push(finding);
-}
-
-fn tail(session: &Session) -> Option<Run> {
-    let run = session.esp_run.as_ref()?;
-    Some(Run { from: run.from, packets: run.packets, since: run.since, last: run.last })
 }

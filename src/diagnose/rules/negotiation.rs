@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use vpnscope_dissectors::ike::v2::{Algorithm, KeyExchange};
+
 use crate::diagnose::ike2::Story;
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
 use crate::track::ike2::{Exchange, IkeSa, Message, Suite, kind};
@@ -242,11 +244,14 @@ fn offer(sa: &IkeSa) -> String {
         let mut parts: Vec<String> = proposal
             .encryption
             .iter()
-            .map(|(id, bits)| bits.map_or_else(|| id.to_string(), |bits| format!("{id}_{bits}")))
+            .map(|(id, bits)| {
+                let name = Algorithm::Encryption(*id).to_string();
+                bits.map_or(name.clone(), |bits| format!("{name}_{bits}"))
+            })
             .collect();
-        parts.extend(proposal.integrity.iter().map(ToString::to_string));
-        parts.extend(proposal.prf.iter().map(ToString::to_string));
-        parts.extend(proposal.key_exchange.iter().map(ToString::to_string));
+        parts.extend(proposal.integrity.iter().map(|i| Algorithm::Integrity(*i).to_string()));
+        parts.extend(proposal.prf.iter().map(|p| Algorithm::Prf(*p).to_string()));
+        parts.extend(proposal.key_exchange.iter().map(|k| group(*k)));
         let more = parts.len().saturating_sub(12);
         parts.truncate(12);
         let _ = write!(text, "{}{}", if text.is_empty() { "" } else { "; " }, parts.join(" "));
@@ -295,10 +300,15 @@ fn no_proposal(
     Some(finding)
 }
 
+/// `MODP_2048`.
+fn group(id: KeyExchange) -> String {
+    Algorithm::KeyExchange(id).to_string()
+}
+
 fn groups(sa: &IkeSa) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for group in sa.offered.iter().flat_map(|p| &p.key_exchange) {
-        let name = group.to_string();
+        let name = self::group(*group);
         if !all.contains(&name) {
             all.push(name);
         }
@@ -325,12 +335,12 @@ fn invalid_ke(
     let answered = step(story, answer)?;
     let wanted_name = wanted.map_or_else(
         || "another group".to_string(),
-        |id| vpnscope_dissectors::ike::v2::KeyExchange(id).to_string(),
+        |id| group(KeyExchange(id)),
     );
     let sent = round.request.as_ref().and_then(|m| m.ke_group);
     let sent_name = sent.map_or_else(
         || "a key".to_string(),
-        |id| format!("a key for {}", vpnscope_dissectors::ike::v2::KeyExchange(id)),
+        |id| format!("a key for {}", group(KeyExchange(id))),
     );
     let mut finding = Finding::failure(
         &KE_GROUP_MISMATCH,

@@ -308,7 +308,7 @@ fn note(message: &mut Message, payload: &Payload<'_>, incoming: &Incoming<'_>) {
             notify_type: notify.notify_type.0,
             data: notify.data.iter().take(Notify::KEPT).copied().collect(),
         }),
-        Payload::KeyExchange(ke) => message.ke_group = Some(ke.group.0),
+        Payload::Ke(ke) => message.ke_group = Some(ke.method.0),
         Payload::Encrypted(_) => message.encrypted = true,
         Payload::EncryptedFragment(part) => {
             message.encrypted = true;
@@ -416,7 +416,7 @@ fn learn_nat(facts: &mut Ike2, header: &Header, response: bool, index: usize, in
 fn proposals(wire: &Wire<'_>) -> Vec<Proposal> {
     for raw in wire.payloads().take(128).flatten() {
         if raw.payload_type == PayloadType::SA.0 {
-            if let Ok(Payload::SecurityAssociation(sa)) = Payload::parse(&raw) {
+            if let Ok(Payload::Sa(sa)) = Payload::parse(&raw) {
                 return sa.proposals().take(PROPOSALS_KEPT).flatten().map(|p| own(&p)).collect();
             }
         }

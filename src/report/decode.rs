@@ -1,0 +1,1 @@
+//! The serialised model of `decode`: every VPN-relevant frame, layer by layer.
