@@ -314,8 +314,15 @@ impl Finding {
 
     /// With a frame as evidence.
     pub fn frame(mut self, at: Stamp, what: impl Into<String>) -> Self {
-        if self.evidence.iter().all(|known| (known.at.capture, known.at.frame) != (at.capture, at.frame)) {
-            self.evidence.push(Evidence { at, what: what.into() });
+        if self
+            .evidence
+            .iter()
+            .all(|known| (known.at.capture, known.at.frame) != (at.capture, at.frame))
+        {
+            self.evidence.push(Evidence {
+                at,
+                what: what.into(),
+            });
         }
         self
     }
@@ -324,7 +331,13 @@ impl Finding {
     pub fn step(mut self, step: &Step, what: &str) -> Self {
         self = self.frame(step.at, format!("{}{what}", step.message));
         for frame in step.frames.iter().filter(|frame| **frame != step.at.frame) {
-            self = self.frame(Stamp { frame: *frame, ..step.at }, "part of the same message");
+            self = self.frame(
+                Stamp {
+                    frame: *frame,
+                    ..step.at
+                },
+                "part of the same message",
+            );
         }
         for (n, stamp) in (1u32..).zip(step.repeats.stamps.iter()) {
             self = self.frame(*stamp, format!("{}, retransmission {n}", step.message));
@@ -341,7 +354,10 @@ impl Finding {
     /// Without a cause that it cannot be.
     pub fn exclude(mut self, code: &'static str, because: impl Into<String>) -> Self {
         self.candidates.retain(|candidate| *candidate != code);
-        self.excluded.push(Excluded { code, because: because.into() });
+        self.excluded.push(Excluded {
+            code,
+            because: because.into(),
+        });
         self
     }
 
@@ -377,7 +393,9 @@ impl Findings {
 
     /// Whether anything that is more than worth knowing was found.
     pub fn any_trouble(&self) -> bool {
-        self.list.iter().any(|finding| finding.severity != Severity::Info)
+        self.list
+            .iter()
+            .any(|finding| finding.severity != Severity::Info)
     }
 
     /// All findings so far.
@@ -430,7 +448,11 @@ impl Context {
                 self.heard.insert(session.client.ip);
             }
         }
-        if let Some(suite) = session.ike2().and_then(|f| f.sas.first()).and_then(|sa| sa.suite()) {
+        if let Some(suite) = session
+            .ike2()
+            .and_then(|f| f.sas.first())
+            .and_then(|sa| sa.suite())
+        {
             if self.accepted.len() < Self::KEPT {
                 let list = self.accepted.entry(session.gateway.ip).or_default();
                 if list.len() < 64 && !list.contains(&suite) {
@@ -487,21 +509,37 @@ pub fn diagnose(session: &Session, context: &Context) -> Verdict {
     let progress = rules::progress(session);
     let mut list = weigh::weigh(findings.list, session, context);
     list.sort_by(|a, b| {
-        (a.severity, std::cmp::Reverse(a.confidence), a.stage)
-            .cmp(&(b.severity, std::cmp::Reverse(b.confidence), b.stage))
+        (a.severity, std::cmp::Reverse(a.confidence), a.stage).cmp(&(
+            b.severity,
+            std::cmp::Reverse(b.confidence),
+            b.stage,
+        ))
     });
-    let primary = list.iter().find(|finding| finding.severity != Severity::Info);
+    let primary = list
+        .iter()
+        .find(|finding| finding.severity != Severity::Info);
     let (outcome, stage, cause, confidence) = match primary {
-        Some(finding) => {
-            (finding.outcome, finding.stage, Some(finding.cause.code), finding.confidence)
-        }
+        Some(finding) => (
+            finding.outcome,
+            finding.stage,
+            Some(finding.cause.code),
+            finding.confidence,
+        ),
         None => (progress.outcome, progress.stage, None, progress.confidence),
     };
     let cause = cause.filter(|_| outcome != Outcome::Established);
-    Verdict { outcome, stage, cause, confidence, findings: list }
+    Verdict {
+        outcome,
+        stage,
+        cause,
+        confidence,
+        findings: list,
+    }
 }
 
 /// Every cause of every family.
 pub fn causes() -> impl Iterator<Item = &'static Cause> {
-    rules::FAMILIES.iter().flat_map(|family| family.causes.iter().copied())
+    rules::FAMILIES
+        .iter()
+        .flat_map(|family| family.causes.iter().copied())
 }

@@ -8,10 +8,15 @@
 //! ```
 
 pub mod assemble;
+pub mod cli;
 pub mod decap;
+pub mod desk;
 pub mod diagnose;
+pub mod dissect;
 pub mod explain;
+pub mod render;
 pub mod report;
 pub mod source;
 pub mod time;
 pub mod track;
+pub mod walk;

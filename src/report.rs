@@ -132,7 +132,10 @@ pub struct SessionReport {
     pub vantage: VantageReport,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for this form")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for this form"
+)]
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }
@@ -338,11 +341,19 @@ pub fn capture(statistics: &Statistics, duplicated: u64, undecodable: u64) -> Ca
     let mut problems: Vec<_> = statistics
         .problems
         .iter()
-        .map(|p| ProblemReport { offset: p.offset, frame: p.frame, what: p.what.clone() })
+        .map(|p| ProblemReport {
+            offset: p.offset,
+            frame: p.frame,
+            what: p.what.clone(),
+        })
         .collect();
     if statistics.problems_not_kept > 0 {
         let what = format!("{} more problems like these", statistics.problems_not_kept);
-        problems.push(ProblemReport { offset: None, frame: None, what });
+        problems.push(ProblemReport {
+            offset: None,
+            frame: None,
+            what,
+        });
     }
     CaptureReport {
         file: statistics.name.clone(),
@@ -371,8 +382,10 @@ pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
         Some(facts) => ike2::agreement(facts),
         None => (Value::Null, Value::Null),
     };
-    let endpoint =
-        |e: &crate::track::session::Endpoint| EndpointReport { ip: e.ip.to_string(), port: e.port };
+    let endpoint = |e: &crate::track::session::Endpoint| EndpointReport {
+        ip: e.ip.to_string(),
+        port: e.port,
+    };
     let retransmissions = session.retransmissions();
     SessionReport {
         id,
@@ -401,7 +414,11 @@ pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
             udp_octets: None,
         },
         wireshark_filter: wireshark_filter(session),
-        ladder: session.steps.iter().map(|step| rung(session, step)).collect(),
+        ladder: session
+            .steps
+            .iter()
+            .map(|step| rung(session, step))
+            .collect(),
         ladder_not_shown: session.steps_not_kept,
         vantage: vantage(session),
     }
@@ -448,14 +465,20 @@ fn finding(finding: &crate::diagnose::Finding) -> FindingReport {
         excluded: finding
             .excluded
             .iter()
-            .map(|e| ExcludedReport { code: e.code, because: e.because.clone() })
+            .map(|e| ExcludedReport {
+                code: e.code,
+                because: e.because.clone(),
+            })
             .collect(),
         remedies,
         seen_as: crate::explain::seen_as(finding.cause.code),
-        needs: finding
-            .needs
-            .clone()
-            .or_else(|| finding.cause.needs.filter(|_| open).map(ToString::to_string)),
+        needs: finding.needs.clone().or_else(|| {
+            finding
+                .cause
+                .needs
+                .filter(|_| open)
+                .map(ToString::to_string)
+        }),
     }
 }
 
@@ -493,23 +516,34 @@ fn vantage(session: &Session) -> VantageReport {
         notes.push("the capture sees one direction only".to_string());
     }
     if vantage.truncated > 0 {
-        notes.push(format!("{} message(s) were cut by snaplen", vantage.truncated));
+        notes.push(format!(
+            "{} message(s) were cut by snaplen",
+            vantage.truncated
+        ));
     }
     if vantage.copies > 0 {
-        notes.push(format!("{} copies made by a span port were left out", vantage.copies));
+        notes.push(format!(
+            "{} copies made by a span port were left out",
+            vantage.copies
+        ));
     }
     if vantage.two_points {
         notes.push("the same messages were seen at two points, as on both sides of a NAT".into());
     }
     if vantage.reordered > 0 {
-        notes.push(format!("{} frame(s) stand in the file before older ones", vantage.reordered));
+        notes.push(format!(
+            "{} frame(s) stand in the file before older ones",
+            vantage.reordered
+        ));
     }
     if vantage.ending == crate::track::session::Ending::Evicted {
         notes.push("closed early: too many sessions were open".to_string());
     }
     let unseen = vantage.unseen.client + vantage.unseen.gateway;
     if unseen > 0 {
-        notes.push(format!("{unseen} message(s) must have been sent but are not in the capture"));
+        notes.push(format!(
+            "{unseen} message(s) must have been sent but are not in the capture"
+        ));
     }
     VantageReport {
         frames: BTreeMap::from([
@@ -533,12 +567,22 @@ fn wireshark_filter(session: &Session) -> String {
     let mut parts: Vec<String> = Vec::new();
     if let Some(facts) = session.ike2() {
         parts.extend(facts.sas.iter().take(8).map(|sa| {
-            let octets: Vec<String> =
-                sa.initiator_spi.to_be_bytes().iter().map(|o| format!("{o:02x}")).collect();
+            let octets: Vec<String> = sa
+                .initiator_spi
+                .to_be_bytes()
+                .iter()
+                .map(|o| format!("{o:02x}"))
+                .collect();
             format!("isakmp.ispi == {}", octets.join(":"))
         }));
     }
-    parts.extend(session.esp.iter().take(16).map(|flow| format!("esp.spi == 0x{:08x}", flow.spi)));
+    parts.extend(
+        session
+            .esp
+            .iter()
+            .take(16)
+            .map(|flow| format!("esp.spi == 0x{:08x}", flow.spi)),
+    );
     if parts.is_empty() {
         let (client, gateway) = (session.client.ip, session.gateway.ip);
         let field = if client.is_ipv4() { "ip" } else { "ipv6" };

@@ -24,6 +24,56 @@ impl Timestamp {
         )
     }
 
+    /// Reads RFC 3339 in UTC (`2026-11-22T10:00:00.5Z`, the `Z` and the time of day may be
+    /// missing) or seconds since 1970 with fraction.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(seconds) = Self::parse_decimal(text) {
+            return Some(seconds);
+        }
+        let text = text.trim_end_matches(['Z', 'z']);
+        let (date, time) = text
+            .split_once(['T', 't', ' '])
+            .unwrap_or((text, "00:00:00"));
+        let mut parts = date.splitn(3, '-').map(str::parse::<i64>);
+        let (year, month, day) = (
+            parts.next()?.ok()?,
+            parts.next()?.ok()?,
+            parts.next()?.ok()?,
+        );
+        if !(1..=12).contains(&month) || !(1..=31).contains(&day) || !(1900..=9999).contains(&year)
+        {
+            return None;
+        }
+        let mut clock = time.splitn(3, ':');
+        let hour: i64 = clock.next()?.parse().ok()?;
+        let minute: i64 = clock.next()?.parse().ok()?;
+        let Self(rest) = Self::parse_decimal(clock.next().unwrap_or("0"))?;
+        // Civil date to days, years beginning in March (Howard Hinnant's algorithm).
+        let (y, m) = if month > 2 {
+            (year, month - 3)
+        } else {
+            (year - 1, month + 9)
+        };
+        let (era, yoe) = (y.div_euclid(400), y.rem_euclid(400));
+        let days =
+            era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + (153 * m + 2) / 5 + day - 1 - 719_468;
+        let seconds = days * 86_400 + hour * 3600 + minute * 60;
+        Some(Self(seconds.checked_mul(1_000_000_000)?.checked_add(rest)?))
+    }
+
+    fn parse_decimal(text: &str) -> Option<Self> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let plain = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
+        if whole.is_empty() || !plain(whole) || !plain(fraction) {
+            return None;
+        }
+        let seconds: i64 = whole.parse().ok()?;
+        let nanos: i64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+        Some(Self(
+            seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?,
+        ))
+    }
+
     /// The span from `earlier` to this time.
     pub const fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))
@@ -165,6 +215,17 @@ mod tests {
             "2000-02-29T12:34:56.000000789Z"
         );
         assert_eq!(Timestamp(-1).to_string(), "1969-12-31T23:59:59.999999999Z");
+    }
+
+    #[test]
+    fn parses_what_it_prints() {
+        for ns in [0, 1_700_000_000_123_456_789, 951_827_696_000_000_000] {
+            let time = Timestamp(ns);
+            assert_eq!(Timestamp::parse(&time.to_string()), Some(time));
+        }
+        assert_eq!(Timestamp::parse("12.5"), Some(Timestamp(12_500_000_000)));
+        assert_eq!(Timestamp::parse("2026-13-01"), None);
+        assert_eq!(Timestamp::parse("soon"), None);
     }
 
     #[test]

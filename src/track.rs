@@ -17,14 +17,14 @@ use crate::time::{Span, Timestamp};
 pub mod esp;
 mod esp_table;
 mod icmp;
-mod ike_table;
 pub mod ike2;
+mod ike_table;
 pub mod session;
 mod slab;
 
 pub use esp::{EspFlow, Over};
-pub use session::{Session, Side, Stamp};
 use session::{Ending, IncompleteDatagram, Kind};
+pub use session::{Session, Side, Stamp};
 use slab::{Open, Slab};
 
 /// Something that happened, for the tracker.
@@ -186,7 +186,12 @@ impl Core {
 
     /// Lets go of a session and reports it.
     pub(crate) fn close(&mut self, index: u32, ending: Ending) {
-        let Some(Open { mut session, pairs, .. }) = self.slab.remove(index) else { return };
+        let Some(Open {
+            mut session, pairs, ..
+        }) = self.slab.remove(index)
+        else {
+            return;
+        };
         for pair in pairs {
             if let Some(list) = self.pairs.get_mut(&pair) {
                 list.retain(|other| *other != index);
@@ -243,13 +248,22 @@ impl Tracker {
                 self.ike.handle(&mut self.core, event, message, octets);
             }
             What::NatKeepalive => self.keepalive(event.envelope),
-            What::Esp { spi, sequence, len, over } => {
-                self.esp.handle(&mut self.core, event.envelope, esp_table::Packet {
-                    spi,
-                    sequence,
-                    len,
-                    over,
-                });
+            What::Esp {
+                spi,
+                sequence,
+                len,
+                over,
+            } => {
+                self.esp.handle(
+                    &mut self.core,
+                    event.envelope,
+                    esp_table::Packet {
+                        spi,
+                        sequence,
+                        len,
+                        over,
+                    },
+                );
             }
             What::Icmp(ref icmp) => icmp::handle(&mut self.core, &self.ike, event, icmp),
             What::Incomplete(incomplete) => icmp::incomplete(&mut self.core, incomplete),
@@ -259,8 +273,12 @@ impl Tracker {
 
     fn keepalive(&mut self, envelope: &Envelope) {
         let list = self.core.between(envelope.source, envelope.destination);
-        let Some(index) = list.last().copied() else { return };
-        let Some(open) = self.core.slab.get_mut(index) else { return };
+        let Some(index) = list.last().copied() else {
+            return;
+        };
+        let Some(open) = self.core.slab.get_mut(index) else {
+            return;
+        };
         if let Some(side) = open.session.side_of(envelope.source) {
             open.session.touch(envelope, side);
             *open.session.keepalives.of_mut(side) += 1;
@@ -299,7 +317,9 @@ impl Tracker {
 
     fn close(&mut self, index: u32, ending: Ending) {
         let flows = self.esp.release(&mut self.core, index);
-        let Some(open) = self.core.slab.get_mut(index) else { return };
+        let Some(open) = self.core.slab.get_mut(index) else {
+            return;
+        };
         open.session.esp = flows;
         self.ike.forget(&open.session);
         self.core.close(index, ending);

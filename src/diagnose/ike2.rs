@@ -49,19 +49,31 @@ impl<'a> Story<'a> {
     pub fn of(session: &'a Session) -> Option<Self> {
         let facts = session.ike2()?;
         let suite = facts.sas.first().and_then(|sa| sa.suite());
-        let mut story = Self { session, facts, suite, auth: Auth::NotReached };
+        let mut story = Self {
+            session,
+            facts,
+            suite,
+            auth: Auth::NotReached,
+        };
         story.auth = story.read_auth();
         Some(story)
     }
 
     /// The `IKE_AUTH` exchanges of the first SA in order of message ID.
     pub fn auths(&self) -> impl DoubleEndedIterator<Item = &'a Exchange> {
-        self.facts.of_kind(kind::AUTH).filter(|exchange| exchange.sa == 0)
+        self.facts
+            .of_kind(kind::AUTH)
+            .filter(|exchange| exchange.sa == 0)
     }
 
     /// ESP packets seen of one end.
     pub fn esp(&self, side: Side) -> u64 {
-        self.session.esp.iter().filter(|f| f.from == side).map(|f| f.packets).sum()
+        self.session
+            .esp
+            .iter()
+            .filter(|f| f.from == side)
+            .map(|f| f.packets)
+            .sum()
     }
 
     /// Exchanges after `IKE_AUTH` that were answered, other than a farewell.
@@ -83,7 +95,10 @@ impl<'a> Story<'a> {
         self.facts.init_rounds().find_map(|exchange| {
             let request = exchange.request.as_ref()?;
             let response = exchange.response.as_ref()?;
-            let sent = self.sightings(request).filter(|s| s.time <= response.at.time).last()?;
+            let sent = self
+                .sightings(request)
+                .filter(|s| s.time <= response.at.time)
+                .last()?;
             Some(response.at.time - sent.time)
         })
     }
@@ -92,31 +107,40 @@ impl<'a> Story<'a> {
     pub fn sightings(&self, message: &Message) -> impl Iterator<Item = Stamp> + 'a {
         let step = message.step.and_then(|index| self.session.step(index));
         let first = message.at;
-        step.map_or_else(|| vec![first], |step| step.sightings().collect::<Vec<_>>()).into_iter()
+        step.map_or_else(|| vec![first], |step| step.sightings().collect::<Vec<_>>())
+            .into_iter()
     }
 
     /// Whether the peers may leave out the child SA in `IKE_AUTH`.
     pub fn childless(&self) -> bool {
-        self.facts.accepted().is_some_and(|m| m.notify(CHILDLESS).is_some())
+        self.facts
+            .accepted()
+            .is_some_and(|m| m.notify(CHILDLESS).is_some())
     }
 
     fn read_auth(&self) -> Auth<'a> {
-        let auths: Vec<_> = self.auths().filter(|exchange| exchange.request.is_some()).collect();
+        let auths: Vec<_> = self
+            .auths()
+            .filter(|exchange| exchange.request.is_some())
+            .collect();
         let Some(last) = auths.last().copied().or_else(|| self.auths().next_back()) else {
             return Auth::NotReached;
         };
-        let Some(response) = &last.response else { return Auth::Unanswered(last) };
+        let Some(response) = &last.response else {
+            return Auth::Unanswered(last);
+        };
         if self.used_after(last) {
             return Auth::Granted(last);
         }
-        let Some(suite) = self.suite else { return Auth::Unknown(last) };
+        let Some(suite) = self.suite else {
+            return Auth::Unknown(last);
+        };
         if !response.is_whole() {
             return Auth::Unknown(last);
         }
         let fragmented = response.fragments.is_some();
         let rounds = auths.len();
-        let (Some(notify), Some(least)) =
-            (suite.short_notify(), suite.least_success(rounds == 1))
+        let (Some(notify), Some(least)) = (suite.short_notify(), suite.least_success(rounds == 1))
         else {
             return Auth::Unknown(last);
         };
@@ -124,7 +148,11 @@ impl<'a> Story<'a> {
             return Auth::Refused(last);
         }
         if !fragmented && response.length < least {
-            return if rounds > 1 { Auth::EapEnded(last) } else { Auth::ChildRefused(last) };
+            return if rounds > 1 {
+                Auth::EapEnded(last)
+            } else {
+                Auth::ChildRefused(last)
+            };
         }
         if let Some(farewell) = self.farewell(last, response) {
             return Auth::ClientRefused(last, farewell);
@@ -143,9 +171,8 @@ impl<'a> Story<'a> {
                 && exchange.kind == kind::INFORMATIONAL
                 && exchange.by == last.by
                 && exchange.id == last.id.wrapping_add(1)
-                && request.is_some_and(|m| {
-                    m.length <= short && m.at.time - response.at.time <= patience
-                })
+                && request
+                    .is_some_and(|m| m.length <= short && m.at.time - response.at.time <= patience)
                 && self.esp(Side::Client) + self.esp(Side::Gateway) == 0
         })
     }
@@ -154,9 +181,18 @@ impl<'a> Story<'a> {
     pub fn deleted(&self) -> Option<&'a Exchange> {
         let last = self.facts.exchanges.last()?;
         let request = last.request.as_ref()?;
-        let short = self.facts.sas.get(last.sa)?.suite().or(self.suite)?.short_notify()?;
-        let esp_after =
-            self.session.esp.iter().any(|flow| flow.last.time > request.at.time + Span::from_secs(1));
+        let short = self
+            .facts
+            .sas
+            .get(last.sa)?
+            .suite()
+            .or(self.suite)?
+            .short_notify()?;
+        let esp_after = self
+            .session
+            .esp
+            .iter()
+            .any(|flow| flow.last.time > request.at.time + Span::from_secs(1));
         (last.kind == kind::INFORMATIONAL && request.length <= short && !esp_after).then_some(last)
     }
 }

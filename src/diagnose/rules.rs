@@ -27,7 +27,10 @@ pub static FAMILIES: &[&Family] = &[
 pub fn progress(session: &Session) -> Progress {
     match &session.detail {
         Detail::Ike2(_) => Story::of(session).map_or(UNKNOWN, |story| ike2(&story)),
-        Detail::Esp => Progress { stage: Stage::EspData, ..UNKNOWN },
+        Detail::Esp => Progress {
+            stage: Stage::EspData,
+            ..UNKNOWN
+        },
     }
 }
 
@@ -48,14 +51,28 @@ fn ike2(story: &Story<'_>) -> Progress {
             } else {
                 Outcome::Established
             };
-            let stage = if esp { Stage::EspData } else { Stage::IpsecChild };
+            let stage = if esp {
+                Stage::EspData
+            } else {
+                Stage::IpsecChild
+            };
             let proven = story.used_after(last);
-            let confidence = if proven { Confidence::Certain } else { Confidence::Likely };
-            Progress { stage, outcome, confidence }
+            let confidence = if proven {
+                Confidence::Certain
+            } else {
+                Confidence::Likely
+            };
+            Progress {
+                stage,
+                outcome,
+                confidence,
+            }
         }
-        Auth::NotReached if session.vantage.started_late => {
-            incomplete(if esp { Stage::EspData } else { Stage::IpsecChild })
-        }
+        Auth::NotReached if session.vantage.started_late => incomplete(if esp {
+            Stage::EspData
+        } else {
+            Stage::IpsecChild
+        }),
         Auth::NotReached if story.facts.accepted().is_some() => incomplete(Stage::IkeNegotiation),
         Auth::NotReached => incomplete(Stage::Reachability),
         Auth::ChildRefused(_) if story.childless() => Progress {

@@ -17,7 +17,10 @@ pub(super) fn weigh(mut list: Vec<Finding>, session: &Session, context: &Context
         if session.vantage.started_late && finding.outcome != Outcome::Incomplete {
             finding.outcome = Outcome::Incomplete;
             finding.confidence = Confidence::Possible;
-            note(finding, "a capture from before the first message of this session");
+            note(
+                finding,
+                "a capture from before the first message of this session",
+            );
         }
     }
     list
@@ -30,13 +33,21 @@ fn absence(finding: &mut Finding, of: Side, session: &Session, context: &Context
         finding.outcome = Outcome::Incomplete;
         finding.confidence = Confidence::Possible;
         let side = of.word();
-        note(finding, &format!("a capture that sees both directions: the {side}'s is missing here, although later messages prove that it answered"));
+        note(
+            finding,
+            &format!(
+                "a capture that sees both directions: the {side}'s is missing here, although later messages prove that it answered"
+            ),
+        );
         return;
     }
     let mut ceiling = Confidence::Certain;
     if *vantage.unseen.of(of) > 0 || vantage.unseen.client + vantage.unseen.gateway > 0 {
         ceiling = Confidence::Possible;
-        note(finding, "a capture without gaps: messages are missing from this one");
+        note(
+            finding,
+            "a capture without gaps: messages are missing from this one",
+        );
     }
     let dropped = context
         .captures
@@ -45,7 +56,10 @@ fn absence(finding: &mut Finding, of: Side, session: &Session, context: &Context
         .is_some_and(|dropped| dropped > 0);
     if dropped {
         ceiling = Confidence::Possible;
-        note(finding, "a capture without drops: the capturing host lost frames");
+        note(
+            finding,
+            "a capture without drops: the capturing host lost frames",
+        );
     }
     let ip = match of {
         Side::Client => session.client.ip,

@@ -1,14 +1,18 @@
 //! Offers, agreements and ladder notes of IKEv2 sessions.
 
 use serde_json::{Map, Value, json};
-use vpnscope_dissectors::ike::v2::{Algorithm, Encryption, Integrity, KeyExchange, NotifyType, Prf};
+use vpnscope_dissectors::ike::v2::{
+    Algorithm, Encryption, Integrity, KeyExchange, NotifyType, Prf,
+};
 
 use crate::track::ike2::{Ike2, Message, Proposal};
 use crate::track::session::{Session, Side, Step};
 
 /// Encryption with its key length: `AES_CBC_256`.
 pub fn encryption(id: Encryption, bits: Option<u16>) -> String {
-    let name = id.short_name().map_or_else(|| id.to_string(), ToString::to_string);
+    let name = id
+        .short_name()
+        .map_or_else(|| id.to_string(), ToString::to_string);
     bits.map_or(name.clone(), |bits| format!("{name}_{bits}"))
 }
 
@@ -18,10 +22,15 @@ fn group(id: KeyExchange) -> String {
 
 /// `offered` and `negotiated` of the contract.
 pub(super) fn agreement(facts: &Ike2) -> (Value, Value) {
-    let Some(sa) = facts.sas.first() else { return (Value::Null, Value::Null) };
+    let Some(sa) = facts.sas.first() else {
+        return (Value::Null, Value::Null);
+    };
     let mut offered = Map::new();
     if !sa.offered.is_empty() {
-        offered.insert("initiator".into(), sa.offered.iter().map(proposal).collect());
+        offered.insert(
+            "initiator".into(),
+            sa.offered.iter().map(proposal).collect(),
+        );
     }
     if let Some(chosen) = &sa.chosen {
         offered.insert("responder".into(), json!([proposal(chosen)]));
@@ -29,7 +38,10 @@ pub(super) fn agreement(facts: &Ike2) -> (Value, Value) {
     let mut negotiated = Map::new();
     if let Some(suite) = sa.suite() {
         let mut ike = Map::new();
-        ike.insert("encryption".into(), encryption(suite.encryption, suite.key_bits).into());
+        ike.insert(
+            "encryption".into(),
+            encryption(suite.encryption, suite.key_bits).into(),
+        );
         ike.insert("prf".into(), suite.prf.to_string().into());
         if let Some(integrity) = suite.integrity {
             ike.insert("integrity".into(), integrity.to_string().into());
@@ -50,11 +62,18 @@ pub(super) fn agreement(facts: &Ike2) -> (Value, Value) {
         }),
     );
     let both = |notify: NotifyType| Value::from(facts.both_said(notify.0));
-    negotiated.insert("fragmentation".into(), both(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED));
+    negotiated.insert(
+        "fragmentation".into(),
+        both(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED),
+    );
     negotiated.insert("mobike".into(), Value::Null);
     negotiated.insert(
         "vendor_ids".into(),
-        facts.vendor_ids.iter().map(|(side, name)| json!({"from": side.word(), "name": name})).collect(),
+        facts
+            .vendor_ids
+            .iter()
+            .map(|(side, name)| json!({"from": side.word(), "name": name}))
+            .collect(),
     );
     (offered.into(), negotiated.into())
 }
@@ -72,7 +91,10 @@ fn proposal(p: &Proposal) -> Value {
 }
 
 fn message_of<'a>(facts: &'a Ike2, session: &Session, step: &Step) -> Option<&'a Message> {
-    let index = session.steps.iter().position(|other| std::ptr::eq(other, step))?;
+    let index = session
+        .steps
+        .iter()
+        .position(|other| std::ptr::eq(other, step))?;
     facts
         .exchanges
         .iter()
@@ -88,10 +110,13 @@ pub(super) fn notes(facts: &Ike2, session: &Session, step: &Step, notes: &mut Ve
     };
     for notify in &message.notifies {
         let name = NotifyType(notify.notify_type);
-        let telling = notify.notify_type < 16384 || matches!(name, NotifyType::COOKIE | NotifyType::REDIRECT);
+        let telling =
+            notify.notify_type < 16384 || matches!(name, NotifyType::COOKIE | NotifyType::REDIRECT);
         if telling {
             let detail = match (name, notify.number()) {
-                (NotifyType::INVALID_KE_PAYLOAD, Some(id)) => format!(": {}", group(KeyExchange(id))),
+                (NotifyType::INVALID_KE_PAYLOAD, Some(id)) => {
+                    format!(": {}", group(KeyExchange(id)))
+                }
                 _ => String::new(),
             };
             notes.push(format!("N({name}{detail})"));
@@ -99,7 +124,11 @@ pub(super) fn notes(facts: &Ike2, session: &Session, step: &Step, notes: &mut Ve
     }
     if let Some(parts) = &message.fragments {
         let missing = parts.missing();
-        notes.push(format!("{} of {} IKE fragments", parts.seen.len(), parts.total));
+        notes.push(format!(
+            "{} of {} IKE fragments",
+            parts.seen.len(),
+            parts.total
+        ));
         if !missing.is_empty() {
             notes.push(format!("missing {missing:?}"));
         }
@@ -111,6 +140,13 @@ pub(super) fn notes(facts: &Ike2, session: &Session, step: &Step, notes: &mut Ve
         notes.push(format!("encrypted, {} octets", message.length));
     }
     if step.flow.source.1 != 500 || step.flow.destination.1 != 500 {
-        notes.push(format!("port {}", if step.from == Side::Client { step.flow.destination.1 } else { step.flow.source.1 }));
+        notes.push(format!(
+            "port {}",
+            if step.from == Side::Client {
+                step.flow.destination.1
+            } else {
+                step.flow.source.1
+            }
+        ));
     }
 }

@@ -144,7 +144,11 @@ impl EspFlow {
             self.duplicated += 1;
         } else if ahead < 0x8000_0000 {
             self.missing += u64::from(ahead - 1);
-            self.window = if ahead < 64 { self.window << ahead | 1 } else { 1 };
+            self.window = if ahead < 64 {
+                self.window << ahead | 1
+            } else {
+                1
+            };
             self.last_sequence = sequence;
         } else {
             self.fill(self.last_sequence.wrapping_sub(sequence));
@@ -194,12 +198,19 @@ mod tests {
 
     fn flow() -> EspFlow {
         let at = |n: u8| (IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)), 4500);
-        let flow = Flow { source: at(1), destination: at(2) };
+        let flow = Flow {
+            source: at(1),
+            destination: at(2),
+        };
         EspFlow::new(0x1000, Side::Client, Over::Udp, flow, stamp(0), 1)
     }
 
     fn stamp(ms: i64) -> Stamp {
-        Stamp { capture: 0, frame: 1, time: Timestamp(ms * 1_000_000) }
+        Stamp {
+            capture: 0,
+            frame: 1,
+            time: Timestamp(ms * 1_000_000),
+        }
     }
 
     #[test]

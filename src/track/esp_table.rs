@@ -35,14 +35,19 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn handle(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet) {
-        let key = EspKey { spi: packet.spi, destination: envelope.destination };
+        let key = EspKey {
+            spi: packet.spi,
+            destination: envelope.destination,
+        };
         let at = Stamp::from(envelope);
         let flow = envelope.flow();
         if let Some(entry) = self.flows.get_mut(&key) {
             if entry.flow.current() != flow {
                 entry.flow.moved(at, flow);
             }
-            let copy = entry.flow.count(at, packet.sequence, packet.len, envelope.ip_len);
+            let copy = entry
+                .flow
+                .count(at, packet.sequence, packet.len, envelope.ip_len);
             core.counters.copies += u64::from(copy);
             let now = core.now;
             if let Some(open) = core.slab.get_mut(entry.owner) {
@@ -66,8 +71,14 @@ impl Table {
         }
         let (owner, from) = self.owner(core, envelope, packet);
         let at = Stamp::from(envelope);
-        let mut flow =
-            EspFlow::new(packet.spi, from, packet.over, envelope.flow(), at, packet.sequence);
+        let mut flow = EspFlow::new(
+            packet.spi,
+            from,
+            packet.over,
+            envelope.flow(),
+            at,
+            packet.sequence,
+        );
         flow.count(at, packet.sequence, packet.len, envelope.ip_len);
         if let Some(open) = core.slab.get_mut(owner) {
             open.session.touch(envelope, from);
@@ -86,9 +97,13 @@ impl Table {
         let list = core.between(envelope.source, envelope.destination);
         let mut best: Option<(u8, u32, Side)> = None;
         for index in list.iter().rev().copied() {
-            let Some(open) = core.slab.get(index) else { continue };
+            let Some(open) = core.slab.get(index) else {
+                continue;
+            };
             let session = &open.session;
-            let Some((score, side)) = fit(session, &flow, packet) else { continue };
+            let Some((score, side)) = fit(session, &flow, packet) else {
+                continue;
+            };
             if best.is_none_or(|(top, ..)| score > top) {
                 best = Some((score, index, side));
             }
@@ -105,8 +120,11 @@ impl Table {
     /// Gives the flows of a session that is being closed.
     pub(super) fn release(&mut self, core: &mut Core, owner: u32) -> Vec<EspFlow> {
         let keys = self.by_owner.remove(&owner).unwrap_or_default();
-        let mut flows: Vec<EspFlow> =
-            keys.iter().filter_map(|key| self.flows.remove(key)).map(|e| e.flow).collect();
+        let mut flows: Vec<EspFlow> = keys
+            .iter()
+            .filter_map(|key| self.flows.remove(key))
+            .map(|e| e.flow)
+            .collect();
         flows.sort_by_key(|flow| (flow.first, flow.spi));
         if let Some(open) = core.slab.get_mut(owner) {
             open.session.vantage.copies += flows.iter().map(|flow| flow.copies).sum::<u64>();
@@ -120,9 +138,16 @@ impl Table {
         Some((entry.owner, entry.flow.from))
     }
 
-    #[expect(clippy::unused_self, reason = "the table has nothing left once all are released")]
+    #[expect(
+        clippy::unused_self,
+        reason = "the table has nothing left once all are released"
+    )]
     pub(super) fn finish(&mut self, core: &mut Core) {
-        debug_assert!(core.changes.iter().all(|change| matches!(change, Change::Closed(_))));
+        debug_assert!(
+            core.changes
+                .iter()
+                .all(|change| matches!(change, Change::Closed(_)))
+        );
     }
 }
 
@@ -133,7 +158,8 @@ fn fit(session: &Session, flow: &crate::decap::Flow, packet: Packet) -> Option<(
         .iter()
         .rev()
         .find_map(|step| {
-            if step.flow.source.0 == flow.source.0 && step.flow.destination.0 == flow.destination.0 {
+            if step.flow.source.0 == flow.source.0 && step.flow.destination.0 == flow.destination.0
+            {
                 Some(step.from)
             } else if step.flow.source.0 == flow.destination.0
                 && step.flow.destination.0 == flow.source.0
@@ -145,10 +171,16 @@ fn fit(session: &Session, flow: &crate::decap::Flow, packet: Packet) -> Option<(
         })
         .or_else(|| session.side_of(flow.source.0))?;
     let ports = packet.over != Over::Udp
-        || session.steps.iter().rev().any(|s| s.flow == *flow || s.flow == flow.reversed());
+        || session
+            .steps
+            .iter()
+            .rev()
+            .any(|s| s.flow == *flow || s.flow == flow.reversed());
     let score = match &session.detail {
         Detail::Ike2(facts) => {
-            let authenticated = facts.of_kind(super::ike2::kind::AUTH).any(|e| e.response.is_some());
+            let authenticated = facts
+                .of_kind(super::ike2::kind::AUTH)
+                .any(|e| e.response.is_some());
             2 + u8::from(authenticated) + 2 * u8::from(ports)
         }
         Detail::Esp => 1 + u8::from(ports),

@@ -7,18 +7,15 @@ use super::{Core, Event, Incomplete, ike_table};
 use crate::decap::{Icmp, Quoted};
 
 /// Finds the session an ICMP error is about and notes the fact there.
-pub(super) fn handle(
-    core: &mut Core,
-    ike: &ike_table::Table,
-    event: &Event<'_>,
-    icmp: &Icmp<'_>,
-) {
+pub(super) fn handle(core: &mut Core, ike: &ike_table::Table, event: &Event<'_>, icmp: &Icmp<'_>) {
     let Some(quoted) = icmp.quoted else { return };
     let Some((index, about)) = owner(core, ike, &quoted) else {
         core.counters.unrelated_icmp += 1;
         return;
     };
-    let Some(open) = core.slab.get_mut(index) else { return };
+    let Some(open) = core.slab.get_mut(index) else {
+        return;
+    };
     let session = &mut open.session;
     let at = Stamp::from(event.envelope);
     session.frames += 1;
@@ -70,7 +67,9 @@ fn owner(core: &Core, ike: &ike_table::Table, quoted: &Quoted<'_>) -> Option<(u3
     }
     let list = core.between(quoted.source, quoted.destination);
     let by_ports = list.iter().rev().copied().find(|index| {
-        core.slab.get(*index).is_some_and(|open| uses(&open.session, quoted))
+        core.slab
+            .get(*index)
+            .is_some_and(|open| uses(&open.session, quoted))
     });
     let index = by_ports.or_else(|| list.last().copied().filter(|_| quoted.protocol == 50))?;
     Some((index, side(core, index, quoted)?))
@@ -103,10 +102,16 @@ fn side(core: &Core, index: u32, quoted: &Quoted<'_>) -> Option<Side> {
 pub(super) fn incomplete(core: &mut Core, incomplete: &Incomplete) {
     let flow = incomplete.flow;
     let list = core.between(flow.source.0, flow.destination.0);
-    let Some(index) = list.last().copied() else { return };
-    let Some(open) = core.slab.get_mut(index) else { return };
+    let Some(index) = list.last().copied() else {
+        return;
+    };
+    let Some(open) = core.slab.get_mut(index) else {
+        return;
+    };
     let session = &mut open.session;
-    let Some(from) = session.side_of(flow.source.0) else { return };
+    let Some(from) = session.side_of(flow.source.0) else {
+        return;
+    };
     let mut fact = incomplete.fact.clone();
     fact.from = from;
     session.frames += fact.frames.len() as u64;

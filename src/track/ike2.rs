@@ -127,12 +127,16 @@ pub struct Message {
 impl Message {
     /// Whether it carries a notify of this type in clear.
     pub fn notify(&self, notify_type: u16) -> Option<&Notify> {
-        self.notifies.iter().find(|notify| notify.notify_type == notify_type)
+        self.notifies
+            .iter()
+            .find(|notify| notify.notify_type == notify_type)
     }
 
     /// The first error notify in clear: RFC 7296 §3.10.1, types below 16384.
     pub fn error(&self) -> Option<&Notify> {
-        self.notifies.iter().find(|notify| notify.notify_type < 16384)
+        self.notifies
+            .iter()
+            .find(|notify| notify.notify_type < 16384)
     }
 
     /// Whether it carries a payload of this type in clear.
@@ -161,7 +165,9 @@ impl Notify {
 
     /// The data as a 16-bit number, as `INVALID_KE_PAYLOAD` carries it.
     pub fn number(&self) -> Option<u16> {
-        self.data.first_chunk::<2>().map(|octets| u16::from_be_bytes(*octets))
+        self.data
+            .first_chunk::<2>()
+            .map(|octets| u16::from_be_bytes(*octets))
     }
 }
 
@@ -187,8 +193,12 @@ impl Fragments {
 
     /// Numbers never seen.
     pub fn missing(&self) -> Vec<u16> {
-        let most = self.total.min(u16::try_from(Self::KEPT).unwrap_or(u16::MAX));
-        (1..=most).filter(|number| !self.seen.iter().any(|(seen, ..)| seen == number)).collect()
+        let most = self
+            .total
+            .min(u16::try_from(Self::KEPT).unwrap_or(u16::MAX));
+        (1..=most)
+            .filter(|number| !self.seen.iter().any(|(seen, ..)| seen == number))
+            .collect()
     }
 }
 
@@ -198,23 +208,32 @@ impl Ike2 {
 
     /// The rounds of `IKE_SA_INIT`: more than one after COOKIE or `INVALID_KE_PAYLOAD`.
     pub fn init_rounds(&self) -> impl DoubleEndedIterator<Item = &Exchange> {
-        self.exchanges.iter().filter(|e| matches!(e.kind, kind::SA_INIT | kind::RESUME))
+        self.exchanges
+            .iter()
+            .filter(|e| matches!(e.kind, kind::SA_INIT | kind::RESUME))
     }
 
     /// The exchanges of one type on the first SA.
     pub fn of_kind(&self, kind: u8) -> impl DoubleEndedIterator<Item = &Exchange> {
-        self.exchanges.iter().filter(move |exchange| exchange.kind == kind)
+        self.exchanges
+            .iter()
+            .filter(move |exchange| exchange.kind == kind)
     }
 
     /// The response that accepted the negotiation: with SA and KE payloads.
     pub fn accepted(&self) -> Option<&Message> {
-        self.init_rounds().filter_map(|e| e.response.as_ref()).find(|m| m.has(33))
+        self.init_rounds()
+            .filter_map(|e| e.response.as_ref())
+            .find(|m| m.has(33))
     }
 
     /// Whether both sides said this status notify in `IKE_SA_INIT`.
     pub fn both_said(&self, notify_type: u16) -> bool {
         let said = |m: Option<&Message>| m.is_some_and(|m| m.notify(notify_type).is_some());
-        said(self.init_rounds().filter_map(|e| e.request.as_ref()).next_back())
-            && said(self.accepted())
+        said(
+            self.init_rounds()
+                .filter_map(|e| e.request.as_ref())
+                .next_back(),
+        ) && said(self.accepted())
     }
 }

@@ -41,17 +41,29 @@ impl Table {
         // A fixed seed: reports are the same in every run. A forged collision could at most
         // make one message of an attacker's own look like a retransmission.
         let digest = FixedState::default().hash_one(octets);
-        let incoming =
-            Incoming { envelope: event.envelope, frames: event.frames, wire, digest };
-        let Some((index, sa)) = self.place(core, &incoming) else { return };
+        let incoming = Incoming {
+            envelope: event.envelope,
+            frames: event.frames,
+            wire,
+            digest,
+        };
+        let Some((index, sa)) = self.place(core, &incoming) else {
+            return;
+        };
         let now = core.now;
         let idle = core.config.clone();
-        let Some(open) = core.slab.get_mut(index) else { return };
-        let Detail::Ike2(facts) = &mut open.session.detail else { return };
+        let Some(open) = core.slab.get_mut(index) else {
+            return;
+        };
+        let Detail::Ike2(facts) = &mut open.session.detail else {
+            return;
+        };
         let mut facts = std::mem::take(facts);
         let folded = fold(&mut open.session, &mut facts, sa, &incoming);
         if let Some(sa) = facts.sas.get(sa) {
-            self.by_spi.entry((sa.initiator_spi, sa.responder_spi)).or_insert(index);
+            self.by_spi
+                .entry((sa.initiator_spi, sa.responder_spi))
+                .or_insert(index);
         }
         let idle = patience(&facts, &idle);
         open.session.detail = Detail::Ike2(facts);
@@ -66,7 +78,10 @@ impl Table {
     fn place(&mut self, core: &mut Core, incoming: &Incoming<'_>) -> Option<(u32, usize)> {
         let header = &incoming.wire.header;
         if let Some(index) = self.find(header.initiator_spi.0, header.responder_spi.0) {
-            let sa = core.slab.get(index).and_then(|open| open.session.ike2()?.find_sa(header));
+            let sa = core
+                .slab
+                .get(index)
+                .and_then(|open| open.session.ike2()?.find_sa(header));
             if let Some(sa) = sa {
                 return Some((index, sa));
             }
@@ -83,7 +98,11 @@ impl Table {
     fn open(core: &mut Core, incoming: &Incoming<'_>) -> (u32, usize) {
         let header = &incoming.wire.header;
         // Whoever set the I flag began the SA.
-        let from = if header.flags.from_original_initiator() { Side::Client } else { Side::Gateway };
+        let from = if header.flags.from_original_initiator() {
+            Side::Client
+        } else {
+            Side::Gateway
+        };
         let mut facts = Ike2::default();
         let sa = facts.add_sa(incoming, Side::Client, false);
         let late = !is_first(header);
@@ -105,21 +124,34 @@ impl Table {
         let envelope = incoming.envelope;
         let list = core.between(envelope.source, envelope.destination).to_vec();
         let index = list.into_iter().rev().find(|index| {
-            let Some(open) = core.slab.get(*index) else { return false };
+            let Some(open) = core.slab.get(*index) else {
+                return false;
+            };
             let flow = envelope.flow();
-            let Some(facts) = open.session.ike2() else { return false };
+            let Some(facts) = open.session.ike2() else {
+                return false;
+            };
             let rekeyed = facts.exchanges.iter().rev().any(|e| {
-                e.kind == kind::CREATE_CHILD
-                    && e.response.is_some()
-                    && e.sa + 1 == facts.sas.len()
+                e.kind == kind::CREATE_CHILD && e.response.is_some() && e.sa + 1 == facts.sas.len()
             });
-            rekeyed && open.session.steps.iter().rev().any(|s| s.flow == flow || s.flow == flow.reversed())
+            rekeyed
+                && open
+                    .session
+                    .steps
+                    .iter()
+                    .rev()
+                    .any(|s| s.flow == flow || s.flow == flow.reversed())
         })?;
         let open = core.slab.get_mut(index)?;
         let sender = open.session.side_of(envelope.source)?;
-        let initiator =
-            if header.flags.from_original_initiator() { sender } else { sender.other() };
-        let Detail::Ike2(facts) = &mut open.session.detail else { return None };
+        let initiator = if header.flags.from_original_initiator() {
+            sender
+        } else {
+            sender.other()
+        };
+        let Detail::Ike2(facts) = &mut open.session.detail else {
+            return None;
+        };
         if facts.sas.len() >= 64 {
             return None;
         }

@@ -78,7 +78,11 @@ pub struct Stamp {
 
 impl From<&Envelope> for Stamp {
     fn from(envelope: &Envelope) -> Self {
-        Self { capture: envelope.capture, frame: envelope.frame, time: envelope.time }
+        Self {
+            capture: envelope.capture,
+            frame: envelope.frame,
+            time: envelope.time,
+        }
     }
 }
 
@@ -199,7 +203,11 @@ impl Step {
     ) -> Self {
         Self {
             at: Stamp::from(envelope),
-            frames: if frames.len() > 1 { frames.to_vec() } else { Vec::new() },
+            frames: if frames.len() > 1 {
+                frames.to_vec()
+            } else {
+                Vec::new()
+            },
             from,
             message: message.into(),
             length,
@@ -264,12 +272,18 @@ pub struct IcmpFact {
 impl IcmpFact {
     /// Port (or protocol) unreachable: the host was reached, the service was not.
     pub const fn is_port_unreachable(&self) -> bool {
-        matches!((self.v6, self.icmp_type, self.code), (false, 3, 2 | 3) | (true, 1, 4))
+        matches!(
+            (self.v6, self.icmp_type, self.code),
+            (false, 3, 2 | 3) | (true, 1, 4)
+        )
     }
 
     /// Administratively prohibited: a filter says so.
     pub const fn is_prohibited(&self) -> bool {
-        matches!((self.v6, self.icmp_type, self.code), (false, 3, 9 | 10 | 13) | (true, 1, 1 | 5 | 6))
+        matches!(
+            (self.v6, self.icmp_type, self.code),
+            (false, 3, 9 | 10 | 13) | (true, 1, 1 | 5 | 6)
+        )
     }
 
     /// Host or network unreachable.
@@ -282,7 +296,10 @@ impl IcmpFact {
 
     /// Fragmentation needed, packet too big.
     pub const fn is_too_big(&self) -> bool {
-        matches!((self.v6, self.icmp_type, self.code), (false, 3, 4) | (true, 2, _))
+        matches!(
+            (self.v6, self.icmp_type, self.code),
+            (false, 3, 4) | (true, 2, _)
+        )
     }
 }
 
@@ -432,8 +449,8 @@ pub struct Session {
     pub esp: Vec<EspFlow>,
     /// The last run of ESP packets of one end without any of the other.
     pub esp_run: Option<EspRun>,
-    /// The longest time one end sent ESP before the other one sent any.
-    pub esp_pace: Span,
+    /// The longest time each end sent ESP before the other one sent any.
+    pub esp_pace: PerSide<Span>,
     /// NAT keepalives seen of each end.
     pub keepalives: PerSide<u32>,
     /// What the capture could show.
@@ -450,8 +467,14 @@ impl Session {
 
     /// A session that `envelope` opens; its sender is the client if `from` says so.
     pub fn open(kind: Kind, envelope: &Envelope, from: Side, detail: Detail) -> Self {
-        let source = Endpoint { ip: envelope.source, port: envelope.source_port };
-        let destination = Endpoint { ip: envelope.destination, port: envelope.destination_port };
+        let source = Endpoint {
+            ip: envelope.source,
+            port: envelope.source_port,
+        };
+        let destination = Endpoint {
+            ip: envelope.destination,
+            port: envelope.destination_port,
+        };
         let (client, gateway) = match from {
             Side::Client => (source, destination),
             Side::Gateway => (destination, source),
@@ -474,7 +497,7 @@ impl Session {
             unreadable: Vec::new(),
             esp: Vec::new(),
             esp_run: None,
-            esp_pace: Span::default(),
+            esp_pace: PerSide::default(),
             keepalives: PerSide::default(),
             vantage: Vantage::default(),
             detail,
@@ -505,9 +528,15 @@ impl Session {
             }
             other => {
                 if let Some(run) = other {
-                    self.esp_pace = self.esp_pace.max(at.time - run.since.time);
+                    let pace = self.esp_pace.of_mut(run.from);
+                    *pace = (*pace).max(at.time - run.since.time);
                 }
-                *other = Some(EspRun { from, packets: 1, since: at, last: at });
+                *other = Some(EspRun {
+                    from,
+                    packets: 1,
+                    since: at,
+                    last: at,
+                });
             }
         }
     }

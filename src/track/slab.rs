@@ -51,7 +51,8 @@ impl Slab {
             last_seen: now,
             generation: self.next_generation,
         };
-        self.due.push(Reverse((now + open.idle, index, open.generation)));
+        self.due
+            .push(Reverse((now + open.idle, index, open.generation)));
         if let Some(slot) = self.slots.get_mut(index as usize) {
             *slot = Some(open);
         }
@@ -69,7 +70,9 @@ impl Slab {
 
     /// Notes activity, and how long silence may last from now on.
     pub(crate) fn touch(&mut self, index: u32, now: Timestamp, idle: Span) {
-        let Some(open) = self.get_mut(index) else { return };
+        let Some(open) = self.get_mut(index) else {
+            return;
+        };
         open.last_seen = open.last_seen.max(now);
         let shortened = idle < open.idle;
         open.idle = idle;
@@ -111,7 +114,9 @@ impl Slab {
         if *noted > now {
             return None;
         }
-        self.settle().filter(|(deadline, _)| *deadline <= now).map(|(_, index)| index)
+        self.settle()
+            .filter(|(deadline, _)| *deadline <= now)
+            .map(|(_, index)| index)
     }
 
     /// The session that will be closed first if nothing comes.

@@ -8,8 +8,11 @@ use crate::track::session::{Session, Side, Step};
 use super::reachability::{enough, lost};
 
 /// The family.
-pub(super) static FAMILY: Family =
-    Family { name: "authentication", causes: &[&AUTH_FAILED, &EAP_FAILED], check };
+pub(super) static FAMILY: Family = Family {
+    name: "authentication",
+    causes: &[&AUTH_FAILED, &EAP_FAILED],
+    check,
+};
 
 cause! {
     /// ## What it means
@@ -78,13 +81,25 @@ cause! {
 }
 
 /// What encryption hides behind a refusal by the gateway.
-const HIDDEN: &[&str] = &["psk-mismatch", "id-mismatch", "cert-rejected", "cert-missing"];
+const HIDDEN: &[&str] = &[
+    "psk-mismatch",
+    "id-mismatch",
+    "cert-rejected",
+    "cert-missing",
+];
 /// What encryption hides behind a refusal by the client.
-const HIDDEN_CLIENT: &[&str] =
-    &["cert-untrusted", "cert-name-mismatch", "cert-expired", "cert-missing-eku", "id-mismatch"];
+const HIDDEN_CLIENT: &[&str] = &[
+    "cert-untrusted",
+    "cert-name-mismatch",
+    "cert-expired",
+    "cert-missing-eku",
+    "id-mismatch",
+];
 
 fn check(session: &Session, _: &Context, findings: &mut Findings) {
-    let Some(story) = Story::of(session) else { return };
+    let Some(story) = Story::of(session) else {
+        return;
+    };
     match story.auth {
         Auth::Refused(exchange) if story.auths().count() > 1 => eap(&story, exchange, findings),
         Auth::Refused(exchange) => refused(&story, exchange, findings),
@@ -99,16 +114,22 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
 }
 
 fn step<'a>(story: &Story<'a>, message: Option<&Message>) -> Option<&'a Step> {
-    message.and_then(|m| m.step).and_then(|index| story.session.step(index))
+    message
+        .and_then(|m| m.step)
+        .and_then(|index| story.session.step(index))
 }
 
 fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
-    let (Some(asked), Some(answered)) =
-        (step(story, exchange.request.as_ref()), step(story, exchange.response.as_ref()))
-    else {
+    let (Some(asked), Some(answered)) = (
+        step(story, exchange.request.as_ref()),
+        step(story, exchange.response.as_ref()),
+    ) else {
         return;
     };
-    let least = story.suite.and_then(|s| s.least_success(true)).unwrap_or_default();
+    let least = story
+        .suite
+        .and_then(|s| s.least_success(true))
+        .unwrap_or_default();
     let notify = story.suite.and_then(|s| s.one_notify()).unwrap_or_default();
     findings.push(
         Finding::failure(
@@ -129,9 +150,10 @@ fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
 }
 
 fn client(story: &Story<'_>, exchange: &Exchange, farewell: &Exchange, findings: &mut Findings) {
-    let (Some(answered), Some(left)) =
-        (step(story, exchange.response.as_ref()), step(story, farewell.request.as_ref()))
-    else {
+    let (Some(answered), Some(left)) = (
+        step(story, exchange.response.as_ref()),
+        step(story, farewell.request.as_ref()),
+    ) else {
         return;
     };
     findings.push(
@@ -155,11 +177,20 @@ fn client(story: &Story<'_>, exchange: &Exchange, farewell: &Exchange, findings:
 }
 
 fn eap(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
-    let Some(answered) = step(story, exchange.response.as_ref()) else { return };
+    let Some(answered) = step(story, exchange.response.as_ref()) else {
+        return;
+    };
     let rounds = story.auths().count();
-    let least = story.suite.and_then(|s| s.least_success(false)).unwrap_or_default();
-    let later: Vec<_> =
-        story.session.steps.iter().filter(|s| s.at > answered.at && s.from == Side::Client).collect();
+    let least = story
+        .suite
+        .and_then(|s| s.least_success(false))
+        .unwrap_or_default();
+    let later: Vec<_> = story
+        .session
+        .steps
+        .iter()
+        .filter(|s| s.at > answered.at && s.from == Side::Client)
+        .collect();
     // Without any later word of the client the login may still have been going on.
     let settled = !later.is_empty() || enough(answered, story.session);
     let mut finding = Finding::failure(
@@ -173,16 +204,29 @@ fn eap(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
     );
     for exchange in story.auths() {
         if let Some(response) = step(story, exchange.response.as_ref()) {
-            finding = finding.frame(response.at, format!("{}, {} octets", response.message, response.length));
+            finding = finding.frame(
+                response.at,
+                format!("{}, {} octets", response.message, response.length),
+            );
         }
     }
     for left in later.iter().take(2) {
         finding = finding.frame(left.at, format!("{}: the client gives up", left.message));
     }
     let finding = finding
-        .exclude("psk-mismatch", "the gateway went on to EAP, so it accepted what came before")
-        .exclude("proposal-mismatch", "the gateway chose a proposal in its IKE_SA_INIT answer");
-    findings.push(if settled { finding } else { finding.inconclusive() });
+        .exclude(
+            "psk-mismatch",
+            "the gateway went on to EAP, so it accepted what came before",
+        )
+        .exclude(
+            "proposal-mismatch",
+            "the gateway chose a proposal in its IKE_SA_INIT answer",
+        );
+    findings.push(if settled {
+        finding
+    } else {
+        finding.inconclusive()
+    });
 }
 
 /// A request on the same port as the negotiation, or after answers on this port, that got
@@ -191,7 +235,9 @@ fn unanswered(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
     if findings.any_trouble() {
         return;
     }
-    let Some(asked) = step(story, exchange.request.as_ref()) else { return };
+    let Some(asked) = step(story, exchange.request.as_ref()) else {
+        return;
+    };
     let rounds = story.auths().count();
     let (cause, stage) = if rounds > 1 {
         (&EAP_FAILED, Stage::IkeAuthentication)
@@ -214,7 +260,11 @@ fn unanswered(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
     .sure(Confidence::Likely)
     .step(asked, ", unanswered")
     .candidates(&["fragment-lost", "nat-t-blocked", "response-lost", "radius-timeout"]);
-    findings.push(if enough(asked, story.session) { finding } else { finding.inconclusive() });
+    findings.push(if enough(asked, story.session) {
+        finding
+    } else {
+        finding.inconclusive()
+    });
 }
 
 /// The gateway granted, but the client repeats its request: it does not hear the answer.
@@ -222,9 +272,10 @@ fn response_lost(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings
     if story.used_after(exchange) {
         return;
     }
-    let (Some(asked), Some(answered)) =
-        (step(story, exchange.request.as_ref()), step(story, exchange.response.as_ref()))
-    else {
+    let (Some(asked), Some(answered)) = (
+        step(story, exchange.request.as_ref()),
+        step(story, exchange.response.as_ref()),
+    ) else {
         return;
     };
     if let Some(finding) = lost(asked, answered, Stage::IkeAuthentication) {

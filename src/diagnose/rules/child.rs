@@ -6,8 +6,11 @@ use crate::track::ike2::{Exchange, Message, kind};
 use crate::track::session::{Session, Step};
 
 /// The family.
-pub(super) static FAMILY: Family =
-    Family { name: "child", causes: &[&CHILD_REFUSED, &REKEY_FAILED], check };
+pub(super) static FAMILY: Family = Family {
+    name: "child",
+    causes: &[&CHILD_REFUSED, &REKEY_FAILED],
+    check,
+};
 
 cause! {
     /// ## What it means
@@ -75,7 +78,9 @@ cause! {
 }
 
 fn check(session: &Session, _: &Context, findings: &mut Findings) {
-    let Some(story) = Story::of(session) else { return };
+    let Some(story) = Story::of(session) else {
+        return;
+    };
     if let Auth::ChildRefused(exchange) = story.auth {
         refused(&story, exchange, findings);
     }
@@ -83,7 +88,9 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
 }
 
 fn step<'a>(story: &Story<'a>, message: Option<&Message>) -> Option<&'a Step> {
-    message.and_then(|m| m.step).and_then(|index| story.session.step(index))
+    message
+        .and_then(|m| m.step)
+        .and_then(|index| story.session.step(index))
 }
 
 fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
@@ -96,7 +103,9 @@ fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
     };
     // Where the peers may leave the child out, a request without one is short as well: it
     // lacks SA and selectors just as its answer does.
-    let could_hold = suite.least_success(true).is_some_and(|least| asked.length >= least + 32);
+    let could_hold = suite
+        .least_success(true)
+        .is_some_and(|least| asked.length >= least + 32);
     if story.childless() && !could_hold {
         return;
     }
@@ -121,16 +130,21 @@ fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
 
 fn rekey(story: &Story<'_>, findings: &mut Findings) {
     let all: Vec<_> = story.facts.of_kind(kind::CREATE_CHILD).collect();
-    let Some(index) = all.iter().rposition(|e| is_refusal(story, e)) else { return };
-    let Some(exchange) = all.get(index) else { return };
+    let Some(index) = all.iter().rposition(|e| is_refusal(story, e)) else {
+        return;
+    };
+    let Some(exchange) = all.get(index) else {
+        return;
+    };
     // A later success, of either side, makes up for it.
     let mended = all.iter().skip(index + 1).any(|e| is_success(story, e));
     if mended {
         return;
     }
-    let (Some(asked), Some(answered)) =
-        (step(story, exchange.request.as_ref()), step(story, exchange.response.as_ref()))
-    else {
+    let (Some(asked), Some(answered)) = (
+        step(story, exchange.request.as_ref()),
+        step(story, exchange.response.as_ref()),
+    ) else {
         return;
     };
     let refusals = all.iter().filter(|e| is_refusal(story, e)).count();

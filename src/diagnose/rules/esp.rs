@@ -115,11 +115,22 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
 
 /// Granted, never used, and taken down by hand: perhaps ESP never got here.
 fn no_esp(session: &Session, findings: &mut Findings) {
-    let Some(story) = Story::of(session) else { return };
-    let Auth::Granted(exchange) = story.auth else { return };
-    let Some(farewell) = story.deleted() else { return };
-    let Some(left) = farewell.request.as_ref() else { return };
-    if farewell.id != exchange.id.wrapping_add(1) || farewell.by != exchange.by || story.used_after(exchange) {
+    let Some(story) = Story::of(session) else {
+        return;
+    };
+    let Auth::Granted(exchange) = story.auth else {
+        return;
+    };
+    let Some(farewell) = story.deleted() else {
+        return;
+    };
+    let Some(left) = farewell.request.as_ref() else {
+        return;
+    };
+    if farewell.id != exchange.id.wrapping_add(1)
+        || farewell.by != exchange.by
+        || story.used_after(exchange)
+    {
         return;
     }
     let from = farewell.by;
@@ -147,8 +158,15 @@ fn sent<'a>(session: &'a Session, side: Side) -> impl Iterator<Item = &'a EspFlo
 /// A flow that moved to another address or port while the peer went on to the old one.
 fn moved(session: &Session, findings: &mut Findings) -> bool {
     for flow in &session.esp {
-        let Some((at, new)) = flow.moves.last() else { continue };
-        let before = flow.moves.iter().rev().nth(1).map_or(flow.flow, |(_, flow)| *flow);
+        let Some((at, new)) = flow.moves.last() else {
+            continue;
+        };
+        let before = flow
+            .moves
+            .iter()
+            .rev()
+            .nth(1)
+            .map_or(flow.flow, |(_, flow)| *flow);
         if *new == before {
             continue;
         }
@@ -159,9 +177,16 @@ fn moved(session: &Session, findings: &mut Findings) -> bool {
             .filter(|f| f.current().destination == before.source)
             .max_by_key(|f| f.last);
         let followed = sent(session, side).any(|f| f.current().destination == new.source)
-            || session.steps.iter().any(|s| s.at.time >= at.time && s.from == side && s.flow.destination == new.source);
-        let Some(stale) = stale.filter(|_| !followed) else { continue };
-        let icmp = session.icmp.iter().find(|i| i.about == side && i.is_port_unreachable() && i.at.time > at.time);
+            || session.steps.iter().any(|s| {
+                s.at.time >= at.time && s.from == side && s.flow.destination == new.source
+            });
+        let Some(stale) = stale.filter(|_| !followed) else {
+            continue;
+        };
+        let icmp = session
+            .icmp
+            .iter()
+            .find(|i| i.about == side && i.is_port_unreachable() && i.at.time > at.time);
         findings.push(mapping(flow, *at, before.source, new.source, stale, icmp));
         return true;
     }
@@ -188,7 +213,13 @@ fn mapping(
     .frame(at, format!("ESP {:08x} from the new address {}:{}", flow.spi, now.0, now.1))
     .frame(stale.last, format!("ESP {:08x} still to {}:{}", stale.spi, before.0, before.1));
     if let Some(icmp) = icmp {
-        finding = finding.frame(icmp.at, format!("ICMP port unreachable from {}: the old mapping is gone", icmp.reporter));
+        finding = finding.frame(
+            icmp.at,
+            format!(
+                "ICMP port unreachable from {}: the old mapping is gone",
+                icmp.reporter
+            ),
+        );
         for stamp in &icmp.repeats.stamps {
             finding = finding.frame(*stamp, "ICMP port unreachable again");
         }
@@ -201,12 +232,18 @@ fn mapping(
 fn one_way(session: &Session, findings: &mut Findings) {
     let count = |side| sent(session, side).map(|f| f.packets).sum::<u64>();
     let (client, gateway) = (count(Side::Client), count(Side::Gateway));
-    let (from, packets) = if gateway == 0 { (Side::Client, client) } else { (Side::Gateway, gateway) };
+    let (from, packets) = if gateway == 0 {
+        (Side::Client, client)
+    } else {
+        (Side::Gateway, gateway)
+    };
     if client > 0 && gateway > 0 {
         fell_silent(session, findings);
         return;
     }
-    let Some(first) = sent(session, from).map(|f| f.first).min() else { return };
+    let Some(first) = sent(session, from).map(|f| f.first).min() else {
+        return;
+    };
     let last = sent(session, from).map(|f| f.last).max().unwrap_or(first);
     let over = sent(session, from).next().map_or(Over::Udp, |f| f.over);
     let (cause, how) = match over {
@@ -239,7 +276,7 @@ fn fell_silent(session: &Session, findings: &mut Findings) {
     let Some(run) = session.esp_run else { return };
     let lasted = run.last.time - run.since.time;
     // Answers used to come: what was the longest wait so far?
-    let usual = session.esp_pace;
+    let usual = *session.esp_pace.of(run.from);
     let long = lasted >= Span::from_millis(800) && lasted.0 > usual.0.saturating_mul(2);
     if run.packets < 4 || !long {
         return;
@@ -263,6 +300,9 @@ fn fell_silent(session: &Session, findings: &mut Findings) {
     if let Some(heard) = last_heard {
         finding = finding.frame(heard, format!("last ESP of the {}", silent.word()));
     }
-    finding = finding.frame(run.last, format!("ESP of the {}, still unanswered", run.from.word()));
+    finding = finding.frame(
+        run.last,
+        format!("ESP of the {}, still unanswered", run.from.word()),
+    );
     findings.push(finding);
 }

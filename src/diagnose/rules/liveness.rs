@@ -7,8 +7,11 @@ use crate::track::ike2::kind;
 use crate::track::session::{Session, Side};
 
 /// The family.
-pub(super) static FAMILY: Family =
-    Family { name: "liveness", causes: &[&DPD_TIMEOUT, &PEER_DELETED], check };
+pub(super) static FAMILY: Family = Family {
+    name: "liveness",
+    causes: &[&DPD_TIMEOUT, &PEER_DELETED],
+    check,
+};
 
 cause! {
     /// ## What it means
@@ -63,7 +66,9 @@ cause! {
 }
 
 fn check(session: &Session, _: &Context, findings: &mut Findings) {
-    let Some(story) = Story::of(session) else { return };
+    let Some(story) = Story::of(session) else {
+        return;
+    };
     dead(&story, findings);
     deleted(&story, findings);
 }
@@ -75,11 +80,24 @@ fn dead(story: &Story<'_>, findings: &mut Findings) {
     }) else {
         return;
     };
-    let Some(step) = exchange.request.as_ref().and_then(|m| session.step(m.step?)) else { return };
+    let Some(step) = exchange
+        .request
+        .as_ref()
+        .and_then(|m| session.step(m.step?))
+    else {
+        return;
+    };
     let silent = exchange.by.other();
-    let heard_after = session.steps.iter().any(|s| s.from == silent && s.last().time > step.at.time)
-        || session.esp.iter().any(|f| f.from == silent && f.last.time > step.at.time + Span::from_millis(500));
-    let asked_enough = step.sent() >= 3 || step.sent() >= 2 && session.vantage.watched_after >= Span::from_secs(4);
+    let heard_after = session
+        .steps
+        .iter()
+        .any(|s| s.from == silent && s.last().time > step.at.time)
+        || session
+            .esp
+            .iter()
+            .any(|f| f.from == silent && f.last.time > step.at.time + Span::from_millis(500));
+    let asked_enough =
+        step.sent() >= 3 || step.sent() >= 2 && session.vantage.watched_after >= Span::from_secs(4);
     if heard_after || !asked_enough {
         return;
     }
@@ -99,21 +117,41 @@ fn dead(story: &Story<'_>, findings: &mut Findings) {
         ),
     )
     .step(step, ", unanswered");
-    if let Some(icmp) = session.icmp.iter().find(|i| i.about == exchange.by && i.is_port_unreachable()) {
-        finding = finding.frame(icmp.at, format!("ICMP port unreachable from {}: its service is gone", icmp.reporter));
+    if let Some(icmp) = session
+        .icmp
+        .iter()
+        .find(|i| i.about == exchange.by && i.is_port_unreachable())
+    {
+        finding = finding.frame(
+            icmp.at,
+            format!(
+                "ICMP port unreachable from {}: its service is gone",
+                icmp.reporter
+            ),
+        );
     }
     findings.push(finding);
 }
 
 fn deleted(story: &Story<'_>, findings: &mut Findings) {
-    let Some(exchange) = story.deleted() else { return };
+    let Some(exchange) = story.deleted() else {
+        return;
+    };
     if exchange.response.is_none() || findings.any_trouble() {
         return;
     }
-    let Some(step) = exchange.request.as_ref().and_then(|m| story.session.step(m.step?)) else {
+    let Some(step) = exchange
+        .request
+        .as_ref()
+        .and_then(|m| story.session.step(m.step?))
+    else {
         return;
     };
-    let who = if exchange.by == Side::Client { "client" } else { "gateway" };
+    let who = if exchange.by == Side::Client {
+        "client"
+    } else {
+        "gateway"
+    };
     findings.push(
         Finding::info(
             &PEER_DELETED,

@@ -6,8 +6,11 @@ use crate::diagnose::{Basis, Context, Family, Finding, Findings, Stage, cause};
 use crate::track::session::{Session, Side};
 
 /// The family.
-pub(super) static FAMILY: Family =
-    Family { name: "nat-traversal", causes: &[&NAT_T_BLOCKED], check };
+pub(super) static FAMILY: Family = Family {
+    name: "nat-traversal",
+    causes: &[&NAT_T_BLOCKED],
+    check,
+};
 
 cause! {
     /// ## What it means
@@ -42,16 +45,29 @@ cause! {
 }
 
 fn check(session: &Session, _: &Context, findings: &mut Findings) {
-    let Some(story) = Story::of(session) else { return };
-    let Auth::Unanswered(exchange) = story.auth else { return };
-    let Some(request) = &exchange.request else { return };
-    let Some(step) = request.step.and_then(|index| session.step(index)) else { return };
-    let Some(accepted) = story.facts.accepted() else { return };
-    let Some(answer) = accepted.step.and_then(|index| session.step(index)) else { return };
+    let Some(story) = Story::of(session) else {
+        return;
+    };
+    let Auth::Unanswered(exchange) = story.auth else {
+        return;
+    };
+    let Some(request) = &exchange.request else {
+        return;
+    };
+    let Some(step) = request.step.and_then(|index| session.step(index)) else {
+        return;
+    };
+    let Some(accepted) = story.facts.accepted() else {
+        return;
+    };
+    let Some(answer) = accepted.step.and_then(|index| session.step(index)) else {
+        return;
+    };
     let moved = step.flow.destination.1 != answer.flow.source.1;
-    let heard_there = session.steps.iter().any(|other| {
-        other.from == Side::Gateway && other.flow.source.1 == step.flow.destination.1
-    });
+    let heard_there = session
+        .steps
+        .iter()
+        .any(|other| other.from == Side::Gateway && other.flow.source.1 == step.flow.destination.1);
     let fragmented = step.fragments > 1 || request.fragments.is_some();
     if !moved || heard_there || fragmented {
         return;
@@ -72,5 +88,11 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
     .frame(answer.at, format!("{} on port {}", answer.message, answer.flow.source.1))
     .step(step, " on the new port, unanswered")
     .candidates(&["request-never-arrived", "fragment-lost"]);
-    findings.push(if enough(step, session) { finding } else { finding.inconclusive().needs("a longer capture: it ends before the sender gave up") });
+    findings.push(if enough(step, session) {
+        finding
+    } else {
+        finding
+            .inconclusive()
+            .needs("a longer capture: it ends before the sender gave up")
+    });
 }

@@ -210,7 +210,9 @@ cause! {
 }
 
 fn check(session: &Session, context: &Context, findings: &mut Findings) {
-    let Some(story) = Story::of(session) else { return };
+    let Some(story) = Story::of(session) else {
+        return;
+    };
     if story.facts.accepted().is_some() || story.auths().next().is_some() {
         return;
     }
@@ -219,7 +221,9 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
         malformed(&story, findings);
         return;
     };
-    let Some(answer) = &round.response else { return };
+    let Some(answer) = &round.response else {
+        return;
+    };
     let Some(error) = answer.error() else { return };
     let finding = match error.notify_type {
         14 => no_proposal(&story, round, answer, context),
@@ -249,12 +253,22 @@ fn offer(sa: &IkeSa) -> String {
                 bits.map_or(name.clone(), |bits| format!("{name}_{bits}"))
             })
             .collect();
-        parts.extend(proposal.integrity.iter().map(|i| Algorithm::Integrity(*i).to_string()));
+        parts.extend(
+            proposal
+                .integrity
+                .iter()
+                .map(|i| Algorithm::Integrity(*i).to_string()),
+        );
         parts.extend(proposal.prf.iter().map(|p| Algorithm::Prf(*p).to_string()));
         parts.extend(proposal.key_exchange.iter().map(|k| group(*k)));
         let more = parts.len().saturating_sub(12);
         parts.truncate(12);
-        let _ = write!(text, "{}{}", if text.is_empty() { "" } else { "; " }, parts.join(" "));
+        let _ = write!(
+            text,
+            "{}{}",
+            if text.is_empty() { "" } else { "; " },
+            parts.join(" ")
+        );
         if more > 0 {
             let _ = write!(text, " and {more} more");
         }
@@ -274,12 +288,19 @@ fn no_proposal(
         .accepted
         .get(&story.session.gateway.ip)
         .and_then(|suites| suites.iter().find(|suite| offers(sa, suite)));
-    let cause = if elsewhere.is_some() { &NO_PEER_CONFIG } else { &PROPOSAL_MISMATCH };
+    let cause = if elsewhere.is_some() {
+        &NO_PEER_CONFIG
+    } else {
+        &PROPOSAL_MISMATCH
+    };
     let mut finding = Finding::failure(
         cause,
         Stage::IkeNegotiation,
         Basis::Seen,
-        format!("The gateway answered NO_PROPOSAL_CHOSEN to the offer {}.", offer(sa)),
+        format!(
+            "The gateway answered NO_PROPOSAL_CHOSEN to the offer {}.",
+            offer(sa)
+        ),
     );
     if let Some(asked) = round.request.as_ref().and_then(|m| step(story, m)) {
         finding = finding.frame(asked.at, "IKE_SA_INIT request with the offer");
@@ -289,7 +310,13 @@ fn no_proposal(
         finding = finding
             .sure(Confidence::Likely)
             .candidates(&["proposal-mismatch"])
-            .exclude("ke-group-mismatch", format!("the same gateway accepted {} from another client", suite.encryption));
+            .exclude(
+                "ke-group-mismatch",
+                format!(
+                    "the same gateway accepted {} from another client",
+                    suite.encryption
+                ),
+            );
     } else if let [only] = groups(sa).as_slice() {
         finding = finding.candidates(&["ke-group-mismatch", "no-peer-config"]).remedy(format!(
             "The offer holds a single group, {only}: try another one first (group 14, 19 or 31)."
@@ -322,7 +349,9 @@ fn offers(sa: &IkeSa, suite: &Suite) -> bool {
         p.encryption.contains(&(suite.encryption, suite.key_bits))
             && p.prf.contains(&suite.prf)
             && suite.integrity.is_none_or(|i| p.integrity.contains(&i))
-            && suite.key_exchange.is_none_or(|k| p.key_exchange.contains(&k))
+            && suite
+                .key_exchange
+                .is_none_or(|k| p.key_exchange.contains(&k))
     })
 }
 
@@ -333,10 +362,8 @@ fn invalid_ke(
     wanted: Option<u16>,
 ) -> Option<Finding> {
     let answered = step(story, answer)?;
-    let wanted_name = wanted.map_or_else(
-        || "another group".to_string(),
-        |id| group(KeyExchange(id)),
-    );
+    let wanted_name =
+        wanted.map_or_else(|| "another group".to_string(), |id| group(KeyExchange(id)));
     let sent = round.request.as_ref().and_then(|m| m.ke_group);
     let sent_name = sent.map_or_else(
         || "a key".to_string(),
@@ -346,19 +373,32 @@ fn invalid_ke(
         &KE_GROUP_MISMATCH,
         Stage::IkeNegotiation,
         Basis::Seen,
-        format!("The client sent {sent_name}; the gateway wants {wanted_name}, and the client did not come back with one."),
+        format!(
+            "The client sent {sent_name}; the gateway wants {wanted_name}, and the client did not come back with one."
+        ),
     );
     if let Some(asked) = round.request.as_ref().and_then(|m| step(story, m)) {
         finding = finding.frame(asked.at, format!("IKE_SA_INIT request with {sent_name}"));
     }
-    let finding = finding.step(answered, &format!(" with N(INVALID_KE_PAYLOAD) asking for {wanted_name}"));
+    let finding = finding.step(
+        answered,
+        &format!(" with N(INVALID_KE_PAYLOAD) asking for {wanted_name}"),
+    );
     let patient = story.session.vantage.watched_after >= crate::time::Span::from_secs(2)
         || story.facts.init_rounds().count() > 2;
-    Some(if patient { finding } else { finding.inconclusive() })
+    Some(if patient {
+        finding
+    } else {
+        finding.inconclusive()
+    })
 }
 
 fn version(story: &Story<'_>, answer: &Message) -> Option<Finding> {
-    let asked = story.session.steps.iter().find(|s| s.from == Side::Client)?;
+    let asked = story
+        .session
+        .steps
+        .iter()
+        .find(|s| s.from == Side::Client)?;
     let answered = step(story, answer)?;
     Some(
         Finding::failure(
@@ -392,9 +432,15 @@ fn simple(
 
 /// The client repeats its request after the error.
 fn ignored(story: &Story<'_>, round: &Exchange, answer: &Message, findings: &mut Findings) {
-    let Some(asked) = round.request.as_ref().and_then(|m| step(story, m)) else { return };
-    let again: Vec<_> =
-        asked.repeats.stamps.iter().filter(|stamp| stamp.time > answer.at.time).collect();
+    let Some(asked) = round.request.as_ref().and_then(|m| step(story, m)) else {
+        return;
+    };
+    let again: Vec<_> = asked
+        .repeats
+        .stamps
+        .iter()
+        .filter(|stamp| stamp.time > answer.at.time)
+        .collect();
     if again.is_empty() {
         return;
     }
@@ -402,7 +448,10 @@ fn ignored(story: &Story<'_>, round: &Exchange, answer: &Message, findings: &mut
         &ERROR_IGNORED,
         Stage::IkeNegotiation,
         Basis::Seen,
-        format!("After the error answer the client sent the same request {} more time(s).", again.len()),
+        format!(
+            "After the error answer the client sent the same request {} more time(s).",
+            again.len()
+        ),
     )
     .sure(Confidence::Likely)
     .frame(answer.at, "the error answer");
@@ -427,7 +476,10 @@ fn cookies(story: &Story<'_>, findings: &mut Findings) {
         &COOKIE_LOOP,
         Stage::IkeNegotiation,
         Basis::Seen,
-        format!("The gateway answered {} rounds of IKE_SA_INIT with a COOKIE and nothing else.", rounds.len()),
+        format!(
+            "The gateway answered {} rounds of IKE_SA_INIT with a COOKIE and nothing else.",
+            rounds.len()
+        ),
     );
     for message in rounds.iter().take(8) {
         finding = finding.frame(message.at, "IKE_SA_INIT response with N(COOKIE) only");
@@ -438,7 +490,9 @@ fn cookies(story: &Story<'_>, findings: &mut Findings) {
 /// The first message cannot be read, and nobody answered it.
 fn malformed(story: &Story<'_>, findings: &mut Findings) {
     let session = story.session;
-    let Some(fault) = session.unreadable.iter().find(|u| u.from == Side::Client) else { return };
+    let Some(fault) = session.unreadable.iter().find(|u| u.from == Side::Client) else {
+        return;
+    };
     let first = story.facts.exchanges.first();
     if session.vantage.truncated > 0 || first.is_none_or(|e| e.kind != kind::SA_INIT) {
         return;
@@ -448,8 +502,14 @@ fn malformed(story: &Story<'_>, findings: &mut Findings) {
             &MALFORMED_MESSAGE,
             Stage::IkeNegotiation,
             Basis::Inferred,
-            format!("The client's message is faulty ({}: {} at octet {}), and nothing answered it.", fault.what, fault.reason, fault.offset),
+            format!(
+                "The client's message is faulty ({}: {} at octet {}), and nothing answered it.",
+                fault.what, fault.reason, fault.offset
+            ),
         )
-        .frame(fault.at, format!("{} at octet {}", fault.reason, fault.offset)),
+        .frame(
+            fault.at,
+            format!("{} at octet {}", fault.reason, fault.offset),
+        ),
     );
 }

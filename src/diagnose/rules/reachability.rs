@@ -1,8 +1,6 @@
 //! Did the first packet reach anybody, and did an answer come back?
 
-use crate::diagnose::{
-    Basis, Confidence, Context, Family, Finding, Findings, Stage, cause,
-};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
 use crate::time::Span;
 use crate::track::ike2::{Exchange, kind};
 use crate::track::session::{Session, Side, Step};
@@ -10,7 +8,12 @@ use crate::track::session::{Session, Side, Step};
 /// The family.
 pub(super) static FAMILY: Family = Family {
     name: "reachability",
-    causes: &[&NO_RESPONSE, &RESPONSE_LOST, &PORT_UNREACHABLE, &ADMIN_PROHIBITED],
+    causes: &[
+        &NO_RESPONSE,
+        &RESPONSE_LOST,
+        &PORT_UNREACHABLE,
+        &ADMIN_PROHIBITED,
+    ],
     check,
 };
 
@@ -138,7 +141,9 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
         return;
     }
     let first = facts.exchanges.iter().find(|e| e.kind == kind::SA_INIT);
-    let Some(exchange) = first.filter(|_| !session.vantage.started_late) else { return };
+    let Some(exchange) = first.filter(|_| !session.vantage.started_late) else {
+        return;
+    };
     let answered = facts.exchanges.iter().any(|e| e.response.is_some());
     if !answered {
         no_response(session, exchange, findings);
@@ -152,19 +157,27 @@ fn icmp(session: &Session, findings: &mut Findings) -> bool {
     if session.vantage.frames.gateway > 0 {
         return false;
     }
-    let Some(fact) = session
-        .icmp
-        .iter()
-        .find(|i| i.about == Side::Client && (i.is_prohibited() || i.is_port_unreachable() || i.is_unreachable()))
-    else {
+    let Some(fact) = session.icmp.iter().find(|i| {
+        i.about == Side::Client
+            && (i.is_prohibited() || i.is_port_unreachable() || i.is_unreachable())
+    }) else {
         return false;
     };
     let (cause, words) = if fact.is_port_unreachable() {
         (&PORT_UNREACHABLE, "port unreachable")
     } else {
-        (&ADMIN_PROHIBITED, if fact.is_prohibited() { "administratively prohibited" } else { "unreachable" })
+        (
+            &ADMIN_PROHIBITED,
+            if fact.is_prohibited() {
+                "administratively prohibited"
+            } else {
+                "unreachable"
+            },
+        )
     };
-    let Some(step) = session.steps.first() else { return false };
+    let Some(step) = session.steps.first() else {
+        return false;
+    };
     let times = fact.repeats.count + 1;
     let mut finding = Finding::failure(
         cause,
@@ -185,7 +198,13 @@ fn icmp(session: &Session, findings: &mut Findings) -> bool {
 }
 
 fn no_response(session: &Session, exchange: &Exchange, findings: &mut Findings) {
-    let Some(step) = exchange.request.as_ref().and_then(|m| session.step(m.step?)) else { return };
+    let Some(step) = exchange
+        .request
+        .as_ref()
+        .and_then(|m| session.step(m.step?))
+    else {
+        return;
+    };
     let finding = Finding::failure(
         &NO_RESPONSE,
         Stage::Reachability,
@@ -201,7 +220,13 @@ fn no_response(session: &Session, exchange: &Exchange, findings: &mut Findings) 
     )
     .step(step, "")
     .candidates(&["request-never-arrived", "response-lost"]);
-    findings.push(if enough(step, session) { finding } else { finding.inconclusive().needs("a longer capture: it ends before the sender gave up") });
+    findings.push(if enough(step, session) {
+        finding
+    } else {
+        finding
+            .inconclusive()
+            .needs("a longer capture: it ends before the sender gave up")
+    });
 }
 
 /// Whether the sender asked often or long enough for silence to mean something.
@@ -214,13 +239,19 @@ pub(super) fn enough(step: &Step, session: &Session) -> bool {
 /// The client repeats its request after answers that are in the capture.
 fn response_lost(session: &Session, findings: &mut Findings) {
     let Some(facts) = session.ike2() else { return };
-    let Some(exchange) = facts.init_rounds().next_back() else { return };
-    let (Some(request), Some(response)) = (&exchange.request, &exchange.response) else { return };
+    let Some(exchange) = facts.init_rounds().next_back() else {
+        return;
+    };
+    let (Some(request), Some(response)) = (&exchange.request, &exchange.response) else {
+        return;
+    };
     if response.error().is_some() {
         return;
     }
     let step = |m: &crate::track::ike2::Message| m.step.and_then(|index| session.step(index));
-    let (Some(asked), Some(answered)) = (step(request), step(response)) else { return };
+    let (Some(asked), Some(answered)) = (step(request), step(response)) else {
+        return;
+    };
     if let Some(finding) = lost(asked, answered, Stage::Reachability) {
         findings.push(finding);
     }
@@ -228,8 +259,12 @@ fn response_lost(session: &Session, findings: &mut Findings) {
 
 /// The finding for a request that goes on after its answer.
 pub(super) fn lost(asked: &Step, answered: &Step, stage: Stage) -> Option<Finding> {
-    let again: Vec<_> =
-        asked.repeats.stamps.iter().filter(|stamp| stamp.time > answered.at.time).collect();
+    let again: Vec<_> = asked
+        .repeats
+        .stamps
+        .iter()
+        .filter(|stamp| stamp.time > answered.at.time)
+        .collect();
     if again.len() < 2 {
         return None;
     }
@@ -248,7 +283,10 @@ pub(super) fn lost(asked: &Step, answered: &Step, stage: Stage) -> Option<Findin
     .sure(if repeated { Confidence::Certain } else { Confidence::Likely })
     .step(answered, "");
     for stamp in again {
-        finding = finding.frame(*stamp, format!("{} again, although answered", asked.message));
+        finding = finding.frame(
+            *stamp,
+            format!("{} again, although answered", asked.message),
+        );
     }
     Some(finding)
 }

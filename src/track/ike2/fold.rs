@@ -42,7 +42,11 @@ impl Ike2 {
     /// Who sent a message: the I flag names the end that began this SA.
     pub fn sender(&self, sa: usize, header: &Header) -> Side {
         let initiator = self.sas.get(sa).map_or(Side::Client, |sa| sa.initiator);
-        if header.flags.from_original_initiator() { initiator } else { initiator.other() }
+        if header.flags.from_original_initiator() {
+            initiator
+        } else {
+            initiator.other()
+        }
     }
 
     /// Adds an SA first seen in `incoming`.
@@ -84,10 +88,17 @@ pub fn fold(session: &mut Session, facts: &mut Ike2, sa: usize, incoming: &Incom
         Some(index) => index,
         None => open_exchange(session, facts, sa, &header, by),
     };
-    let Some(exchange) = facts.exchanges.get_mut(index) else { return Folded::New };
-    let slot = if is_response { &mut exchange.response } else { &mut exchange.request };
+    let Some(exchange) = facts.exchanges.get_mut(index) else {
+        return Folded::New;
+    };
+    let slot = if is_response {
+        &mut exchange.response
+    } else {
+        &mut exchange.request
+    };
     if let Some(seen) = slot {
-        if seen.digest == message.digest || seen.fragments.is_some() && message.fragments.is_some() {
+        if seen.digest == message.digest || seen.fragments.is_some() && message.fragments.is_some()
+        {
             return again(session, seen, message, incoming);
         }
         // Another message where one stands already: the step shows it, the facts keep the
@@ -115,7 +126,12 @@ fn place(
     message: &Message,
 ) -> Option<usize> {
     let same = |e: &Exchange| e.sa == sa && e.id == header.message_id && e.by == by;
-    let mut rounds = facts.exchanges.iter().enumerate().rev().filter(|(_, e)| same(e));
+    let mut rounds = facts
+        .exchanges
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(_, e)| same(e));
     if header.exchange_type != kind::SA_INIT {
         return rounds.next().map(|(index, _)| index);
     }
@@ -123,10 +139,16 @@ fn place(
         let slot = if is_response { &e.response } else { &e.request };
         slot.as_ref().map(|seen| seen.digest)
     };
-    if let Some((index, _)) = rounds.clone().find(|(_, e)| slot(e) == Some(message.digest)) {
+    if let Some((index, _)) = rounds
+        .clone()
+        .find(|(_, e)| slot(e) == Some(message.digest))
+    {
         return Some(index);
     }
-    rounds.next().filter(|(_, e)| is_response && slot(e).is_none()).map(|(index, _)| index)
+    rounds
+        .next()
+        .filter(|(_, e)| is_response && slot(e).is_none())
+        .map(|(index, _)| index)
 }
 
 fn open_exchange(
@@ -137,9 +159,12 @@ fn open_exchange(
     by: Side,
 ) -> usize {
     // A later message ID proves that every earlier exchange of this side was completed.
-    if let Some(before) = facts.exchanges.iter_mut().rev().find(|e| {
-        e.sa == sa && e.by == by && e.id.checked_add(1) == Some(header.message_id)
-    }) {
+    if let Some(before) = facts
+        .exchanges
+        .iter_mut()
+        .rev()
+        .find(|e| e.sa == sa && e.by == by && e.id.checked_add(1) == Some(header.message_id))
+    {
         if before.response.is_none() {
             *session.vantage.unseen.of_mut(by.other()) += 1;
         }
@@ -161,10 +186,23 @@ fn open_exchange(
 }
 
 /// The same message again: a copy, a retransmission, or another of its fragments.
-fn again(session: &mut Session, seen: &mut Message, new: Message, incoming: &Incoming<'_>) -> Folded {
+fn again(
+    session: &mut Session,
+    seen: &mut Message,
+    new: Message,
+    incoming: &Incoming<'_>,
+) -> Folded {
     let at = Stamp::from(incoming.envelope);
     if let (Some(have), Some(part)) = (&mut seen.fragments, &new.fragments) {
-        return another_fragment(session, seen.step, &mut seen.length, have, part, &new, incoming);
+        return another_fragment(
+            session,
+            seen.step,
+            &mut seen.length,
+            have,
+            part,
+            &new,
+            incoming,
+        );
     }
     let Some(step) = seen.step.and_then(|index| session.steps.get_mut(index)) else {
         return Folded::Repeated;
@@ -197,7 +235,9 @@ fn another_fragment(
     let at = Stamp::from(incoming.envelope);
     have.total = have.total.max(part.total);
     have.largest_ip = have.largest_ip.max(part.largest_ip);
-    let Some(&(number, ..)) = part.seen.first() else { return Folded::Repeated };
+    let Some(&(number, ..)) = part.seen.first() else {
+        return Folded::Repeated;
+    };
     let Some((_, first, times)) = have.seen.iter_mut().find(|(seen, ..)| *seen == number) else {
         if have.seen.len() < Fragments::KEPT {
             have.seen.push((number, at, 1));
@@ -235,7 +275,13 @@ fn push_step(
     length: u32,
 ) -> Option<usize> {
     let name = name(header);
-    session.push_step(Step::new(incoming.envelope, incoming.frames, from, name, length))
+    session.push_step(Step::new(
+        incoming.envelope,
+        incoming.frames,
+        from,
+        name,
+        length,
+    ))
 }
 
 /// `IKE_AUTH request`, as the field says it.
@@ -331,14 +377,20 @@ fn learn(facts: &mut Ike2, sa: usize, index: usize, is_response: bool, incoming:
     }
     let proposals = proposals(&incoming.wire);
     let has_sa = !proposals.is_empty();
-    let side = if is_response { Side::Gateway } else { Side::Client };
+    let side = if is_response {
+        Side::Gateway
+    } else {
+        Side::Client
+    };
     learn_vendors(facts, side, &incoming.wire);
     if is_response {
         learn_responder(facts, sa, &header, has_sa, incoming);
     }
     // Only an answer that accepts counts for NAT detection: a COOKIE answer has no hashes.
     learn_nat(facts, &header, is_response, index, incoming);
-    let Some(entry) = facts.sas.get_mut(sa) else { return };
+    let Some(entry) = facts.sas.get_mut(sa) else {
+        return;
+    };
     if is_response && has_sa {
         entry.chosen = proposals.into_iter().next();
     } else if !is_response && has_sa {
@@ -353,7 +405,9 @@ fn learn_responder(
     decisive: bool,
     incoming: &Incoming<'_>,
 ) {
-    let Some(entry) = facts.sas.get_mut(sa) else { return };
+    let Some(entry) = facts.sas.get_mut(sa) else {
+        return;
+    };
     let spi = header.responder_spi.0;
     if spi == 0 || !decisive {
         return;
@@ -361,7 +415,9 @@ fn learn_responder(
     if entry.responder_spi == 0 {
         entry.responder_spi = spi;
     } else if entry.responder_spi != spi && facts.other_responders.len() < Session::FACTS_KEPT {
-        facts.other_responders.push((Stamp::from(incoming.envelope), spi));
+        facts
+            .other_responders
+            .push((Stamp::from(incoming.envelope), spi));
     }
 }
 
@@ -369,23 +425,50 @@ fn learn_vendors(facts: &mut Ike2, side: Side, wire: &Wire<'_>) {
     for raw in wire.payloads().take(128).flatten() {
         if raw.payload_type == PayloadType::V.0 && facts.vendor_ids.len() < 32 {
             let name = super::super::vendor_name(raw.body);
-            if !facts.vendor_ids.iter().any(|(s, n)| *s == side && *n == name) {
+            if !facts
+                .vendor_ids
+                .iter()
+                .any(|(s, n)| *s == side && *n == name)
+            {
                 facts.vendor_ids.push((side, name));
             }
         }
     }
 }
 
-fn learn_nat(facts: &mut Ike2, header: &Header, response: bool, index: usize, incoming: &Incoming<'_>) {
+fn learn_nat(
+    facts: &mut Ike2,
+    header: &Header,
+    response: bool,
+    index: usize,
+    incoming: &Incoming<'_>,
+) {
     let envelope = incoming.envelope;
     let fit = |notify_type: NotifyType, address, port| {
-        let want = hash(header.initiator_spi.0, header.responder_spi.0, address, port);
-        let Some(exchange) = facts.exchanges.get(index) else { return Fit::Absent };
-        let message = if response { &exchange.response } else { &exchange.request };
-        let Some(message) = message else { return Fit::Absent };
+        let want = hash(
+            header.initiator_spi.0,
+            header.responder_spi.0,
+            address,
+            port,
+        );
+        let Some(exchange) = facts.exchanges.get(index) else {
+            return Fit::Absent;
+        };
+        let message = if response {
+            &exchange.response
+        } else {
+            &exchange.request
+        };
+        let Some(message) = message else {
+            return Fit::Absent;
+        };
         // A multihomed sender may send several source hashes; one that fits is enough.
         let mut result = Fit::Absent;
-        for notify in message.notifies.iter().filter(|n| n.notify_type == notify_type.0) {
+        for notify in message
+            .notifies
+            .iter()
+            .filter(|n| n.notify_type == notify_type.0)
+        {
             if notify.data == want {
                 return Fit::Fits;
             }
@@ -393,7 +476,11 @@ fn learn_nat(facts: &mut Ike2, header: &Header, response: bool, index: usize, in
         }
         result
     };
-    let source = fit(NotifyType::NAT_DETECTION_SOURCE_IP, envelope.source, envelope.source_port);
+    let source = fit(
+        NotifyType::NAT_DETECTION_SOURCE_IP,
+        envelope.source,
+        envelope.source_port,
+    );
     let destination = fit(
         NotifyType::NAT_DETECTION_DESTINATION_IP,
         envelope.destination,
@@ -417,7 +504,12 @@ fn proposals(wire: &Wire<'_>) -> Vec<Proposal> {
     for raw in wire.payloads().take(128).flatten() {
         if raw.payload_type == PayloadType::SA.0 {
             if let Ok(Payload::Sa(sa)) = Payload::parse(&raw) {
-                return sa.proposals().take(PROPOSALS_KEPT).flatten().map(|p| own(&p)).collect();
+                return sa
+                    .proposals()
+                    .take(PROPOSALS_KEPT)
+                    .flatten()
+                    .map(|p| own(&p))
+                    .collect();
             }
         }
     }
@@ -426,13 +518,18 @@ fn proposals(wire: &Wire<'_>) -> Vec<Proposal> {
 
 fn own(wire: &vpnscope_dissectors::ike::v2::Proposal<'_>) -> Proposal {
     use vpnscope_dissectors::ike::v2::{Encryption, Integrity, KeyExchange, Prf, TransformType};
-    let mut proposal =
-        Proposal { number: wire.number, protocol: wire.protocol.0, ..Proposal::default() };
+    let mut proposal = Proposal {
+        number: wire.number,
+        protocol: wire.protocol.0,
+        ..Proposal::default()
+    };
     for transform in wire.transforms().take(TRANSFORMS_KEPT).flatten() {
         let id = transform.id;
         match transform.transform_type {
             TransformType::ENCR => {
-                proposal.encryption.push((Encryption(id), transform.key_length()));
+                proposal
+                    .encryption
+                    .push((Encryption(id), transform.key_length()));
             }
             TransformType::PRF => proposal.prf.push(Prf(id)),
             TransformType::INTEG => proposal.integrity.push(Integrity(id)),

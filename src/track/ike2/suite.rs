@@ -62,7 +62,9 @@ impl Suite {
 
     /// Octets of the initialisation vector.
     fn iv(&self) -> Option<u32> {
-        self.encryption.iv_len().and_then(|len| u32::try_from(len).ok())
+        self.encryption
+            .iv_len()
+            .and_then(|len| u32::try_from(len).ok())
     }
 
     /// Octets of the integrity check value.

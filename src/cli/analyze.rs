@@ -1,0 +1,285 @@
+//! `vpnscope analyze`: captures in, one diagnosis per session out.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::output::{self, Out};
+use super::{Common, Exit, Format};
+use crate::assemble::ip;
+use crate::desk::{Desk, Filed};
+use crate::render::text;
+use crate::report::{self, CaptureReport, Report, SessionReport, Summary};
+use crate::source::file::{self, FileSource};
+use crate::source::{FrameSource, SourceError};
+use crate::time::Timestamp;
+use crate::track::{self, Change};
+use crate::walk::Walk;
+
+/// Which sessions to report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Only {
+    /// Failed and degraded ones
+    Failed,
+}
+
+/// Which TLS and DTLS sessions to report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Tls {
+    /// `failed` for files, `vpn` for interfaces
+    Auto,
+    /// Those known to belong to a VPN
+    Vpn,
+    /// Those of a VPN and every failed one
+    Failed,
+    /// All
+    All,
+}
+
+/// Options of `analyze`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Captures: pcap or pcapng, plain, .gz or .zst; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    choice: Choice,
+    /// Counts only, nothing per session; the whole diagnosis still runs
+    #[arg(long)]
+    summary: bool,
+    /// Threads
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: usize,
+}
+
+/// Which sessions.
+#[derive(Debug, clap::Args)]
+pub(super) struct Choice {
+    /// Only sessions of this client
+    #[arg(long, value_name = "ADDR")]
+    client: Option<IpAddr>,
+    /// Only sessions with this gateway
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_gateway)]
+    gateway: Option<(IpAddr, Option<u16>)>,
+    /// Only the session with this number
+    #[arg(long, value_name = "N")]
+    session: Option<u32>,
+    /// Only frames from this time on (RFC 3339 or seconds since 1970)
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<Timestamp>,
+    /// Only frames up to this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<Timestamp>,
+    /// Only sessions of this outcome
+    #[arg(long, value_enum)]
+    only: Option<Only>,
+    /// Which TLS and DTLS sessions
+    #[arg(long, value_enum, default_value = "auto")]
+    tls: Tls,
+}
+
+/// An address, with or without port: `192.0.2.1`, `192.0.2.1:4500`, `[2001:db8::1]:443`.
+pub(super) fn parse_gateway(text: &str) -> Result<(IpAddr, Option<u16>), String> {
+    if let Ok(ip) = text.parse() {
+        return Ok((ip, None));
+    }
+    text.parse::<std::net::SocketAddr>()
+        .map(|at| (at.ip(), Some(at.port())))
+        .map_err(|_| "neither an address nor an address with port".to_string())
+}
+
+/// RFC 3339 in UTC, or seconds since 1970.
+pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text)
+        .ok_or_else(|| "neither RFC 3339 (UTC) nor seconds since 1970".to_string())
+}
+
+impl Choice {
+    fn takes_frame(&self, time: Timestamp) -> bool {
+        self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time <= until)
+    }
+
+    fn takes(&self, filed: &Filed) -> bool {
+        let session = &filed.session;
+        self.client.is_none_or(|ip| session.client.ip == ip)
+            && self.gateway.is_none_or(|(ip, port)| {
+                session.gateway.ip == ip && port.is_none_or(|port| session.gateway.port == port)
+            })
+            && self.session.is_none_or(|id| session.id == id)
+            && self.only.is_none_or(|Only::Failed| filed.is_trouble())
+    }
+}
+
+/// Where sessions go as they are known.
+struct Press<'a> {
+    out: Out,
+    args: &'a Args,
+    sessions: Vec<SessionReport>,
+    summary: Summary,
+}
+
+#[derive(Serialize)]
+struct Line<'a, T: Serialize> {
+    r#type: &'static str,
+    #[serde(flatten)]
+    what: &'a T,
+}
+
+impl Press<'_> {
+    fn session(&mut self, filed: &Filed) -> anyhow::Result<()> {
+        if !self.args.choice.takes(filed) {
+            return Ok(());
+        }
+        self.summary
+            .count(filed.session.kind.word(), &filed.verdict);
+        if self.args.summary {
+            return Ok(());
+        }
+        let report = report::session(filed.session.id, &filed.session, &filed.verdict);
+        match self.args.format {
+            Format::Ndjson => self.line("session", &report),
+            Format::Json | Format::Text => {
+                self.sessions.push(report);
+                Ok(())
+            }
+        }
+    }
+
+    fn line(&mut self, name: &'static str, what: &impl Serialize) -> anyhow::Result<()> {
+        serde_json::to_writer(&mut self.out, &Line { r#type: name, what })?;
+        self.out.write_all(b"\n")?;
+        Ok(())
+    }
+
+    fn capture(&mut self, capture: &CaptureReport) -> anyhow::Result<()> {
+        match self.args.format {
+            Format::Ndjson => self.line("capture", capture),
+            Format::Json | Format::Text => Ok(()),
+        }
+    }
+
+    fn finish(mut self, captures: Vec<CaptureReport>) -> anyhow::Result<()> {
+        let colour = output::coloured(self.args.common.color, self.args.common.output.is_some());
+        self.sessions.sort_by_key(|session| session.id);
+        let report = Report {
+            schema: report::SCHEMA,
+            captures,
+            sessions: self.sessions,
+            summary: self.summary,
+        };
+        match self.args.format {
+            Format::Text => text::report(&mut self.out, &report, text::Style { colour })?,
+            Format::Json => {
+                serde_json::to_writer(&mut self.out, &report)?;
+                self.out.write_all(b"\n")?;
+            }
+            Format::Ndjson => {
+                let line = Line {
+                    r#type: "summary",
+                    what: &report.summary,
+                };
+                serde_json::to_writer(&mut self.out, &line)?;
+                self.out.write_all(b"\n")?;
+            }
+        }
+        output::close(self.out)?;
+        Ok(())
+    }
+}
+
+/// Runs `analyze`.
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let out = output::open(args.common.output.as_deref())?;
+    let mut press = Press {
+        out,
+        args,
+        sessions: Vec::new(),
+        summary: Summary::default(),
+    };
+    let mut desk = Desk::new(args.choice.gateway.map(|(ip, _)| ip));
+    let mut captures = Vec::new();
+    let mut exit = Exit::Clean;
+    for (number, path) in (0u16..).zip(&args.files) {
+        match file::open(path, number) {
+            Ok(source) => {
+                let (capture, worst) = read(source, args, &mut desk, &mut press)?;
+                press.capture(&capture)?;
+                exit = exit.max(worst);
+                captures.push(capture);
+            }
+            Err(error) => {
+                refuse(path, &error, &mut captures);
+                exit = Exit::Trouble;
+            }
+        }
+    }
+    if exit < Exit::Findings && desk.trouble() > 0 {
+        exit = Exit::Findings;
+    }
+    press.finish(captures)?;
+    Ok(exit)
+}
+
+fn refuse(path: &Path, error: &SourceError, captures: &mut Vec<CaptureReport>) {
+    output::complain(&format!("vpnscope: {error}"));
+    let mut statistics =
+        crate::source::Statistics::new(path.display().to_string(), crate::source::Format::Pcap);
+    statistics.note(crate::source::Problem {
+        offset: None,
+        frame: None,
+        what: error.to_string(),
+        fatal: true,
+    });
+    captures.push(report::capture(&statistics, 0, 0));
+}
+
+/// Walks one file and files its sessions.
+fn read(
+    mut source: FileSource,
+    args: &Args,
+    desk: &mut Desk,
+    press: &mut Press<'_>,
+) -> anyhow::Result<(CaptureReport, Exit)> {
+    let mut walk = Walk::new(ip::Config::default(), track::Config::default());
+    let progress = output::Progress::new(&args.files, &args.common);
+    while let Some(frame) = source.next_frame() {
+        if !args.choice.takes_frame(frame.time) {
+            continue;
+        }
+        let no = frame.no;
+        walk.frame(&frame);
+        while let Some(Change::Closed(session)) = walk.poll() {
+            press.session(&desk.close(session))?;
+        }
+        if no % 65_536 == 0 {
+            progress.at(source.offset());
+        }
+    }
+    walk.finish();
+    let statistics = source.statistics().clone();
+    desk.capture_ended(&statistics);
+    let mut last = Vec::new();
+    while let Some(Change::Closed(session)) = walk.poll() {
+        last.push(session);
+    }
+    for filed in desk.close_all(last) {
+        press.session(&filed)?;
+    }
+    progress.done();
+    for problem in &statistics.problems {
+        output::complain(&format!("vpnscope: {}: {}", statistics.name, problem.what));
+    }
+    let counters = walk.track_counters();
+    press.summary.evicted.sessions += counters.evicted_sessions;
+    press.summary.evicted.fragments += walk.evicted_fragments();
+    let fatal = statistics.problems.iter().any(|problem| problem.fatal);
+    let report = report::capture(&statistics, counters.copies, walk.counters().undecodable);
+    Ok((report, if fatal { Exit::Trouble } else { Exit::Clean }))
+}

@@ -1,0 +1,85 @@
+//! Where closed sessions get their verdict.
+//!
+//! A session is judged when the tracker lets go of it, with what was learned from all that
+//! closed before it; those that the end of a capture closes are learned from together first.
+//! A file and an interface do this alike, so their verdicts are the same.
+
+use std::net::IpAddr;
+
+use crate::diagnose::{CaptureFacts, Context, Outcome, Verdict, diagnose};
+use crate::source::Statistics;
+use crate::track::Session;
+
+/// A session with its verdict.
+#[derive(Debug)]
+pub struct Filed {
+    /// The session.
+    pub session: Box<Session>,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+impl Filed {
+    /// Whether it failed or is degraded.
+    pub fn is_trouble(&self) -> bool {
+        matches!(self.verdict.outcome, Outcome::Failed | Outcome::Degraded)
+    }
+}
+
+/// The desk.
+#[derive(Debug, Default)]
+pub struct Desk {
+    context: Context,
+    trouble: u64,
+}
+
+impl Desk {
+    /// A desk that knows the gateway the user named, if any.
+    pub fn new(gateway: Option<IpAddr>) -> Self {
+        Self {
+            context: Context {
+                gateway,
+                ..Context::default()
+            },
+            trouble: 0,
+        }
+    }
+
+    /// Judges one session.
+    pub fn close(&mut self, session: Box<Session>) -> Filed {
+        self.context.learn(&session);
+        self.judge(session)
+    }
+
+    /// Judges sessions that closed together.
+    pub fn close_all(&mut self, sessions: Vec<Box<Session>>) -> Vec<Filed> {
+        for session in &sessions {
+            self.context.learn(session);
+        }
+        sessions
+            .into_iter()
+            .map(|session| self.judge(session))
+            .collect()
+    }
+
+    fn judge(&mut self, session: Box<Session>) -> Filed {
+        let verdict = diagnose(&session, &self.context);
+        let filed = Filed { session, verdict };
+        self.trouble += u64::from(filed.is_trouble());
+        filed
+    }
+
+    /// Takes what a capture's end tells.
+    pub fn capture_ended(&mut self, statistics: &Statistics) {
+        self.context.captures.push(CaptureFacts {
+            span: statistics.first.zip(statistics.last),
+            dropped: statistics.dropped,
+            truncated: statistics.truncated_frames > 0,
+        });
+    }
+
+    /// Sessions so far that failed or are degraded.
+    pub const fn trouble(&self) -> u64 {
+        self.trouble
+    }
+}

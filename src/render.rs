@@ -1,0 +1,5 @@
+//! From the report to text for people. Formats, and computes nothing: JSON is the report as it
+//! is, and everything said here stands in it.
+
+pub mod escape;
+pub mod text;

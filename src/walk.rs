@@ -1,0 +1,207 @@
+//! The walk: frames in, sessions out. Puts the rooms in line, and nothing else.
+
+use crate::assemble::ip;
+use crate::decap::{Content, Glance, Segment, decap, glance};
+use crate::dissect::{self, Class};
+use crate::source::Frame;
+use crate::time::Timestamp;
+use crate::track::session::{IncompleteDatagram, Side, Stamp};
+use crate::track::{self, Change, Event, Incomplete, Tracker, What};
+
+/// Counts of what the walk passed by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Frames.
+    pub frames: u64,
+    /// Frames that held something of ours.
+    pub ours: u64,
+    /// Frames of which some layer could not be read.
+    pub undecodable: u64,
+    /// The latest time of any frame.
+    pub latest: Timestamp,
+}
+
+/// From frames to events: decap, assemble and dissect in line.
+#[derive(Debug)]
+pub struct Front {
+    fragments: ip::Assembler,
+    counters: Counters,
+    /// Frames of the datagram that is being read.
+    pieces: Vec<u64>,
+}
+
+impl Front {
+    /// A front with these budgets.
+    pub fn new(fragments: ip::Config) -> Self {
+        Self {
+            fragments: ip::Assembler::new(fragments),
+            counters: Counters::default(),
+            pieces: Vec::new(),
+        }
+    }
+
+    /// Counters so far.
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What the reassembly of IP fragments counted.
+    pub fn fragment_counters(&self) -> ip::Counters {
+        self.fragments.counters()
+    }
+
+    /// Takes a frame and gives every event in it to `sink`.
+    pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut impl FnMut(&Event<'_>)) {
+        self.counters.frames += 1;
+        self.counters.latest = self.counters.latest.max(frame.time);
+        match glance(frame) {
+            Glance::Udp {
+                source_port,
+                destination_port,
+                payload,
+                ..
+            } => {
+                if dissect::classify((source_port, destination_port), payload) == Class::NotOurs {
+                    return;
+                }
+            }
+            Glance::Tcp { .. } | Glance::NotIp => return,
+            Glance::Esp { .. } | Glance::Complex => {}
+        }
+        self.read(frame, sink);
+    }
+
+    fn read(&mut self, frame: &Frame<'_>, sink: &mut impl FnMut(&Event<'_>)) {
+        self.expire(frame.time, sink);
+        let segment = decap(frame);
+        if segment.stopped.is_some() && !segment.envelope.truncated {
+            self.counters.undecodable += 1;
+        }
+        let ours = if matches!(segment.content, Content::Fragment(_)) {
+            self.fragment(&segment, sink)
+        } else {
+            dissect::segment(&segment, &[], sink)
+        };
+        self.counters.ours += u64::from(ours);
+    }
+
+    fn fragment(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(&Event<'_>)) -> bool {
+        let Some(datagram) = self.fragments.handle(segment) else {
+            return true;
+        };
+        self.pieces.clear();
+        self.pieces
+            .extend(datagram.pieces().iter().map(|piece| piece.frame));
+        dissect::segment(&datagram.segment(), &self.pieces, sink)
+    }
+
+    fn expire(&mut self, now: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
+        if self
+            .fragments
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.fragments.advance(now);
+            self.incomplete(sink);
+        }
+    }
+
+    fn incomplete(&mut self, sink: &mut impl FnMut(&Event<'_>)) {
+        while let Some(partial) = self.fragments.poll() {
+            let incomplete = own(&partial);
+            let what = What::Incomplete(&incomplete);
+            sink(&Event {
+                envelope: &partial.envelope,
+                frames: &incomplete.fact.frames,
+                what,
+            });
+        }
+    }
+
+    /// Gives up what is still incomplete: the capture ended.
+    pub fn finish(&mut self, sink: &mut impl FnMut(&Event<'_>)) {
+        self.fragments.finish();
+        self.incomplete(sink);
+    }
+}
+
+fn own(partial: &ip::Partial) -> Incomplete {
+    let envelope = &partial.envelope;
+    let frames: Vec<u64> = partial.pieces.iter().map(|piece| piece.frame).collect();
+    let ports = partial
+        .has_first()
+        .then_some((envelope.source_port, envelope.destination_port));
+    Incomplete {
+        flow: envelope.flow(),
+        fact: IncompleteDatagram {
+            at: Stamp::from(envelope),
+            from: Side::Client,
+            protocol: partial.protocol,
+            ports,
+            seen: partial.pieces.iter().map(|piece| piece.len).sum(),
+            total: partial.payload_len,
+            has_first: partial.has_first(),
+            largest: partial
+                .pieces
+                .iter()
+                .map(|piece| piece.ip_len)
+                .max()
+                .unwrap_or_default(),
+            frames,
+        },
+    }
+}
+
+/// The whole walk: from frames to sessions.
+#[derive(Debug)]
+pub struct Walk {
+    front: Front,
+    tracker: Tracker,
+}
+
+impl Walk {
+    /// A walk with these budgets.
+    pub fn new(fragments: ip::Config, tracker: track::Config) -> Self {
+        Self {
+            front: Front::new(fragments),
+            tracker: Tracker::new(tracker),
+        }
+    }
+
+    /// Takes a frame.
+    pub fn frame(&mut self, frame: &Frame<'_>) {
+        let tracker = &mut self.tracker;
+        self.front.frame(frame, &mut |event: &Event<'_>| {
+            tracker.advance(event.envelope.time);
+            tracker.handle(event);
+        });
+    }
+
+    /// What changed.
+    pub fn poll(&mut self) -> Option<Change> {
+        self.tracker.poll()
+    }
+
+    /// Ends the walk: everything still open is closed.
+    pub fn finish(&mut self) {
+        let tracker = &mut self.tracker;
+        self.front
+            .finish(&mut |event: &Event<'_>| tracker.handle(event));
+        self.tracker.finish(self.front.counters.latest);
+    }
+
+    /// Counters of the front.
+    pub const fn counters(&self) -> Counters {
+        self.front.counters
+    }
+
+    /// Counters of the tracker.
+    pub const fn track_counters(&self) -> track::Counters {
+        self.tracker.counters()
+    }
+
+    /// Datagrams given up early because a budget was reached.
+    pub fn evicted_fragments(&self) -> u64 {
+        self.front.fragment_counters().evicted
+    }
+}
