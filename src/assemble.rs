@@ -6,3 +6,4 @@
 //! Never judges.
 
 pub mod ip;
+pub mod tcp_ike;
