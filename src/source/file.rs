@@ -17,7 +17,7 @@ mod pcap;
 mod pcapng;
 
 use input::Input;
-use input::compressed::Compression;
+pub use input::compressed::Compression;
 use pcap::Pcap;
 use pcapng::PcapNg;
 

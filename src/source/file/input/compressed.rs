@@ -16,7 +16,7 @@ const WINDOW_LOG: u32 = 27;
 
 /// A compression recognised by its first octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::source::file) enum Compression {
+pub enum Compression {
     /// RFC 1952.
     Gzip,
     /// RFC 8878.
