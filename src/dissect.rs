@@ -96,6 +96,22 @@ pub fn segment(segment: &Segment<'_>, frames: &[u64], sink: &mut impl FnMut(&Eve
             what,
         })
     };
+    let ah = segment
+        .ah
+        .and_then(|octets| vpnscope_dissectors::ah::Packet::parse(octets).ok());
+    if let Some(ah) = ah {
+        give(What::Ah {
+            spi: ah.spi,
+            sequence: ah.sequence,
+            next_header: ah.next_header,
+        });
+    }
+    ah.is_some() | content(segment, &mut give)
+}
+
+/// Reads what the innermost header carries.
+fn content(segment: &Segment<'_>, give: &mut impl FnMut(What<'_>)) -> bool {
+    let envelope = &segment.envelope;
     match segment.content {
         Content::Udp {
             payload,
@@ -110,7 +126,7 @@ pub fn segment(segment: &Segment<'_>, frames: &[u64], sink: &mut impl FnMut(&Eve
                         payload
                     }));
                 }
-                Class::Esp => return esp(payload, payload_len, Over::Udp, &mut give),
+                Class::Esp => return esp(payload, payload_len, Over::Udp, give),
                 Class::Keepalive => give(What::NatKeepalive),
                 Class::NotOurs => return false,
             }
@@ -119,7 +135,7 @@ pub fn segment(segment: &Segment<'_>, frames: &[u64], sink: &mut impl FnMut(&Eve
         Content::Ip {
             payload,
             payload_len,
-        } if envelope.protocol == 50 => esp(payload, payload_len, Over::Ip, &mut give),
+        } if envelope.protocol == 50 => esp(payload, payload_len, Over::Ip, give),
         Content::Icmp(icmp) => {
             give(What::Icmp(icmp));
             icmp.quoted.is_some()

@@ -3,3 +3,4 @@
 
 pub mod escape;
 pub mod text;
+pub mod tree;

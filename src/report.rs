@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::diagnose::{Severity, Verdict};
 use crate::source::{Format, Statistics};
 use crate::track::esp::EspFlow;
-use crate::track::session::{Session, Side, Step};
+use crate::track::session::{Session, Step};
 
 pub mod decode;
 mod ike2;
@@ -589,9 +589,4 @@ fn wireshark_filter(session: &Session) -> String {
         return format!("{field}.addr == {client} && {field}.addr == {gateway}");
     }
     parts.join(" || ")
-}
-
-/// The word for a side, for other modules of the report.
-pub(crate) const fn word(side: Side) -> &'static str {
-    side.word()
 }

@@ -23,7 +23,7 @@ pub mod session;
 mod slab;
 
 pub use esp::{EspFlow, Over};
-use session::{Ending, IncompleteDatagram, Kind};
+use session::{Ending, IncompleteDatagram};
 pub use session::{Session, Side, Stamp};
 use slab::{Open, Slab};
 
@@ -60,6 +60,15 @@ pub enum What<'a> {
         len: u32,
         /// How it travelled.
         over: Over,
+    },
+    /// An AH header; what it protects follows as an event of its own.
+    Ah {
+        /// SPI.
+        spi: u32,
+        /// Sequence number.
+        sequence: u32,
+        /// IP protocol of what follows.
+        next_header: u8,
     },
     /// An ICMP message.
     Icmp(Icmp<'a>),
@@ -267,7 +276,7 @@ impl Tracker {
             }
             What::Icmp(ref icmp) => icmp::handle(&mut self.core, &self.ike, event, icmp),
             What::Incomplete(incomplete) => icmp::incomplete(&mut self.core, incomplete),
-            What::Unreadable(_) => {}
+            What::Ah { .. } | What::Unreadable(_) => {}
         }
     }
 
@@ -328,13 +337,12 @@ impl Tracker {
 
 /// The name of a vendor id, or its octets in hex.
 pub(crate) fn vendor_name(octets: &[u8]) -> String {
-    match None::<&str> {
-        Some(known) => known.to_string(),
-        None => vpnscope_dissectors::Octets(octets.get(..32).unwrap_or(octets)).to_string(),
-    }
+    known_vendor(octets).unwrap_or_else(|| {
+        vpnscope_dissectors::Octets(octets.get(..32).unwrap_or(octets)).to_string()
+    })
 }
 
-/// A kind that IKE gives a session.
-pub(crate) const fn kind_of_major(major: u8) -> Kind {
-    if major == 1 { Kind::Ikev1 } else { Kind::Ikev2 }
+/// The name of a known vendor id.
+pub(crate) fn known_vendor(_octets: &[u8]) -> Option<String> {
+    None
 }

@@ -2,10 +2,210 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
-/// One frame.
+use crate::decap::{Encapsulation, Envelope, Icmp, Peel};
+use crate::dissect::{self, Class};
+use crate::track::{Event, What};
+
+mod ike;
+mod ike2;
+
+/// One frame that holds a VPN-relevant layer.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FrameReport {
     /// Capture, from 0.
     pub capture: u16,
+    /// Frame number.
+    pub frame: u64,
+    /// Time, UTC, RFC 3339.
+    pub time: String,
+    /// Length on the wire.
+    pub len: u32,
+    /// Source address of the innermost datagram.
+    pub src: String,
+    /// Its destination address.
+    pub dst: String,
+    /// UDP or TCP source port.
+    pub sport: u16,
+    /// UDP or TCP destination port.
+    pub dport: u16,
+    /// What was peeled off, outermost first.
+    pub encapsulation: Vec<String>,
+    /// Frames a datagram or message was put together from, where there is more than one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub frames: Vec<u64>,
+    /// The layers.
+    pub layers: Vec<Layer>,
+}
+
+/// One layer.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Layer {
+    /// `ike`, `nat-keepalive`, `esp`, `ah`, `l2tp`, `ppp`, `tls`, `dtls`, `icmp`.
+    pub layer: &'static str,
+    /// What is malformed, and at which octet; what was read before it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The fields of the layer.
+    #[serde(flatten)]
+    pub fields: Map<String, Value>,
+}
+
+impl Layer {
+    /// A layer without fields.
+    pub fn new(layer: &'static str) -> Self {
+        Self {
+            layer,
+            error: None,
+            fields: Map::new(),
+        }
+    }
+
+    /// With a field.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.fields.insert(name.to_string(), value.into());
+        self
+    }
+}
+
+/// Whether secrets are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Secrets(pub bool);
+
+/// Collects the events of one frame.
+#[derive(Debug, Default)]
+pub struct Builder {
+    current: Option<FrameReport>,
+}
+
+impl Builder {
+    /// Adds an event; its layers join those of the same frame.
+    pub fn add(&mut self, event: &Event<'_>, len: u32, secrets: Secrets) {
+        let layers = layers(event, secrets);
+        if layers.is_empty() {
+            return;
+        }
+        let report = self.current.get_or_insert_with(|| frame(event, len));
+        for frame in event.frames {
+            if event.frames.len() > 1 && !report.frames.contains(frame) {
+                report.frames.push(*frame);
+            }
+        }
+        report.layers.extend(layers);
+    }
+
+    /// The frame that is complete now.
+    pub fn take(&mut self) -> Option<FrameReport> {
+        self.current.take()
+    }
+}
+
+fn frame(event: &Event<'_>, len: u32) -> FrameReport {
+    let envelope = event.envelope;
+    FrameReport {
+        capture: envelope.capture,
+        frame: envelope.frame,
+        time: envelope.time.to_string(),
+        len,
+        src: envelope.source.to_string(),
+        dst: envelope.destination.to_string(),
+        sport: envelope.source_port,
+        dport: envelope.destination_port,
+        encapsulation: encapsulation(envelope.encapsulation),
+        frames: Vec::new(),
+        layers: Vec::new(),
+    }
+}
+
+fn encapsulation(peels: Encapsulation) -> Vec<String> {
+    peels.iter().map(name).collect()
+}
+
+fn name(peel: Peel) -> String {
+    match peel {
+        Peel::Vlan(id) => format!("vlan:{id}"),
+        Peel::Mpls(label) => format!("mpls:{label}"),
+        Peel::Pppoe(session) => format!("pppoe:{session}"),
+        Peel::Erspan(version) => format!("erspan:{version}"),
+        Peel::Vxlan(vni) => format!("vxlan:{vni}"),
+        Peel::Geneve(vni) => format!("geneve:{vni}"),
+        other => format!("{other:?}").to_lowercase(),
+    }
+}
+
+fn layers(event: &Event<'_>, _secrets: Secrets) -> Vec<Layer> {
+    let truncated = event.envelope.truncated;
+    match event.what {
+        What::Ike { message, .. } => vec![ike::layer(&message, truncated)],
+        What::NatKeepalive => vec![Layer::new("nat-keepalive")],
+        What::Esp {
+            spi,
+            sequence,
+            over,
+            ..
+        } => vec![
+            Layer::new("esp")
+                .with("spi", format!("{spi:08x}"))
+                .with("sequence", sequence)
+                .with("over", over.word()),
+        ],
+        What::Ah {
+            spi,
+            sequence,
+            next_header,
+        } => vec![
+            Layer::new("ah")
+                .with("spi", format!("{spi:08x}"))
+                .with("sequence", sequence)
+                .with("next_header", next_header),
+        ],
+        What::Icmp(icmp) => icmp_layer(&icmp).into_iter().collect(),
+        What::Unreadable(error) => {
+            vec![Layer {
+                error: Some(error.to_string()),
+                ..Layer::new("ike")
+            }]
+        }
+        What::Incomplete(_) => Vec::new(),
+    }
+}
+
+/// An ICMP error that quotes one of the VPN protocols.
+fn icmp_layer(icmp: &Icmp<'_>) -> Option<Layer> {
+    const TLS_PORTS: [u16; 4] = [443, 4443, 8443, 10443];
+    let quoted = icmp.quoted?;
+    let ports = (quoted.source_port, quoted.destination_port);
+    let has = |port| ports.0 == port || ports.1 == port;
+    let ours = match quoted.protocol {
+        50 | 51 | 115 => true,
+        17 => {
+            dissect::classify(ports, quoted.payload) != Class::NotOurs
+                || [500, 4500, 1701].into_iter().any(has)
+        }
+        6 => TLS_PORTS.into_iter().any(has),
+        _ => false,
+    };
+    if !ours {
+        return None;
+    }
+    let mut about = Map::new();
+    about.insert("src".into(), quoted.source.to_string().into());
+    about.insert("dst".into(), quoted.destination.to_string().into());
+    about.insert("sport".into(), quoted.source_port.into());
+    about.insert("dport".into(), quoted.destination_port.into());
+    about.insert("protocol".into(), quoted.protocol.into());
+    Some(
+        Layer::new("icmp")
+            .with("version", if icmp.v6 { 6 } else { 4 })
+            .with("type", icmp.icmp_type)
+            .with("code", icmp.code)
+            .with("mtu", icmp.mtu)
+            .with("quoted", about),
+    )
+}
+
+/// The length on the wire that belongs to an event's frame.
+pub fn wire_len(envelope: &Envelope) -> u32 {
+    envelope.wire_len
 }

@@ -9,7 +9,7 @@ use crate::track::ike2::{Ike2, Message, Proposal};
 use crate::track::session::{Session, Side, Step};
 
 /// Encryption with its key length: `AES_CBC_256`.
-pub fn encryption(id: Encryption, bits: Option<u16>) -> String {
+fn encryption(id: Encryption, bits: Option<u16>) -> String {
     let name = id
         .short_name()
         .map_or_else(|| id.to_string(), ToString::to_string);

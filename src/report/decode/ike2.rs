@@ -1,0 +1,284 @@
+//! The payloads of IKEv2.
+
+use serde_json::{Map, Value, json};
+use vpnscope_dissectors::eap;
+use vpnscope_dissectors::ike::RawPayload;
+use vpnscope_dissectors::ike::v2::{
+    AttributeValue, ConfigValue, Identification, NotifyData, Payload, PayloadType, Proposal,
+    Selector, Transform,
+};
+
+type Fields = Map<String, Value>;
+
+/// Items of one list that are shown.
+const SHOWN: usize = 512;
+
+/// The name and the fields of a payload; `error` where its body cannot be read.
+pub(super) fn payload(raw: &RawPayload<'_>) -> (String, Fields) {
+    let name = PayloadType(raw.payload_type).to_string();
+    let mut fields = Fields::new();
+    if raw.is_critical() {
+        fields.insert("critical".into(), true.into());
+    }
+    match Payload::parse(raw) {
+        Ok(payload) => fill(&mut fields, &payload),
+        Err(error) => {
+            fields.insert("error".into(), error.to_string().into());
+        }
+    }
+    (name, fields)
+}
+
+fn set(fields: &mut Fields, name: &str, value: impl Into<Value>) {
+    fields.insert(name.to_string(), value.into());
+}
+
+fn fill(fields: &mut Fields, payload: &Payload<'_>) {
+    match payload {
+        Payload::Sa(sa) => {
+            list(
+                fields,
+                "proposals",
+                sa.proposals().map(|p| p.map(|p| proposal(&p))),
+            );
+        }
+        Payload::Ke(ke) => {
+            set(fields, "group", ke.method.0);
+            set(fields, "group_name", ke.method.to_string());
+            set(fields, "data_length", ke.data.len());
+        }
+        Payload::IdI(id) | Payload::IdR(id) | Payload::IdG(id) => identity(fields, id),
+        Payload::Cert(cert) => {
+            set(fields, "encoding", cert.encoding.0);
+            set(fields, "encoding_name", cert.encoding.to_string());
+            set(fields, "data_length", cert.data.len());
+        }
+        Payload::CertReq(request) => {
+            set(fields, "encoding", request.encoding.0);
+            set(fields, "encoding_name", request.encoding.to_string());
+            let authorities: Vec<Value> = request
+                .authorities()
+                .take(SHOWN)
+                .map(|a| hex(a).into())
+                .collect();
+            set(fields, "authorities", authorities);
+        }
+        Payload::Auth(auth) => {
+            set(fields, "method", auth.method.0);
+            set(fields, "method_name", auth.method.to_string());
+        }
+        Payload::Nonce(nonce) => set(fields, "nonce", hex(nonce)),
+        Payload::Notify(notify) => self::notify(fields, notify),
+        Payload::Delete(delete) => {
+            set(fields, "protocol", delete.protocol.0);
+            set(fields, "protocol_name", delete.protocol.to_string());
+            let spis: Vec<Value> = delete
+                .spis()
+                .take(SHOWN)
+                .map(|spi| hex(&spi).into())
+                .collect();
+            set(fields, "spis", spis);
+        }
+        Payload::VendorId(octets) => {
+            set(fields, "vendor_id", hex(octets));
+            set(fields, "vendor_name", crate::track::known_vendor(octets));
+        }
+        Payload::TsI(ts) | Payload::TsR(ts) => {
+            list(
+                fields,
+                "selectors",
+                ts.selectors().map(|s| s.map(|s| selector(&s))),
+            );
+        }
+        Payload::Encrypted(sealed) => {
+            set(fields, "first_payload", sealed.first_payload.0);
+            set(fields, "encrypted_length", sealed.octets.len());
+        }
+        Payload::EncryptedFragment(part) => {
+            set(fields, "first_payload", part.first_payload.0);
+            set(fields, "fragment_number", part.fragment_number);
+            set(fields, "total_fragments", part.total_fragments);
+            set(fields, "encrypted_length", part.octets.len());
+        }
+        Payload::Config(config) => {
+            set(fields, "config_type", config.config_type.0);
+            set(fields, "config_type_name", config.config_type.to_string());
+            list(
+                fields,
+                "attributes",
+                config.attributes().map(|a| {
+                    a.map(|a| {
+                        json!({
+                            "type": a.attribute_type.0,
+                            "name": a.attribute_type.to_string(),
+                            "value": config_value(&a.value()),
+                        })
+                    })
+                }),
+            );
+        }
+        Payload::Eap(packet) => eap(fields, packet),
+        Payload::Gspm(octets)
+        | Payload::Gsa(octets)
+        | Payload::Kd(octets)
+        | Payload::Puzzle(octets)
+        | Payload::Unknown(_, octets) => {
+            set(fields, "data", hex(octets));
+        }
+        _ => {}
+    }
+}
+
+/// Puts the good items into a list, and what ended it into `error`.
+fn list(
+    fields: &mut Fields,
+    name: &str,
+    items: impl Iterator<Item = Result<Value, vpnscope_dissectors::ParseError>>,
+) {
+    let mut good = Vec::new();
+    for item in items.take(SHOWN) {
+        match item {
+            Ok(value) => good.push(value),
+            Err(error) => set(fields, "error", error.to_string()),
+        }
+    }
+    set(fields, name, good);
+}
+
+fn proposal(p: &Proposal<'_>) -> Value {
+    let mut fields = Fields::new();
+    set(&mut fields, "number", p.number);
+    set(&mut fields, "protocol", p.protocol.0);
+    set(&mut fields, "protocol_name", p.protocol.to_string());
+    set(&mut fields, "spi", hex(&p.spi));
+    list(
+        &mut fields,
+        "transforms",
+        p.transforms().map(|t| t.map(|t| transform(&t))),
+    );
+    fields.into()
+}
+
+fn transform(t: &Transform<'_>) -> Value {
+    let attributes: Vec<Value> = t
+        .attributes()
+        .take(SHOWN)
+        .flatten()
+        .map(|a| {
+            let value = match a.value {
+                AttributeValue::Short(value) => json!(value),
+                AttributeValue::Long(octets) => json!(hex(&octets)),
+            };
+            json!({ "type": a.code, "value": value })
+        })
+        .collect();
+    json!({
+        "type": t.transform_type.0,
+        "type_name": t.transform_type.to_string(),
+        "id": t.id,
+        "name": t.algorithm().name().map_or_else(|| format!("UNKNOWN_{}", t.id), ToString::to_string),
+        "attributes": attributes,
+    })
+}
+
+fn identity(fields: &mut Fields, id: &Identification<'_>) {
+    set(fields, "id_type", id.id_type.0);
+    set(fields, "id_type_name", id.id_type.to_string());
+    set(fields, "identity", id.identity().to_string());
+}
+
+fn notify(fields: &mut Fields, notify: &vpnscope_dissectors::ike::v2::Notify<'_>) {
+    set(fields, "protocol", notify.protocol.0);
+    set(fields, "notify_type", notify.notify_type.0);
+    set(fields, "notify_name", notify.notify_type.to_string());
+    set(fields, "spi", hex(&notify.spi));
+    set(fields, "data", hex(&notify.data));
+    match notify.content() {
+        Ok(
+            NotifyData::None
+            | NotifyData::Octets(_)
+            | NotifyData::NatDetection(_)
+            | NotifyData::Cookie(_),
+        ) => {}
+        Ok(NotifyData::KeyExchange(group)) => {
+            set(fields, "group", group.0);
+            set(fields, "group_name", group.to_string());
+        }
+        Ok(NotifyData::HashAlgorithms(codes)) => {
+            let names: Vec<Value> = codes
+                .iter()
+                .take(SHOWN)
+                .map(|c| c.to_string().into())
+                .collect();
+            set(fields, "hash_algorithms", names);
+        }
+        Ok(NotifyData::AuthMethods(announcements)) => {
+            let names: Vec<Value> = announcements
+                .take(SHOWN)
+                .flatten()
+                .map(|a| a.method.to_string().into())
+                .collect();
+            set(fields, "auth_methods", names);
+        }
+        Ok(NotifyData::Win32(code)) => set(fields, "win32_code", code),
+        Ok(other) => set(fields, "content", format!("{other:?}")),
+        Err(error) => set(fields, "error", error.to_string()),
+    }
+}
+
+fn selector(selector: &Selector<'_>) -> Value {
+    match selector {
+        Selector::Addresses {
+            ip_protocol,
+            start_port,
+            end_port,
+            start,
+            end,
+        } => json!({
+            "ip_protocol": ip_protocol, "start_port": start_port, "end_port": end_port,
+            "start": start.to_string(), "end": end.to_string(),
+        }),
+        Selector::SecurityLabel(label) => json!({ "security_label": hex(label) }),
+        Selector::Other {
+            ts_type,
+            ip_protocol,
+            octets,
+        } => json!({
+            "type": ts_type.0, "ip_protocol": ip_protocol, "data": hex(octets),
+        }),
+        other => json!({ "content": format!("{other:?}") }),
+    }
+}
+
+fn config_value(value: &ConfigValue<'_>) -> Value {
+    match value {
+        ConfigValue::Empty => Value::Null,
+        ConfigValue::Ipv4(ip) => ip.to_string().into(),
+        ConfigValue::Ipv6(ip) => ip.to_string().into(),
+        ConfigValue::Ipv4Subnet(ip, mask) => format!("{ip}/{mask}").into(),
+        ConfigValue::Ipv6Prefix(ip, len) => format!("{ip}/{len}").into(),
+        ConfigValue::Text(text) => (*text).into(),
+        ConfigValue::Supported(codes) => codes
+            .iter()
+            .take(SHOWN)
+            .map(|code| Value::from(code.to_string()))
+            .collect(),
+        ConfigValue::Seconds(seconds) => (*seconds).into(),
+        ConfigValue::Octets(octets) => hex(octets).into(),
+        other => format!("{other:?}").into(),
+    }
+}
+
+fn eap(fields: &mut Fields, packet: &eap::Packet<'_>) {
+    set(fields, "code", packet.code.0);
+    set(fields, "code_name", packet.code.to_string());
+    set(fields, "id", packet.identifier);
+    if let Some(method) = packet.method {
+        set(fields, "eap_type", method.0);
+        set(fields, "eap_type_name", method.to_string());
+    }
+}
+
+pub(super) fn hex(octets: &[u8]) -> String {
+    vpnscope_dissectors::Octets(octets).to_string()
+}
