@@ -67,3 +67,83 @@ impl<'a> Packet<'a> {
         self.spi < 256
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// By hand from RFC 4302 §2: 96 bits of integrity check value, then an ICMP echo.
+    const ECHO: [u8; 32] = hex!(
+        "01 04 0000 604816f6 00000007"
+        "e732abace1c60046eec641ed"
+        "0800f7ff00000000"
+    );
+
+    #[test]
+    fn header_and_payload() {
+        let packet = Packet::parse(&ECHO).unwrap();
+        assert_eq!((packet.next_header, packet.payload_len), (1, 4));
+        assert_eq!((packet.spi, packet.sequence), (0x6048_16f6, 7));
+        assert_eq!(packet.icv.to_string(), "e732abace1c60046eec641ed");
+        assert_eq!(packet.payload.to_string(), "0800f7ff00000000");
+        assert_eq!(packet.header_len(), 24);
+        assert!(!packet.has_reserved_spi());
+        for len in 0..24 {
+            let error = Packet::parse(&ECHO[..len]).unwrap_err();
+            assert!(error.offset <= len);
+        }
+        assert!(Packet::parse(&ECHO[..24]).unwrap().payload.is_empty());
+    }
+
+    #[test]
+    fn the_length_must_hold_the_header_and_fit() {
+        let mut octets = ECHO;
+        octets[1] = 0;
+        let reason = Reason::BadLength {
+            value: 8,
+            least: 12,
+        };
+        assert_eq!(
+            Packet::parse(&octets),
+            Err(ParseError::new("AH packet", 1, reason))
+        );
+        octets[1] = 7;
+        let reason = Reason::Truncated {
+            needed: 36,
+            available: 32,
+        };
+        assert_eq!(
+            Packet::parse(&octets),
+            Err(ParseError::new("AH packet", 0, reason))
+        );
+        octets[1] = 1;
+        let packet = Packet::parse(&octets).unwrap();
+        assert!(packet.icv.is_empty());
+        assert_eq!(packet.payload.len(), 20);
+    }
+
+    #[test]
+    fn reserved_spis() {
+        let mut octets = ECHO;
+        octets[4..8].copy_from_slice(&[0, 0, 0, 255]);
+        assert!(Packet::parse(&octets).unwrap().has_reserved_spi());
+        octets[4..8].copy_from_slice(&[0, 0, 1, 0]);
+        assert!(!Packet::parse(&octets).unwrap().has_reserved_spi());
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(octets in prop::collection::vec(any::<u8>(), 0..80)) {
+            match Packet::parse(&octets) {
+                Ok(packet) => prop_assert_eq!(
+                    packet.header_len().saturating_add(packet.payload.len()),
+                    octets.len()
+                ),
+                Err(error) => prop_assert!(error.offset <= octets.len()),
+            }
+        }
+    }
+}

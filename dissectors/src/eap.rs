@@ -25,27 +25,35 @@ wire_code! {
     pub struct Method(u8) {
         IDENTITY = 1 "Identity",
         NOTIFICATION = 2 "Notification",
-        NAK = 3 "Nak",
+        NAK = 3 "Legacy Nak",
         MD5_CHALLENGE = 4 "MD5-Challenge",
         OTP = 5 "One-Time Password (OTP)",
         GTC = 6 "Generic Token Card (GTC)",
         TLS = 13 "EAP-TLS",
+        SECURID = 15 "RSA Security SecurID EAP",
         LEAP = 17 "EAP-Cisco Wireless",
-        SIM = 18 "EAP-SIM",
+        SIM = 18 "GSM Subscriber Identity Modules (EAP-SIM)",
+        SRP_SHA1 = 19 "SRP-SHA1",
         TTLS = 21 "EAP-TTLS",
         AKA = 23 "EAP-AKA Authentication",
         PEAP = 25,
+        /// What people call EAP-MS-CHAPv2.
         MSCHAPV2 = 26 "MS-EAP-Authentication",
-        MS_EXTENSIONS = 33 "EAP-TLV",
+        /// Not what people call EAP-MS-CHAPv2: that is 26.
+        EAP_MSCHAP_V2 = 29 "EAP-MSCHAP-V2",
+        MS_AUTHENTICATION_TLV = 33 "MS-Authentication-TLV",
         FAST = 43 "EAP-FAST",
         PAX = 46 "EAP-PAX",
         PSK = 47 "EAP-PSK",
+        SAKE = 48 "EAP-SAKE",
         IKEV2 = 49 "EAP-IKEv2",
         AKA_PRIME = 50 "EAP-AKA'",
         GPSK = 51 "EAP-GPSK",
         PWD = 52 "EAP-pwd",
         EKE = 53 "EAP-EKE Version 1",
+        PT_EAP = 54 "EAP Method Type for PT-EAP",
         TEAP = 55,
+        NOOB = 56 "EAP-NOOB",
         EXPANDED = 254 "Expanded Types",
         EXPERIMENTAL = 255 "Experimental",
     }
@@ -312,5 +320,215 @@ impl<'a> MsChapV2<'a> {
         let (_, text) = self.message()?.split_once("E=")?;
         let digits = text.split(|c: char| !c.is_ascii_digit()).next()?;
         digits.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Reads everything; every fault lies within.
+    fn walk(octets: &[u8]) -> Result<Packet<'_>, ParseError> {
+        let packet = Packet::parse(octets).inspect_err(|e| assert!(e.offset <= octets.len()))?;
+        for error in [
+            packet.ms_chap_v2().and_then(Result::err),
+            packet.tls().and_then(Result::err),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            assert!(error.offset <= octets.len(), "{error}");
+        }
+        if let Some(Ok(chap)) = packet.ms_chap_v2() {
+            assert!(chap.name().is_none() || chap.message().is_none());
+            assert!(chap.error().is_none() || chap.op == MsChapV2Op::FAILURE);
+        }
+        assert!(packet.wanted_methods().count() <= octets.len());
+        assert!(packet.text().is_none() || packet.expanded().is_none());
+        Ok(packet)
+    }
+
+    fn truncations(octets: &[u8]) {
+        walk(octets).unwrap();
+        for len in 0..octets.len() {
+            walk(&octets[..len]).unwrap_err();
+        }
+    }
+
+    // What follows is charon's, as decrypted, unless it says otherwise.
+
+    #[test]
+    fn an_identity() {
+        let request = Packet::parse(&hex!("01 00 0005 01")).map(|p| (p.code, p.text()));
+        assert_eq!(request, Ok((Code::REQUEST, Some(""))));
+        let response = hex!("02 00 0008 01 626f62");
+        let packet = Packet::parse(&response).unwrap();
+        assert_eq!(packet.code, Code::RESPONSE);
+        assert_eq!(packet.method, Some(Method::IDENTITY));
+        assert_eq!(packet.text(), Some("bob"));
+        truncations(&response);
+    }
+
+    #[test]
+    fn success_and_failure_have_no_method() {
+        let success = hex!("03 8a 0004");
+        let packet = Packet::parse(&success).unwrap();
+        assert_eq!((packet.code, packet.method), (Code::SUCCESS, None));
+        assert_eq!((packet.identifier, packet.length), (0x8a, 4));
+        truncations(&success);
+        let failure = Packet::parse(&hex!("04 8a 0004")).unwrap();
+        assert_eq!(failure.code, Code::FAILURE);
+    }
+
+    #[test]
+    fn ms_chap_v2_challenge_and_response() {
+        let challenge = hex!(
+            "01 89 0024 1a 01 89 001f 10 b349c57ea58085a90feb3f2ccfa648f6"
+            "7374726f6e675377616e"
+        );
+        let packet = Packet::parse(&challenge).unwrap();
+        let chap = packet.ms_chap_v2().unwrap().unwrap();
+        assert_eq!(
+            (chap.op, chap.identifier),
+            (MsChapV2Op::CHALLENGE, Some(0x89))
+        );
+        assert_eq!(chap.length, Some(31));
+        assert_eq!(chap.name(), Some("strongSwan"));
+        truncations(&challenge);
+
+        let response = hex!(
+            "02 89 003e 1a 02 89 0039"
+            "31 e89b5a853d326ee15d26255074b621c1 0000000000000000"
+            "   d97db06e50606a74788dcbf1c5f68f4d8c04e3ec8d215612 00"
+            "626f62"
+        );
+        let packet = Packet::parse(&response).unwrap();
+        let chap = packet.ms_chap_v2().unwrap().unwrap();
+        assert_eq!((chap.op, chap.name()), (MsChapV2Op::RESPONSE, Some("bob")));
+        assert_eq!((chap.message(), chap.error()), (None, None));
+        truncations(&response);
+    }
+
+    #[test]
+    fn ms_chap_v2_verdicts() {
+        let acknowledgement = hex!("02 8a 0006 1a 03");
+        let packet = Packet::parse(&acknowledgement).unwrap();
+        let chap = packet.ms_chap_v2().unwrap().unwrap();
+        assert_eq!((chap.op, chap.identifier), (MsChapV2Op::SUCCESS, None));
+        truncations(&acknowledgement);
+
+        // By hand from RFC 2759 §6.
+        let text = b"E=691 R=1 C=00112233445566778899aabbccddeeff V=3 M=no";
+        let mut failure = hex!("01 8b 003e 1a 04 89 0039").to_vec();
+        failure.extend_from_slice(text);
+        failure[3] = u8::try_from(failure.len()).unwrap();
+        let packet = Packet::parse(&failure).unwrap();
+        let chap = packet.ms_chap_v2().unwrap().unwrap();
+        assert_eq!(chap.op, MsChapV2Op::FAILURE);
+        assert_eq!(chap.message(), core::str::from_utf8(text).ok());
+        assert_eq!(chap.error(), Some(691));
+        truncations(&failure);
+    }
+
+    #[test]
+    fn tls_flags() {
+        // The head of charon's first fragment, cut, its length set right.
+        let first = hex!("01 c5 000e 0d c0 00000567 16030305");
+        let part = Packet::parse(&first).unwrap().tls().unwrap().unwrap();
+        assert!(part.has_length() && part.has_more_fragments() && !part.is_start());
+        assert_eq!(part.total_length, Some(0x567));
+        assert_eq!(part.data.to_string(), "16030305");
+        truncations(&first);
+
+        let acknowledgement = Packet::parse(&hex!("02 c5 0006 0d 00")).unwrap();
+        let part = acknowledgement.tls().unwrap().unwrap();
+        assert_eq!((part.flags, part.total_length), (0, None));
+        // By hand from RFC 5281 §9.1: the server starts EAP-TTLS, version 1.
+        let start = Packet::parse(&hex!("01 01 0006 15 21")).unwrap();
+        let part = start.tls().unwrap().unwrap();
+        assert!(part.is_start());
+        assert_eq!(part.version(), 1);
+        // By hand: the flags say a length that is not there.
+        let short = Packet::parse(&hex!("01 01 0008 0d 80 0000")).unwrap();
+        let reason = Reason::Truncated {
+            needed: 4,
+            available: 2,
+        };
+        assert_eq!(
+            short.tls(),
+            Some(Err(ParseError::new("EAP-TLS", 6, reason)))
+        );
+        assert_eq!(start.ms_chap_v2(), None);
+    }
+
+    #[test]
+    fn a_nak_names_what_is_wanted_instead() {
+        // By hand from RFC 3748 §5.3.1.
+        let nak = hex!("02 01 0007 03 0d 1a");
+        let wanted: Vec<_> = Packet::parse(&nak).unwrap().wanted_methods().collect();
+        assert_eq!(wanted, [Method::TLS, Method::MSCHAPV2]);
+        truncations(&nak);
+    }
+
+    #[test]
+    fn an_expanded_type_names_its_vendor() {
+        // By hand from RFC 3748 §5.7: Microsoft, 7.
+        let packet = hex!("01 01 000d fe 000137 00000007 05");
+        assert_eq!(
+            Packet::parse(&packet).unwrap().expanded(),
+            Some(Expanded {
+                vendor: 311,
+                vendor_type: 7,
+                data: Octets(&[5]),
+            })
+        );
+        let short = hex!("01 01 0008 fe 000137");
+        assert_eq!(Packet::parse(&short).unwrap().expanded(), None);
+        truncations(&packet);
+    }
+
+    #[test]
+    fn lengths_are_checked_and_padding_is_left_out() {
+        let reason = Reason::BadLength { value: 4, least: 5 };
+        assert_eq!(
+            Packet::parse(&hex!("01 01 0004")),
+            Err(ParseError::new("EAP packet", 2, reason))
+        );
+        let reason = Reason::BadLength { value: 3, least: 4 };
+        assert_eq!(
+            Packet::parse(&hex!("03 01 0003")),
+            Err(ParseError::new("EAP packet", 2, reason))
+        );
+        let reason = Reason::Truncated {
+            needed: 6,
+            available: 5,
+        };
+        assert_eq!(
+            Packet::parse(&hex!("01 01 0006 01")),
+            Err(ParseError::new("EAP packet", 0, reason))
+        );
+        let padded = Packet::parse(&hex!("02 00 0006 01 62 0000")).unwrap();
+        assert_eq!(padded.text(), Some("b"));
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(octets in prop::collection::vec(any::<u8>(), 0..80)) {
+            prop_assert_eq!(walk(&octets), Packet::parse(&octets));
+        }
+
+        #[test]
+        fn never_panics_within_a_method(
+            method in any::<u8>(),
+            data in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let len = u8::try_from(data.len()).unwrap().saturating_add(5);
+            let mut octets = vec![2, 0, 0, len, method];
+            octets.extend_from_slice(&data);
+            prop_assert!(walk(&octets).is_ok());
+        }
     }
 }

@@ -41,3 +41,45 @@ impl<'a> Packet<'a> {
         self.spi < 256
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+    use crate::Reason;
+
+    #[test]
+    fn spi_and_sequence() {
+        // The head of a packet between two charons.
+        let octets = hex!("825de9ca 00000001 394c043b653dfe5e");
+        let packet = Packet::parse(&octets).unwrap();
+        assert_eq!((packet.spi, packet.sequence), (0x825d_e9ca, 1));
+        assert_eq!(packet.payload.len(), 8);
+        assert!(!packet.has_reserved_spi());
+        for len in 0..8 {
+            let error = Packet::parse(&octets[..len]).unwrap_err();
+            assert!(error.offset <= len);
+        }
+        let reason = Reason::Truncated {
+            needed: 4,
+            available: 3,
+        };
+        assert_eq!(
+            Packet::parse(&octets[..7]),
+            Err(ParseError::new("ESP packet", 4, reason))
+        );
+        assert!(Packet::parse(&octets[..8]).unwrap().payload.is_empty());
+    }
+
+    #[test]
+    fn spis_up_to_255_are_reserved() {
+        let reserved = |spi: u32| {
+            let mut octets = [0; 8];
+            octets[..4].copy_from_slice(&spi.to_be_bytes());
+            Packet::parse(&octets).unwrap().has_reserved_spi()
+        };
+        assert!(reserved(0) && reserved(1) && reserved(255));
+        assert!(!reserved(256) && !reserved(u32::MAX));
+    }
+}

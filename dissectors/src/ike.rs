@@ -4,6 +4,7 @@
 //! their payloads by a *next payload* octet and a length. The body of a payload is read by
 //! [`v1`] or [`v2`], and only when asked for.
 
+use core::cmp::Ordering;
 use core::fmt;
 
 use crate::error::{PResult, be_u8, be_u32, be_u64, located};
@@ -303,9 +304,11 @@ impl<'a> Payloads<'a> {
 
 /// Whether `octets`, the payload of a UDP datagram without non-ESP marker, are an IKE message.
 ///
-/// Meant for every datagram of a span port: the version octet refuses most of what is not ours.
-/// [`Verdict::Certain`] needs a header in which every field is one that IKE can have, the length of
-/// the datagram as the declared length, and a first payload that fits in it.
+/// Meant for every datagram of a span port: the version octet and its neighbours refuse nearly all
+/// that is not ours. [`Verdict::Certain`] needs a header in which every field has a value that IKE
+/// gives it, the length of the datagram as the declared length, and a first payload that fits. A
+/// message that was cut, that has octets after it, or that breaks one rule that senders are known
+/// to break, is [`Verdict::Unsure`].
 pub fn recognise(octets: &[u8]) -> Verdict {
     let Some((header, body)) = octets.split_first_chunk::<{ Header::LEN }>() else {
         return Verdict::NotOurs;
@@ -340,46 +343,50 @@ pub fn recognise(octets: &[u8]) -> Verdict {
         l2,
         l3, // length
     ] = header;
-    let encrypted = version >> 4 == 1 && flags & 0x01 != 0;
-    let header_fits = match version >> 4 {
-        0 => false,
-        1 => {
+    let (is_plausible, reserved_flags) = match version >> 4 {
+        0 => (false, 0),
+        1 => (
             matches!(exchange, 1 | 2 | 4..=6 | 32 | 33)
-                && matches!(next_payload, 0..=21 | 130..=132)
-                && flags & 0xf8 == 0
-        }
-        // A higher version may be an IKEv2 peer that tests whether versions are negotiated.
-        2.. => {
-            matches!(exchange, 34..=44) && matches!(next_payload, 0 | 33..=54) && flags & 0xc7 == 0
-        }
+                && matches!(next_payload, 0..=21 | 130..=132),
+            0xf8,
+        ),
+        // A higher version may be an IKEv2 peer that tests how versions are negotiated.
+        2.. => (
+            matches!(exchange, 34..=44) && matches!(next_payload, 0 | 33..=54),
+            0xc7,
+        ),
     };
-    if !header_fits || [i0, i1, i2, i3, i4, i5, i6, i7] == [0; 8] {
+    let declared = usize::try_from(u32::from_be_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
+    if !is_plausible || !(Header::LEN..=65535).contains(&declared) {
         return Verdict::NotOurs;
     }
-    let declared = usize::try_from(u32::from_be_bytes([l0, l1, l2, l3])).unwrap_or(usize::MAX);
+    // Openswan set a reserved flag; test tools leave the SPI zero.
+    let is_clean = matches!(version, 0x10 | 0x20)
+        && flags & reserved_flags == 0
+        && [i0, i1, i2, i3, i4, i5, i6, i7] != [0; 8];
+    let is_v1_encrypted = version >> 4 == 1 && flags & 0x01 != 0;
     let body_len = declared.saturating_sub(Header::LEN);
-    let body_fits = match body.split_first_chunk::<4>() {
-        // A message without payloads, or one that was cut in the middle of its first.
-        None => body_len == 0 && next_payload == 0,
-        Some(_) if encrypted => body_len.is_multiple_of(8),
-        Some((&[_, _, high, low], _)) => {
-            let payload_len = usize::from(u16::from_be_bytes([high, low]));
-            let ends_here = !matches!(next_payload, 46 | 53) || payload_len == body_len;
-            next_payload != 0 && (4..=body_len).contains(&payload_len) && ends_here
+    let first_fits = first_payload_fits(next_payload, is_v1_encrypted, body, body_len);
+    match (is_clean, first_fits, declared.cmp(&octets.len())) {
+        (true, true, Ordering::Equal) => Verdict::Certain,
+        // Unclean, or cut by the snaplen or by IP fragmentation, or followed by something; or
+        // malformed, or cut within the first payload.
+        (_, true, _) | (true, false, Ordering::Equal | Ordering::Greater) => Verdict::Unsure,
+        (_, false, _) => Verdict::NotOurs,
+    }
+}
+
+/// Whether what follows the header can be the first payload of a body of `body_len` octets.
+fn first_payload_fits(first: u8, is_v1_encrypted: bool, body: &[u8], body_len: usize) -> bool {
+    match body.first_chunk::<4>() {
+        None => body_len == 0 && first == 0,
+        // Every cipher of IKEv1 has blocks of at least eight octets.
+        Some(_) if is_v1_encrypted && first != 132 => body_len.is_multiple_of(8),
+        Some(&[_, _, high, low]) => {
+            let len = usize::from(u16::from_be_bytes([high, low]));
+            let ends_message = !matches!(first, 46 | 53) || len == body_len;
+            first != 0 && (RawPayload::HEADER_LEN..=body_len).contains(&len) && ends_message
         }
-    };
-    if declared < Header::LEN || declared > usize::from(u16::MAX) {
-        Verdict::NotOurs
-    } else if declared == octets.len() && body_fits {
-        match version {
-            0x10 | 0x20 => Verdict::Certain,
-            _ => Verdict::Unsure,
-        }
-    } else if declared >= octets.len() || body_fits {
-        // Cut by the snaplen or by IP fragmentation, or followed by something.
-        Verdict::Unsure
-    } else {
-        Verdict::NotOurs
     }
 }
 
@@ -404,6 +411,13 @@ impl<'a> Iterator for Payloads<'a> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(
+        clippy::arithmetic_side_effects,
+        reason = "sums of small lengths in tests"
+    )]
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn message(length: u32, chain: &[u8]) -> Vec<u8> {
@@ -463,6 +477,107 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_whole_message_is_recognised_and_a_cut_one_doubted() {
+        let octets = message(36, &[0, 0, 0, 8, 1, 2, 3, 4]);
+        assert_eq!(recognise(&octets), Verdict::Certain);
+        for len in 0..octets.len() {
+            let expected = if len < Header::LEN {
+                Verdict::NotOurs
+            } else {
+                Verdict::Unsure
+            };
+            assert_eq!(recognise(&octets[..len]), expected, "{len}");
+        }
+        let mut longer = octets.clone();
+        longer.push(0);
+        assert_eq!(recognise(&longer), Verdict::Unsure);
+    }
+
+    #[test]
+    fn each_field_of_the_header_can_refuse() {
+        let octets = message(36, &[0, 0, 0, 8, 1, 2, 3, 4]);
+        let with = |at: usize, value: u8| {
+            let mut changed = octets.clone();
+            changed[at] = value;
+            recognise(&changed)
+        };
+        // Next payload: one of IKEv1, one of nobody.
+        assert_eq!(with(16, 1), Verdict::NotOurs);
+        assert_eq!(with(16, 60), Verdict::NotOurs);
+        // Version: 0, IKEv1 with an exchange of IKEv2, a minor version, a higher major version.
+        assert_eq!(with(17, 0x00), Verdict::NotOurs);
+        assert_eq!(with(17, 0x10), Verdict::NotOurs);
+        assert_eq!(with(17, 0x21), Verdict::Unsure);
+        assert_eq!(with(17, 0x30), Verdict::Unsure);
+        // Exchange.
+        assert_eq!(with(18, 33), Verdict::NotOurs);
+        assert_eq!(with(18, 45), Verdict::NotOurs);
+        // Flags: the reserved bit that Openswan set; initiator, version and response.
+        assert_eq!(with(19, 0x09), Verdict::Unsure);
+        assert_eq!(with(19, 0x38), Verdict::Certain);
+        // Length: below the header, and beyond any datagram.
+        assert_eq!(with(27, 27), Verdict::NotOurs);
+        assert_eq!(with(24, 1), Verdict::NotOurs);
+        // First payload: below its header, and longer than the message.
+        assert_eq!(with(31, 3), Verdict::Unsure);
+        assert_eq!(with(31, 9), Verdict::Unsure);
+        let mut no_spi = octets.clone();
+        no_spi[..8].fill(0);
+        assert_eq!(recognise(&no_spi), Verdict::Unsure);
+        no_spi[31] = 9;
+        assert_eq!(recognise(&no_spi), Verdict::NotOurs);
+    }
+
+    #[test]
+    fn an_encrypted_payload_must_end_its_message() {
+        let mut octets = message(44, &[41, 0, 0, 16, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        octets[16] = 46;
+        assert_eq!(recognise(&octets), Verdict::Certain);
+        octets[31] = 12;
+        assert_eq!(recognise(&octets), Verdict::Unsure);
+    }
+
+    #[test]
+    fn an_encrypted_message_of_ikev1_is_a_whole_number_of_blocks() {
+        let mut octets = message(44, &[0x5a; 16]);
+        octets[16..20].copy_from_slice(&[8, 0x10, 32, 0x01]);
+        assert_eq!(recognise(&octets), Verdict::Certain);
+        octets[27] = 43;
+        octets.pop();
+        assert_eq!(recognise(&octets), Verdict::Unsure);
+    }
+
+    #[test]
+    fn a_message_without_payloads_is_recognised() {
+        let mut octets = message(28, &[]);
+        octets[16] = 0;
+        octets[18] = 37;
+        assert_eq!(recognise(&octets), Verdict::Certain);
+    }
+
+    proptest! {
+        #[test]
+        fn noise_is_not_certain(octets in prop::collection::vec(any::<u8>(), 0..128)) {
+            prop_assert_ne!(recognise(&octets), Verdict::Certain);
+        }
+
+        #[test]
+        fn no_octets_make_the_chain_panic(
+            first in any::<u8>(),
+            octets in prop::collection::vec(any::<u8>(), 0..96),
+        ) {
+            let mut count = 0;
+            for payload in Payloads::new(first, &octets, Header::LEN) {
+                count += 1;
+                if let Err(error) = payload {
+                    prop_assert!(error.offset <= Header::LEN + octets.len());
+                }
+            }
+            prop_assert!(count <= octets.len() / RawPayload::HEADER_LEN + 1);
         }
     }
 }

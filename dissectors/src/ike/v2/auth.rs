@@ -57,3 +57,54 @@ pub struct DigitalSignature<'a> {
     /// What follows.
     pub signature: Octets<'a>,
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::super::tests::{fault, raw, truncations};
+    use super::*;
+    use crate::Reason;
+    use crate::ike::v2::PayloadType;
+
+    #[test]
+    fn a_shared_key_gives_as_many_octets_as_the_prf() {
+        // As charon sent it under PRF_HMAC_SHA2_256, decrypted.
+        let body = hex!(
+            "02 000000"
+            "8ee4b2ce4f308161b3c83c589fe1f356cf34a1cd1394866b9b080e368be0d023"
+        );
+        let auth = Authentication::parse(&raw(PayloadType::AUTH, &body)).unwrap();
+        assert_eq!(auth.method, AuthMethod::SHARED_KEY);
+        assert_eq!(
+            Some(auth.data.len()),
+            super::super::Prf::PRF_HMAC_SHA2_256.output_len()
+        );
+        assert_eq!(auth.digital_signature(), None);
+        truncations(PayloadType::AUTH, &body);
+    }
+
+    #[test]
+    fn a_digital_signature_names_its_algorithm() {
+        // The head of charon's ECDSA signature, as decrypted.
+        let body = hex!("0e 000000 0c 300a06082a8648ce3d040302 3045022100b2b7");
+        let auth = Authentication::parse(&raw(PayloadType::AUTH, &body)).unwrap();
+        let signature = auth.digital_signature().unwrap();
+        assert_eq!(signature.algorithm.to_string(), "300a06082a8648ce3d040302");
+        assert_eq!(signature.signature.to_string(), "3045022100b2b7");
+        let short = Authentication::parse(&raw(PayloadType::AUTH, &body[..12])).unwrap();
+        assert_eq!(short.digital_signature(), None);
+    }
+
+    #[test]
+    fn a_short_head_is_a_fault() {
+        let reason = Reason::Truncated {
+            needed: 3,
+            available: 0,
+        };
+        assert_eq!(
+            fault(PayloadType::AUTH, &[2]),
+            ParseError::new("IKEv2 AUTH", 33, reason)
+        );
+    }
+}

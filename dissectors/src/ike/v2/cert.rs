@@ -83,3 +83,70 @@ impl<'a> CertificateRequest<'a> {
             .filter_map(|hash| hash.try_into().ok())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::super::tests::{fault, raw, truncations};
+    use super::*;
+    use crate::Reason;
+    use crate::ike::v2::PayloadType;
+
+    #[test]
+    fn a_certificate_is_left_unread() {
+        // The head of charon's certificate, as decrypted.
+        let body = hex!("04 308201be30820163a003020102");
+        let certificate = Certificate::parse(&raw(PayloadType::CERT, &body)).unwrap();
+        assert_eq!(certificate.encoding, CertEncoding::X509_SIGNATURE);
+        assert_eq!(certificate.data.len(), 13);
+        assert_eq!(certificate.hash_and_url(), None);
+        truncations(PayloadType::CERT, &body);
+    }
+
+    #[test]
+    fn a_certificate_may_be_elsewhere() {
+        // By hand from RFC 7296 §3.6.
+        let mut body = vec![12];
+        body.extend_from_slice(&[0xaa; 20]);
+        body.extend_from_slice(b"http://example.test/c");
+        let certificate = Certificate::parse(&raw(PayloadType::CERT, &body)).unwrap();
+        let elsewhere = certificate.hash_and_url().unwrap();
+        assert_eq!(elsewhere.hash, &[0xaa; 20]);
+        assert_eq!(elsewhere.url, "http://example.test/c");
+        let short = Certificate::parse(&raw(PayloadType::CERT, &body[..15])).unwrap();
+        assert_eq!(short.hash_and_url(), None);
+    }
+
+    #[test]
+    fn a_request_lists_authorities() {
+        // As charon sent it, decrypted.
+        let body = hex!("04 e4faac7add43df835e52957fed56140af64eeac8");
+        let request = CertificateRequest::parse(&raw(PayloadType::CERTREQ, &body)).unwrap();
+        let authorities: Vec<_> = request.authorities().collect();
+        assert_eq!(authorities.len(), 1);
+        assert_eq!(authorities[0][..2], [0xe4, 0xfa]);
+        truncations(PayloadType::CERTREQ, &body);
+        // OCSP: the hashes are of responders and not listed here.
+        let mut ocsp = body;
+        ocsp[0] = 14;
+        let request = CertificateRequest::parse(&raw(PayloadType::CERTREQ, &ocsp)).unwrap();
+        assert_eq!(request.authorities().count(), 0);
+    }
+
+    #[test]
+    fn an_encoding_there_must_be() {
+        let reason = Reason::Truncated {
+            needed: 1,
+            available: 0,
+        };
+        assert_eq!(
+            fault(PayloadType::CERT, &[]),
+            ParseError::new("IKEv2 CERT", 32, reason)
+        );
+        assert_eq!(
+            fault(PayloadType::CERTREQ, &[]),
+            ParseError::new("IKEv2 CERTREQ", 32, reason)
+        );
+    }
+}

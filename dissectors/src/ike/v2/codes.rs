@@ -695,7 +695,7 @@ wire_code! {
         ENCDNS_IP6 = 28,
         /// RFC 9464.
         ENCDNS_DIGEST_INFO = 29,
-        /// Private, Windows: an IPv6 server.
+        /// Private, Windows.
         INTERNAL_IP4_SERVER = 23456,
         /// Private, Windows.
         INTERNAL_IP6_SERVER = 23457,

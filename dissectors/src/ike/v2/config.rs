@@ -180,3 +180,114 @@ pub enum ConfigValue<'a> {
     /// Something else, or a value whose length does not suit the type.
     Octets(Octets<'a>),
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::super::tests::{fault, raw, truncations};
+    use super::*;
+    use crate::Reason;
+    use crate::ike::v2::PayloadType;
+
+    fn values(body: &[u8]) -> Vec<(ConfigAttributeType, ConfigValue<'_>)> {
+        Configuration::parse(&raw(PayloadType::CP, body))
+            .unwrap()
+            .attributes()
+            .map(|attribute| {
+                let attribute = attribute.unwrap();
+                (attribute.attribute_type, attribute.value())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_reply_gives_an_address_and_a_name_server() {
+        // As charon sent it, decrypted.
+        let body = hex!("02 000000 0001 0004 0a1e0001 0003 0004 0a140035");
+        let config = Configuration::parse(&raw(PayloadType::CP, &body)).unwrap();
+        assert_eq!(config.config_type, ConfigType::CFG_REPLY);
+        assert_eq!(
+            values(&body),
+            [
+                (
+                    ConfigAttributeType::INTERNAL_IP4_ADDRESS,
+                    ConfigValue::Ipv4([10, 30, 0, 1].into())
+                ),
+                (
+                    ConfigAttributeType::INTERNAL_IP4_DNS,
+                    ConfigValue::Ipv4([10, 20, 0, 53].into())
+                ),
+            ]
+        );
+        truncations(PayloadType::CP, &body);
+    }
+
+    #[test]
+    fn a_request_wishes_nothing_in_particular() {
+        // As charon sent it, decrypted.
+        let body = hex!("01 000000 0001 0000");
+        assert_eq!(
+            values(&body),
+            [(
+                ConfigAttributeType::INTERNAL_IP4_ADDRESS,
+                ConfigValue::Empty
+            )]
+        );
+    }
+
+    #[test]
+    fn every_kind_of_value() {
+        // By hand from RFC 7296 §3.15.1, RFC 8598 §4.1 and 3GPP TS 24.302 §8.2.4.2; the reserved
+        // bit of the second is set.
+        let body = hex!(
+            "02 000000"
+            "000d 0008 0a140000 ffff0000"
+            "8008 0011 20010db8000000000000000000000001 40"
+            "000a 0010 20010db8000000000000000000000035"
+            "0019 0004 74657374"
+            "000e 0004 0001 0003"
+            "0018 0004 0000003c"
+            "0001 0003 0a0101"
+            "0007 0001 ff"
+            "7fff 0002 0102"
+        );
+        let values: Vec<_> = values(&body).into_iter().map(|(_, value)| value).collect();
+        assert_eq!(
+            values[0],
+            ConfigValue::Ipv4Subnet([10, 20, 0, 0].into(), [255, 255, 0, 0].into())
+        );
+        let address = "2001:db8::1".parse().unwrap();
+        assert_eq!(values[1], ConfigValue::Ipv6Prefix(address, 64));
+        assert!(matches!(values[2], ConfigValue::Ipv6(a) if a.segments()[7] == 0x35));
+        assert_eq!(values[3], ConfigValue::Text("test"));
+        let ConfigValue::Supported(types) = values[4] else {
+            panic!("{:?}", values[4]);
+        };
+        assert_eq!(
+            types.iter().collect::<Vec<_>>(),
+            [
+                ConfigAttributeType::INTERNAL_IP4_ADDRESS,
+                ConfigAttributeType::INTERNAL_IP4_DNS
+            ]
+        );
+        assert_eq!(values[5], ConfigValue::Seconds(60));
+        // Of the wrong length, no text, unknown.
+        assert_eq!(values[6], ConfigValue::Octets(Octets(&[10, 1, 1])));
+        assert_eq!(values[7], ConfigValue::Octets(Octets(&[0xff])));
+        assert_eq!(values[8], ConfigValue::Octets(Octets(&[1, 2])));
+        truncations(PayloadType::CP, &body);
+    }
+
+    #[test]
+    fn a_value_longer_than_the_payload_is_a_fault() {
+        let reason = Reason::Truncated {
+            needed: 5,
+            available: 4,
+        };
+        assert_eq!(
+            fault(PayloadType::CP, &hex!("02 000000 0001 0005 0a1e0001")),
+            ParseError::new("IKEv2 CP attribute", 40, reason)
+        );
+    }
+}

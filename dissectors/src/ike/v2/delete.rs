@@ -47,3 +47,62 @@ impl<'a> Delete<'a> {
         self.octets.0.chunks_exact(size).map(Octets)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::super::tests::{fault, raw, truncations};
+    use super::*;
+    use crate::Reason;
+    use crate::ike::v2::PayloadType;
+
+    fn parse(body: &[u8]) -> Delete<'_> {
+        Delete::parse(&raw(PayloadType::D, body)).unwrap()
+    }
+
+    #[test]
+    fn one_child_sa_and_the_ike_sa() {
+        // As charon sent them, decrypted.
+        let child = hex!("03 04 0001 f8bd2ff4");
+        let delete = parse(&child);
+        assert_eq!((delete.protocol, delete.spi_count), (ProtocolId::ESP, 1));
+        assert_eq!(
+            delete.spis().collect::<Vec<_>>(),
+            [Octets(&hex!("f8bd2ff4"))]
+        );
+        truncations(PayloadType::D, &child);
+
+        let ike = parse(&hex!("01 00 0000"));
+        assert_eq!((ike.protocol, ike.spi_count), (ProtocolId::IKE, 0));
+        assert_eq!(ike.spis().count(), 0);
+    }
+
+    #[test]
+    fn several_child_sas() {
+        let delete = hex!("02 04 0003 00000101 00000102 00000103");
+        let spis: Vec<_> = parse(&delete).spis().map(|spi| spi.to_string()).collect();
+        assert_eq!(spis, ["00000101", "00000102", "00000103"]);
+    }
+
+    #[test]
+    fn the_count_must_fit() {
+        let reason = Reason::Truncated {
+            needed: 8,
+            available: 4,
+        };
+        assert_eq!(
+            fault(PayloadType::D, &hex!("03 04 0002 f8bd2ff4")),
+            ParseError::new("IKEv2 delete", 36, reason)
+        );
+        assert_eq!(
+            fault(PayloadType::D, &hex!("03 04 0001 f8bd2ff4 00")),
+            ParseError::new("IKEv2 delete", 40, Reason::Trailing { octets: 1 })
+        );
+    }
+
+    #[test]
+    fn spis_of_no_octets_are_no_spis() {
+        assert_eq!(parse(&hex!("03 00 ffff")).spis().count(), 0);
+    }
+}

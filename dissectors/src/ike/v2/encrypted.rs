@@ -104,3 +104,73 @@ impl<'a> Sealed<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::super::tests::{fault, raw, truncations};
+    use super::*;
+    use crate::Reason;
+    use crate::ike::v2::PayloadType;
+
+    #[test]
+    fn a_fragment_has_its_number_in_clear() {
+        // The head of charon's first fragment of two.
+        let body = hex!("0001 0002 a4764c83f344f287");
+        let mut payload = raw(PayloadType::SKF, &body);
+        payload.next_payload = 35;
+        let fragment = EncryptedFragment::parse(&payload).unwrap();
+        assert_eq!(fragment.first_payload, PayloadType::IDI);
+        assert_eq!((fragment.fragment_number, fragment.total_fragments), (1, 2));
+        assert!(fragment.is_numbered_right());
+        assert_eq!(fragment.octets.to_string(), "a4764c83f344f287");
+        truncations(PayloadType::SKF, &body);
+    }
+
+    #[test]
+    fn numbers_out_of_order_are_kept() {
+        for body in [hex!("0000 0002"), hex!("0003 0002"), hex!("0001 0000")] {
+            let fragment = EncryptedFragment::parse(&raw(PayloadType::SKF, &body)).unwrap();
+            assert!(!fragment.is_numbered_right());
+        }
+        let reason = Reason::Truncated {
+            needed: 2,
+            available: 1,
+        };
+        assert_eq!(
+            fault(PayloadType::SKF, &[0, 1, 0]),
+            ParseError::new("IKEv2 SKF", 34, reason)
+        );
+    }
+
+    #[test]
+    fn the_parts_follow_from_the_algorithms() {
+        let body = [7; 48];
+        let encrypted = Encrypted::parse(&raw(PayloadType::SK, &body));
+        let lens = |encryption, integrity| {
+            encrypted
+                .sealed(encryption, integrity)
+                .map(|s| (s.iv.len(), s.ciphertext.len(), s.icv.len()))
+        };
+        assert_eq!(
+            lens(Encryption::ENCR_AES_CBC, Integrity::AUTH_HMAC_SHA2_256_128),
+            Some((16, 16, 16))
+        );
+        assert_eq!(
+            lens(Encryption::ENCR_AES_GCM_16, Integrity::NONE),
+            Some((8, 24, 16))
+        );
+        // Too short, and unknown.
+        assert_eq!(
+            lens(Encryption::ENCR_AES_CBC, Integrity::AUTH_HMAC_SHA2_512_256),
+            Some((16, 0, 32))
+        );
+        assert_eq!(lens(Encryption(99), Integrity::NONE), None);
+        let short = Encrypted::parse(&raw(PayloadType::SK, &body[..20]));
+        assert_eq!(
+            short.sealed(Encryption::ENCR_AES_GCM_16, Integrity::NONE),
+            None
+        );
+    }
+}

@@ -103,3 +103,77 @@ impl fmt::Display for Identity<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::super::tests::{fault, raw, truncations};
+    use super::*;
+    use crate::Reason;
+    use crate::ike::v2::PayloadType;
+
+    fn identity(body: &[u8]) -> Identity<'_> {
+        Identification::parse(&raw(PayloadType::IDI, body))
+            .unwrap()
+            .identity()
+    }
+
+    #[test]
+    fn a_gateway_by_name() {
+        // As charon sent it, decrypted.
+        let body = hex!("02 000000 67772e6578616d706c652e74657374");
+        assert_eq!(identity(&body), Identity::Fqdn("gw.example.test"));
+        truncations(PayloadType::IDR, &body);
+        truncations(PayloadType::IDG, &body);
+    }
+
+    #[test]
+    fn every_type_says_what_it_is() {
+        let of = |body: &[u8]| identity(body).to_string();
+        assert_eq!(of(&hex!("01 000000 c0000201")), "192.0.2.1");
+        assert_eq!(
+            of(&hex!("05 000000 20010db8000000000000000000000001")),
+            "2001:db8::1"
+        );
+        assert_eq!(of(b"\x03\0\0\0bob@example.test"), "bob@example.test");
+        assert_eq!(of(b"\x0b\0\0\0group 1"), "group 1");
+        assert_eq!(of(&hex!("0b 000000 0102")), "0102");
+        assert_eq!(of(&hex!("0d 000000")), "(null)");
+        let name = hex!("09 000000 300d310b3009060355040613025858");
+        assert!(matches!(identity(&name), Identity::DerName(der) if der[0] == 0x30));
+        assert!(matches!(
+            identity(&hex!("0a 000000 8201 61")),
+            Identity::DerGeneralName(_)
+        ));
+        assert!(matches!(
+            identity(&hex!("c9 000000 61")),
+            Identity::Other(_)
+        ));
+    }
+
+    #[test]
+    fn data_that_do_not_suit_their_type_are_kept() {
+        assert!(matches!(identity(&hex!("01 000000 c00002")), Identity::Other(d) if d.len() == 3));
+        assert!(matches!(
+            identity(&hex!("05 000000 c0")),
+            Identity::Other(_)
+        ));
+        assert!(matches!(
+            identity(&hex!("02 000000 ff")),
+            Identity::Other(_)
+        ));
+    }
+
+    #[test]
+    fn a_short_head_is_a_fault() {
+        let reason = Reason::Truncated {
+            needed: 3,
+            available: 2,
+        };
+        assert_eq!(
+            fault(PayloadType::IDI, &[1, 0, 0]),
+            ParseError::new("IKEv2 identification", 33, reason)
+        );
+    }
+}

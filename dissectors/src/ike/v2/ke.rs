@@ -38,3 +38,35 @@ impl<'a> KeyShare<'a> {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::super::tests::{fault, raw, truncations};
+    use super::*;
+    use crate::Reason;
+    use crate::ike::v2::PayloadType;
+
+    #[test]
+    fn method_and_data() {
+        let body = hex!("0013 0000 a7702d71ae0f25e3");
+        let ke = KeyShare::parse(&raw(PayloadType::KE, &body)).unwrap();
+        assert_eq!(ke.method, KeyExchange::ECP_256);
+        assert_eq!(ke.reserved, 0);
+        assert_eq!(ke.data.to_string(), "a7702d71ae0f25e3");
+        truncations(PayloadType::KE, &body);
+    }
+
+    #[test]
+    fn a_short_head_is_a_fault() {
+        let reason = Reason::Truncated {
+            needed: 2,
+            available: 1,
+        };
+        assert_eq!(
+            fault(PayloadType::KE, &[0, 19, 0]),
+            ParseError::new("IKEv2 KE", 34, reason)
+        );
+    }
+}

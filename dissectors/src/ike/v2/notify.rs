@@ -143,7 +143,7 @@ pub enum NotifyData<'a> {
         /// Octet 2. Bits that must be zero; 0 leaves it to the initiator.
         difficulty: u8,
     },
-    /// `PPK_IDENTITY` (RFC 8784 §5.1).
+    /// `PPK_IDENTITY` (RFC 8784 §5.1), where it has data: a responder may send it without.
     PpkIdentity {
         /// Octet 0.
         id_type: PpkIdType,
@@ -302,8 +302,10 @@ impl<'a> NotifyData<'a> {
 
     fn ppk_identity_key(i: &'a [u8]) -> PResult<'a, Self> {
         let (i, id_type) = be_u8(i)?;
-        let Some((id, confirmation)) = i.split_last_chunk() else {
-            return chunk::<8>(i).map(|(i, _)| (i, Self::None));
+        let Some((id, confirmation)) = i.split_last_chunk::<8>() else {
+            let available = i.len();
+            let needed = 8;
+            return fault(i, Reason::Truncated { needed, available });
         };
         let value = Self::PpkIdentityKey {
             id_type: PpkIdType(id_type),
@@ -333,7 +335,6 @@ const fn needs_data(notify_type: NotifyType) -> bool {
             | T::IKEV2_MESSAGE_ID_SYNC
             | T::IPSEC_REPLAY_COUNTER_SYNC
             | T::PUZZLE
-            | T::PPK_IDENTITY
             | T::PPK_IDENTITY_KEY
             | T::USE_AGGFRAG
     )
@@ -354,7 +355,13 @@ fn whole<'a, T, U>(
 fn chunk<const N: usize>(i: &[u8]) -> PResult<'_, &[u8; N]> {
     match i.split_first_chunk::<N>() {
         Some((taken, rest)) => Ok((rest, taken)),
-        None => array::<N>(i).map(|(i, _)| (i, &[0; N])),
+        None => fault(
+            i,
+            Reason::Truncated {
+                needed: N,
+                available: i.len(),
+            },
+        ),
     }
 }
 
@@ -489,3 +496,6 @@ impl<'a> AuthAnnouncement<'a> {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -470,3 +470,245 @@ pub enum AttributeValue<'a> {
     /// Format bit clear: as many octets as the length says.
     Long(Octets<'a>),
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::super::tests::{fault, raw, truncations};
+    use super::*;
+    use crate::ike::v2::PayloadType;
+
+    fn names(body: &[u8]) -> Vec<Vec<String>> {
+        SecurityAssociation::parse(&raw(PayloadType::SA, body))
+            .proposals()
+            .map(|proposal| {
+                let transforms = proposal.unwrap().transforms();
+                transforms.map(|t| t.unwrap().to_string()).collect()
+            })
+            .collect()
+    }
+
+    /// charon's child SA, as decrypted.
+    const CHILD: [u8; 40] = hex!(
+        "00 00 0028 01 03 04 03 7b48cb9b"
+        "   03 00 000c 01 00 000c 800e0080"
+        "   03 00 0008 03 00 000c"
+        "   00 00 0008 05 00 0000"
+    );
+
+    #[test]
+    fn a_child_sa_has_an_spi() {
+        let sa = SecurityAssociation::parse(&raw(PayloadType::SA, &CHILD));
+        let proposals: Vec<_> = sa.proposals().map(Result::unwrap).collect();
+        assert_eq!(proposals.len(), 1);
+        let proposal = proposals[0];
+        assert_eq!(
+            (proposal.number, proposal.protocol, proposal.transform_count),
+            (1, ProtocolId::ESP, 3)
+        );
+        assert_eq!(proposal.spi.to_string(), "7b48cb9b");
+        assert_eq!((proposal.offset, proposal.length), (32, 40));
+        let transforms: Vec<_> = proposal.transforms().map(Result::unwrap).collect();
+        assert_eq!(transforms[0].offset, 44);
+        assert_eq!(transforms[0].key_length(), Some(128));
+        assert_eq!(
+            transforms[0].attributes().collect::<Vec<_>>(),
+            [Ok(Attribute {
+                code: TransformAttributeType::KEY_LENGTH.0,
+                value: AttributeValue::Short(128),
+                offset: 52,
+            })]
+        );
+        assert_eq!(
+            names(&CHILD),
+            [["AES_CBC_128", "HMAC_SHA2_256_128", "NO_ESN"]]
+        );
+        truncations(PayloadType::SA, &CHILD);
+    }
+
+    /// By hand from RFC 9370 §2.2.2: an AEAD proposal with additional key exchanges, a KEM among
+    /// them, then a proposal with numbers nobody has registered.
+    const TWO: [u8; 92] = hex!(
+        "02 00 003c 01 01 00 06"
+        "   03 00 000c 01 00 0014 800e0100"
+        "   03 00 0008 02 00 0007"
+        "   03 00 0008 04 00 001f"
+        "   03 00 0008 06 00 0024"
+        "   03 00 0008 06 00 0000"
+        "   00 00 0008 0c 00 0025"
+        "00 00 0020 02 01 00 03"
+        "   03 00 0008 01 00 03e8"
+        "   03 00 0008 63 00 0001"
+        "   00 00 0008 0d 00 0001"
+    );
+
+    #[test]
+    fn additional_key_exchanges_are_key_exchanges() {
+        assert_eq!(
+            names(&TWO),
+            [
+                &[
+                    "AES_GCM_16_256",
+                    "PRF_HMAC_SHA2_512",
+                    "CURVE25519",
+                    "ML_KEM_768",
+                    "NONE",
+                    "ML_KEM_1024"
+                ][..],
+                &["UNKNOWN_1000", "UNKNOWN_1", "KW_5649_128"][..]
+            ]
+        );
+        let sa = SecurityAssociation::parse(&raw(PayloadType::SA, &TWO));
+        let algorithms: Vec<_> = sa
+            .proposals()
+            .flatten()
+            .flat_map(|proposal| proposal.transforms().flatten())
+            .map(|transform| transform.algorithm())
+            .collect();
+        assert_eq!(
+            algorithms[3],
+            Algorithm::AdditionalKeyExchange(1, KeyExchange::ML_KEM_768)
+        );
+        assert_eq!(
+            algorithms[5],
+            Algorithm::AdditionalKeyExchange(7, KeyExchange::ML_KEM_1024)
+        );
+        assert_eq!(algorithms[7], Algorithm::Unknown(TransformType(99), 1));
+        assert_eq!(algorithms[7].name(), None);
+        assert_eq!(algorithms[0].name(), Some("ENCR_AES_GCM_16"));
+        truncations(PayloadType::SA, &TWO);
+    }
+
+    #[test]
+    fn every_transform_type_has_its_algorithm() {
+        for &transform_type in TransformType::KNOWN {
+            let body = [
+                0,
+                0,
+                0,
+                16,
+                1,
+                1,
+                0,
+                1,
+                0,
+                0,
+                0,
+                8,
+                transform_type.0,
+                0,
+                0,
+                2,
+            ];
+            let sa = SecurityAssociation::parse(&raw(PayloadType::SA, &body));
+            let proposal = sa.proposals().next().unwrap().unwrap();
+            let transform = proposal.transforms().next().unwrap().unwrap();
+            let algorithm = transform.algorithm();
+            assert!(!matches!(algorithm, Algorithm::Unknown(..)));
+            assert!(algorithm.name().is_some(), "{transform_type}");
+        }
+    }
+
+    #[test]
+    fn an_empty_payload_has_no_proposal() {
+        let reason = Reason::Truncated {
+            needed: 4,
+            available: 0,
+        };
+        assert_eq!(
+            fault(PayloadType::SA, &[]),
+            ParseError::new("IKEv2 proposal", 32, reason)
+        );
+    }
+
+    #[test]
+    fn a_proposal_without_transforms_is_empty() {
+        let body = hex!("00 00 0008 01 01 00 00");
+        assert_eq!(names(&body), [Vec::<String>::new()]);
+    }
+
+    #[test]
+    fn a_chain_that_ends_too_early_or_too_late_is_a_fault() {
+        // The first proposal says that it is the last.
+        let mut early = TWO;
+        early[0] = 0;
+        assert_eq!(
+            fault(PayloadType::SA, &early),
+            ParseError::new("IKEv2 proposal", 92, Reason::Trailing { octets: 32 })
+        );
+        // The last says that another follows.
+        let mut late = CHILD;
+        late[0] = 2;
+        let reason = Reason::Truncated {
+            needed: 4,
+            available: 0,
+        };
+        assert_eq!(
+            fault(PayloadType::SA, &late),
+            ParseError::new("IKEv2 proposal", 72, reason)
+        );
+        // So does the last transform.
+        let mut late = CHILD;
+        late[32] = 3;
+        assert_eq!(
+            fault(PayloadType::SA, &late),
+            ParseError::new("IKEv2 transform", 72, reason)
+        );
+    }
+
+    #[test]
+    fn transforms_are_counted() {
+        let mut body = CHILD;
+        body[7] = 4;
+        let text = "the number of transforms is not the declared one";
+        assert_eq!(
+            fault(PayloadType::SA, &body),
+            ParseError::new("IKEv2 transform", 72, Reason::Invalid(text))
+        );
+    }
+
+    #[test]
+    fn an_spi_longer_than_its_proposal_is_a_fault() {
+        let body = hex!("00 00 000a 01 03 04 00 7b48");
+        let reason = Reason::BadLength {
+            value: 10,
+            least: 12,
+        };
+        assert_eq!(
+            fault(PayloadType::SA, &body),
+            ParseError::new("IKEv2 proposal", 32, reason)
+        );
+    }
+
+    #[test]
+    fn attributes_have_two_forms() {
+        let octets = hex!("000e 0002 0100" "8012 0007" "0001 0004 ffff");
+        let mut attributes = Attributes::new(&octets, 100);
+        assert_eq!(
+            attributes.next(),
+            Some(Ok(Attribute {
+                code: 14,
+                value: AttributeValue::Long(Octets(&[1, 0])),
+                offset: 100
+            }))
+        );
+        assert_eq!(
+            attributes.next(),
+            Some(Ok(Attribute {
+                code: 18,
+                value: AttributeValue::Short(7),
+                offset: 106
+            }))
+        );
+        let reason = Reason::Truncated {
+            needed: 8,
+            available: 6,
+        };
+        assert_eq!(
+            attributes.next(),
+            Some(Err(ParseError::new("IKEv2 attribute", 110, reason)))
+        );
+        assert_eq!(attributes.next(), None);
+    }
+}

@@ -92,6 +92,37 @@ fn inner_errors(payloads: &[Result<Payload<'_>, ParseError>]) -> Vec<ParseError>
     errors
 }
 
+/// A payload of the given type and body, as the first one of a message.
+pub(super) fn raw(payload_type: PayloadType, body: &[u8]) -> RawPayload<'_> {
+    RawPayload {
+        payload_type: payload_type.0,
+        next_payload: 0,
+        reserved: 0,
+        length: u16::try_from(body.len()).unwrap().saturating_add(4),
+        offset: 28,
+        body,
+    }
+}
+
+/// The body has no fault, and however it is cut, nothing panics and every error lies within.
+pub(super) fn truncations(payload_type: PayloadType, body: &[u8]) {
+    let whole = [Payload::parse(&raw(payload_type, body))];
+    assert_eq!(inner_errors(&whole), [], "whole");
+    for len in 0..body.len() {
+        for error in inner_errors(&[Payload::parse(&raw(payload_type, &body[..len]))]) {
+            let offset = error.offset.checked_sub(32).unwrap();
+            assert!(offset <= len, "{error} of {len}");
+        }
+    }
+}
+
+/// The one error in a payload.
+pub(super) fn fault(payload_type: PayloadType, body: &[u8]) -> ParseError {
+    let errors = inner_errors(&[Payload::parse(&raw(payload_type, body))]);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    errors[0]
+}
+
 #[test]
 fn a_first_message_reads_whole() {
     let payloads: Vec<_> = walk(&INIT_WITH_COOKIE)
@@ -212,15 +243,7 @@ proptest! {
         payload_type in 32u8..58,
         octets in prop::collection::vec(any::<u8>(), 0..96),
     ) {
-        let raw = RawPayload {
-            payload_type,
-            next_payload: 0,
-            reserved: 0,
-            length: 0,
-            offset: 28,
-            body: &octets,
-        };
-        for error in inner_errors(&[Payload::parse(&raw)]) {
+        for error in inner_errors(&[Payload::parse(&raw(PayloadType(payload_type), &octets))]) {
             prop_assert!(error.offset >= 32 && error.offset.saturating_sub(32) <= octets.len());
         }
     }

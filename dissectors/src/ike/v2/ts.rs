@@ -175,3 +175,116 @@ impl<'a> Selector<'a> {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::super::tests::{fault, raw, truncations};
+    use super::*;
+    use crate::ike::v2::PayloadType;
+
+    fn selectors(body: &[u8]) -> Vec<Selector<'_>> {
+        TrafficSelectors::parse(&raw(PayloadType::TSI, body))
+            .unwrap()
+            .selectors()
+            .map(Result::unwrap)
+            .collect()
+    }
+
+    #[test]
+    fn a_network_of_ipv4() {
+        // As charon sent it, decrypted.
+        let body = hex!("01 000000 07 00 0010 0000 ffff 0a140000 0a1400ff");
+        assert_eq!(
+            selectors(&body),
+            [Selector::Addresses {
+                ip_protocol: 0,
+                start_port: 0,
+                end_port: 65535,
+                start: [10, 20, 0, 0].into(),
+                end: [10, 20, 0, 255].into(),
+            }]
+        );
+        truncations(PayloadType::TSR, &body);
+    }
+
+    /// By hand from RFC 7296 §3.13.1, RFC 9478 §3 and RFC 4595.
+    const THREE: [u8; 72] = hex!(
+        "03 000000"
+        "08 06 0028 0050 0050"
+        "   20010db8000000000000000000000000 20010db80000000000000000000000ff"
+        "0a 00 000c 6c6162656c5f7400"
+        "09 00 0010 000000000000000000000000"
+    );
+
+    #[test]
+    fn ipv6_and_a_label_and_another_type() {
+        let all = selectors(&THREE);
+        assert!(matches!(
+            all[0],
+            Selector::Addresses { ip_protocol: 6, start_port: 80, end_port: 80, start, .. }
+                if start.to_string() == "2001:db8::"
+        ));
+        assert_eq!(all[1], Selector::SecurityLabel(Octets(b"label_t\0")));
+        assert_eq!(
+            all[2],
+            Selector::Other {
+                ts_type: TsType::TS_FC_ADDR_RANGE,
+                ip_protocol: 0,
+                octets: Octets(&[0; 12])
+            }
+        );
+        truncations(PayloadType::TSI, &THREE);
+    }
+
+    #[test]
+    fn selectors_are_counted() {
+        let mut more = THREE;
+        more[0] = 4;
+        let reason = Reason::Truncated {
+            needed: 1,
+            available: 0,
+        };
+        assert_eq!(
+            fault(PayloadType::TSI, &more),
+            ParseError::new("IKEv2 traffic selector", 104, reason)
+        );
+        let mut fewer = THREE;
+        fewer[0] = 2;
+        assert_eq!(
+            fault(PayloadType::TSI, &fewer),
+            ParseError::new(
+                "IKEv2 traffic selector",
+                88,
+                Reason::Trailing { octets: 16 }
+            )
+        );
+    }
+
+    #[test]
+    fn a_length_must_suit_its_type() {
+        let mut body = THREE;
+        body[7] = 39;
+        let reason = Reason::BadLength {
+            value: 39,
+            least: 40,
+        };
+        assert_eq!(
+            fault(PayloadType::TSI, &body),
+            ParseError::new("IKEv2 traffic selector", 38, reason)
+        );
+        body[7] = 41;
+        let reason = Reason::Invalid("selector longer than its addresses");
+        assert_eq!(
+            fault(PayloadType::TSI, &body),
+            ParseError::new("IKEv2 traffic selector", 38, reason)
+        );
+        let body = hex!("01 000000 0a 00 0003");
+        let reason = Reason::BadLength { value: 3, least: 4 };
+        assert_eq!(
+            fault(PayloadType::TSI, &body),
+            ParseError::new("IKEv2 traffic selector", 38, reason)
+        );
+    }
+}
