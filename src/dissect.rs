@@ -77,13 +77,12 @@ fn classify_natt(payload: &[u8]) -> Class {
     }
 }
 
-/// A header whose length is right, of a version nobody knows yet: what a peer answers
-/// `INVALID_MAJOR_VERSION` to.
+/// A header whose length is right, on a port of IKE: of a version nobody knows yet, which a
+/// peer answers with `INVALID_MAJOR_VERSION`, or with an SPI or a payload that no sane
+/// implementation would send, which somebody wants to see named.
 fn looks_like_header(payload: &[u8]) -> bool {
-    ike::Header::parse(payload).is_ok_and(|header| {
-        usize::try_from(header.length).is_ok_and(|len| len == payload.len())
-            && !header.initiator_spi.is_zero()
-    })
+    ike::Header::parse(payload)
+        .is_ok_and(|header| usize::try_from(header.length).is_ok_and(|len| len == payload.len()))
 }
 
 /// Reads a datagram and gives each of its messages to `sink`. `true` where it was ours.

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::decap::{Encapsulation, Envelope, Icmp, Peel};
+use crate::decap::{Encapsulation, Envelope, Icmp, Peel, Quoted};
 use crate::dissect::{self, Class};
-use crate::track::{Event, What};
+use crate::track::{Event, Over, What};
 
 mod ike;
 mod ike2;
@@ -160,7 +160,7 @@ fn layers(event: &Event<'_>, _secrets: Secrets) -> Vec<Layer> {
                 .with("sequence", sequence)
                 .with("next_header", next_header),
         ],
-        What::Icmp(icmp) => icmp_layer(&icmp).into_iter().collect(),
+        What::Icmp(icmp) => icmp_layers(&icmp),
         What::Unreadable(error) => {
             vec![Layer {
                 error: Some(error.to_string()),
@@ -171,13 +171,70 @@ fn layers(event: &Event<'_>, _secrets: Secrets) -> Vec<Layer> {
     }
 }
 
-/// An ICMP error that quotes one of the VPN protocols.
-fn icmp_layer(icmp: &Icmp<'_>) -> Option<Layer> {
+/// An ICMP error that quotes one of the VPN protocols; an ESP header in the quote shows as a
+/// layer of its own, marked as quoted, because its SPI says which SA was refused.
+fn icmp_layers(icmp: &Icmp<'_>) -> Vec<Layer> {
+    let Some(quoted) = icmp.quoted.filter(is_ours) else {
+        return Vec::new();
+    };
+    let mut about = Map::new();
+    about.insert("src".into(), quoted.source.to_string().into());
+    about.insert("dst".into(), quoted.destination.to_string().into());
+    about.insert("sport".into(), quoted.source_port.into());
+    about.insert("dport".into(), quoted.destination_port.into());
+    about.insert("protocol".into(), quoted.protocol.into());
+    let natt =
+        quoted.source_port == dissect::NATT_PORT || quoted.destination_port == dissect::NATT_PORT;
+    let ike = vpnscope_dissectors::ike::Header::parse(
+        quoted
+            .payload
+            .strip_prefix(&[0; 4])
+            .filter(|_| natt)
+            .unwrap_or(quoted.payload),
+    );
+    let is_ike = quoted.protocol == 17
+        && (!natt || quoted.payload.starts_with(&[0; 4]))
+        && (natt
+            || quoted.source_port == dissect::IKE_PORT
+            || quoted.destination_port == dissect::IKE_PORT);
+    if let (true, Ok(header)) = (is_ike, ike) {
+        about.insert(
+            "initiator_spi".into(),
+            header.initiator_spi.to_string().into(),
+        );
+    }
+    let mut layers = vec![
+        Layer::new("icmp")
+            .with("version", if icmp.v6 { 6 } else { 4 })
+            .with("type", icmp.icmp_type)
+            .with("code", icmp.code)
+            .with("mtu", icmp.mtu)
+            .with("quoted", about),
+    ];
+    let esp = quoted.protocol == 50 || natt && !quoted.payload.starts_with(&[0; 4]);
+    if let (true, Ok(packet)) = (esp, vpnscope_dissectors::esp::Packet::parse(quoted.payload)) {
+        let over = if quoted.protocol == 50 {
+            Over::Ip
+        } else {
+            Over::Udp
+        };
+        layers.push(
+            Layer::new("esp")
+                .with("spi", format!("{:08x}", packet.spi))
+                .with("sequence", packet.sequence)
+                .with("over", over.word())
+                .with("quoted", true),
+        );
+    }
+    layers
+}
+
+/// Whether a quoted datagram is one of the VPN protocols.
+fn is_ours(quoted: &Quoted<'_>) -> bool {
     const TLS_PORTS: [u16; 4] = [443, 4443, 8443, 10443];
-    let quoted = icmp.quoted?;
     let ports = (quoted.source_port, quoted.destination_port);
     let has = |port| ports.0 == port || ports.1 == port;
-    let ours = match quoted.protocol {
+    match quoted.protocol {
         50 | 51 | 115 => true,
         17 => {
             dissect::classify(ports, quoted.payload) != Class::NotOurs
@@ -185,24 +242,7 @@ fn icmp_layer(icmp: &Icmp<'_>) -> Option<Layer> {
         }
         6 => TLS_PORTS.into_iter().any(has),
         _ => false,
-    };
-    if !ours {
-        return None;
     }
-    let mut about = Map::new();
-    about.insert("src".into(), quoted.source.to_string().into());
-    about.insert("dst".into(), quoted.destination.to_string().into());
-    about.insert("sport".into(), quoted.source_port.into());
-    about.insert("dport".into(), quoted.destination_port.into());
-    about.insert("protocol".into(), quoted.protocol.into());
-    Some(
-        Layer::new("icmp")
-            .with("version", if icmp.v6 { 6 } else { 4 })
-            .with("type", icmp.icmp_type)
-            .with("code", icmp.code)
-            .with("mtu", icmp.mtu)
-            .with("quoted", about),
-    )
 }
 
 /// The length on the wire that belongs to an event's frame.

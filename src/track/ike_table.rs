@@ -35,7 +35,8 @@ impl Table {
         wire: Message<'_>,
         octets: &[u8],
     ) {
-        if wire.header.major() < 2 {
+        // A message without initiator SPI belongs to no SA (RFC 7296 §2.6).
+        if wire.header.major() < 2 || wire.header.initiator_spi.is_zero() {
             return;
         }
         // A fixed seed: reports are the same in every run. A forged collision could at most
