@@ -7,8 +7,11 @@
 use core::cmp::Ordering;
 use core::fmt;
 
-use crate::error::{PResult, be_u8, be_u32, be_u64, located};
-use crate::{ParseError, Reason, Verdict};
+use crate::error::{PResult, be_u8, be_u32, be_u64, fault, located};
+use crate::{Octets, ParseError, Reason, Verdict};
+
+mod attribute;
+mod substructure;
 
 pub mod v1;
 pub mod v2;
@@ -346,8 +349,7 @@ pub fn recognise(octets: &[u8]) -> Verdict {
     let (is_plausible, reserved_flags) = match version >> 4 {
         0 => (false, 0),
         1 => (
-            matches!(exchange, 1 | 2 | 4..=6 | 32 | 33)
-                && matches!(next_payload, 0..=21 | 130..=132),
+            matches!(exchange, 1..=6 | 32 | 33) && matches!(next_payload, 0..=22 | 130..=132),
             0xf8,
         ),
         // A higher version may be an IKEv2 peer that tests how versions are negotiated.
@@ -406,6 +408,35 @@ impl<'a> Iterator for Payloads<'a> {
             self.next = 0;
         }
         Some(item)
+    }
+}
+
+/// Runs `read` over the whole body of `raw`; a fault gets its offset from the start of the message.
+fn body<'a, T>(
+    what: &'static str,
+    raw: &RawPayload<'a>,
+    read: impl FnOnce(&'a [u8]) -> PResult<'a, T>,
+) -> Result<T, ParseError> {
+    located(what, raw.body, raw.body, read)
+        .map(|(_, value)| value)
+        .map_err(|error| error.moved(raw.body_offset()))
+}
+
+/// Everything that is left.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "has the form of every other field reader"
+)]
+fn rest(i: &[u8]) -> PResult<'_, Octets<'_>> {
+    Ok((i.get(i.len()..).unwrap_or_default(), Octets(i)))
+}
+
+/// Nothing may be left.
+fn end(i: &[u8]) -> PResult<'_, ()> {
+    if i.is_empty() {
+        Ok((i, ()))
+    } else {
+        fault(i, Reason::Trailing { octets: i.len() })
     }
 }
 

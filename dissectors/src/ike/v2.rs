@@ -7,9 +7,8 @@
 //! Offsets in errors count from the start of the message, as the payload's own offset does.
 //! Values are not judged: unknown codes are kept, and a length that fits is taken.
 
-use super::RawPayload;
-use crate::error::{PResult, fault, located};
-use crate::{Octets, ParseError, Reason, eap};
+use super::{RawPayload, body, end, rest};
+use crate::{Octets, ParseError, eap};
 
 pub mod codes;
 
@@ -25,6 +24,7 @@ mod notify_type;
 mod sa;
 mod ts;
 
+pub use super::attribute::{Attribute, AttributeValue, Attributes};
 pub use auth::{Authentication, DigitalSignature};
 pub use cert::{Certificate, CertificateRequest, HashAndUrl};
 pub use codes::{
@@ -42,10 +42,7 @@ pub use notify::{
     AuthAnnouncement, AuthAnnouncements, Codes16, GatewayIdentity, Notify, NotifyData,
 };
 pub use notify_type::NotifyType;
-pub use sa::{
-    Algorithm, Attribute, AttributeValue, Attributes, Proposal, Proposals, SecurityAssociation,
-    Transform, Transforms,
-};
+pub use sa::{Algorithm, Proposal, Proposals, SecurityAssociation, Transform, Transforms};
 pub use ts::{Selector, Selectors, TrafficSelectors};
 
 /// The typed body of an IKEv2 payload.
@@ -141,35 +138,6 @@ impl RawPayload<'_> {
     /// message (RFC 7296 §2.5).
     pub const fn is_critical(&self) -> bool {
         self.reserved & 0x80 != 0
-    }
-}
-
-/// Runs `read` over the whole body of `raw`; a fault gets its offset from the start of the message.
-fn body<'a, T>(
-    what: &'static str,
-    raw: &RawPayload<'a>,
-    read: impl FnOnce(&'a [u8]) -> PResult<'a, T>,
-) -> Result<T, ParseError> {
-    located(what, raw.body, raw.body, read)
-        .map(|(_, value)| value)
-        .map_err(|error| error.moved(raw.body_offset()))
-}
-
-/// Everything that is left.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "has the form of every other field reader"
-)]
-fn rest(i: &[u8]) -> PResult<'_, Octets<'_>> {
-    Ok((i.get(i.len()..).unwrap_or_default(), Octets(i)))
-}
-
-/// Nothing may be left.
-fn end(i: &[u8]) -> PResult<'_, ()> {
-    if i.is_empty() {
-        Ok((i, ()))
-    } else {
-        fault(i, Reason::Trailing { octets: i.len() })
     }
 }
 

@@ -288,6 +288,7 @@ wire_code! {
         XAUTH_RESP_PRE_SHARED = 65002 "XAUTH_RESP_PSK",
         XAUTH_INIT_DSS = 65003,
         XAUTH_RESP_DSS = 65004,
+        /// MS-IKEE §2.2.4 means authentication by a CGA by the same number.
         XAUTH_INIT_RSA = 65005,
         XAUTH_RESP_RSA = 65006,
         XAUTH_INIT_RSA_ENCRYPTION = 65007 "XAUTH_INIT_RSA_ENC",
@@ -365,8 +366,8 @@ impl Group {
     /// Size of a public value in octets, the body of a KE payload; `None` where it is unknown.
     pub const fn public_len(self) -> Option<u16> {
         match self {
-            Self::MODP_768 => Some(96),
-            Self::MODP_1024 | Self::MODP_1024_160 => Some(128),
+            Self::MODP_768 | Self::ECP_384 | Self::BRAINPOOL_384 => Some(96),
+            Self::MODP_1024 | Self::MODP_1024_160 | Self::BRAINPOOL_512 => Some(128),
             // RFC 2409 §6.3 and §6.4: the x coordinate alone.
             Self::EC2N_155 => Some(20),
             Self::EC2N_185 => Some(24),
@@ -379,9 +380,7 @@ impl Group {
             Self::ECP_192 => Some(48),
             Self::ECP_224 | Self::BRAINPOOL_224 => Some(56),
             Self::ECP_256 | Self::BRAINPOOL_256 => Some(64),
-            Self::ECP_384 | Self::BRAINPOOL_384 => Some(96),
             Self::ECP_521 => Some(132),
-            Self::BRAINPOOL_512 => Some(128),
             _ => None,
         }
     }
@@ -477,7 +476,7 @@ wire_code! {
 }
 
 wire_code! {
-    /// Types of an identification payload: RFC 2407 §4.6.2.1, RFC 3554.
+    /// Types of an identification payload: RFC 2407 §4.6.2.1, RFC 3554, MS-IKEE.
     pub struct IdType(u8) {
         IPV4_ADDR = 1,
         FQDN = 2,
@@ -491,6 +490,8 @@ wire_code! {
         DER_ASN1_GN = 10,
         KEY_ID = 11,
         LIST = 12,
+        /// Private range, MS-IKEE §2.2.5.
+        IPV6_CGA = 250,
     }
 }
 
@@ -545,8 +546,6 @@ wire_code! {
         CERTIFICATE_UNAVAILABLE = 28 "CERTIFICATE-UNAVAILABLE",
         UNSUPPORTED_EXCHANGE_TYPE = 29 "UNSUPPORTED-EXCHANGE-TYPE",
         UNEQUAL_PAYLOAD_LENGTHS = 30 "UNEQUAL-PAYLOAD-LENGTHS",
-        /// Private error range, Microsoft: four octets of data with a Windows error code.
-        MS_NOTIFY_STATUS = 12345 "MS-NOTIFY-STATUS",
         CONNECTED = 16384 "CONNECTED",
         RESPONDER_LIFETIME = 24576 "RESPONDER-LIFETIME",
         REPLAY_STATUS = 24577 "REPLAY-STATUS",
@@ -557,6 +556,12 @@ wire_code! {
         CISCO_KEEPALIVE_ACK = 32769 "CISCO-KEEPALIVE-ACK",
         R_U_THERE = 36136 "R-U-THERE",
         R_U_THERE_ACK = 36137 "R-U-THERE-ACK",
+        /// Private range, MS-IKEE §2.2.6: why the sender gave up, as a Windows error code.
+        MS_NOTIFY_STATUS = 40003 "MS-NOTIFY-STATUS",
+        /// Private range, MS-IKEE §2.2.6.
+        MS_NOTIFY_DOS_COOKIE = 40004 "MS-NOTIFY-DOS-COOKIE",
+        /// Private range, MS-IKEE §2.2.6.
+        MS_EXCHANGE_INFO = 40005 "MS-EXCHANGE-INFO",
         /// Private range, Cisco.
         CISCO_HELLO = 40500 "CISCO-HELLO",
         /// Private range, Cisco: go to the address in the data instead.
@@ -700,11 +705,7 @@ mod tests {
     #[test]
     fn error_notifies_are_those_below_16384() {
         for &notify in NotifyType::KNOWN {
-            assert_eq!(
-                notify.is_error(),
-                notify.0 <= 30 || notify.0 == 12345,
-                "{notify}"
-            );
+            assert_eq!(notify.is_error(), notify.0 <= 30, "{notify}");
         }
         assert!(!NotifyType(0).is_error());
         assert!(NotifyType(16383).is_error());

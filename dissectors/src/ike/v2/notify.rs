@@ -8,10 +8,10 @@ use super::codes::{
     PpkIdType, Prf, ProtocolId, SecurePasswordMethod,
 };
 use super::notify_type::NotifyType;
-use super::sa::Attributes;
 use super::{body, end, rest};
 use crate::error::{PResult, array, be_u8, be_u16, be_u32, fault, located, take};
 use crate::ike::RawPayload;
+use crate::ike::attribute::Attributes;
 use crate::{Octets, ParseError, Reason};
 
 /// Notify payload (RFC 7296 §3.10).

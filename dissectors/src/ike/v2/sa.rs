@@ -7,6 +7,8 @@ use super::codes::{
     SequenceNumbers, TransformAttributeType, TransformType,
 };
 use crate::ike::RawPayload;
+use crate::ike::attribute::{AttributeValue, Attributes};
+use crate::ike::substructure::{State, Substructure, Substructures};
 use crate::{Octets, ParseError, Reason};
 
 /// SA payload (RFC 7296 §3.3): a chain of proposals.
@@ -33,95 +35,6 @@ impl<'a> SecurityAssociation<'a> {
             self.octets.0,
             self.offset,
         ))
-    }
-}
-
-/// One link of a chain: proposals and transforms have the same first four octets.
-struct Substructure<'a> {
-    /// The link's octets, from octet 4 on.
-    body: &'a [u8],
-    /// Octets 2..4.
-    length: u16,
-    /// Offset of the link from the start of the message.
-    offset: usize,
-}
-
-#[derive(Debug, Clone)]
-struct Substructures<'a> {
-    what: &'static str,
-    rest: &'a [u8],
-    offset: usize,
-    state: State,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// A link must follow.
-    More,
-    /// The last link was given: nothing may follow.
-    Last,
-    /// Ended or failed.
-    Done,
-}
-
-impl<'a> Substructures<'a> {
-    const HEADER_LEN: usize = 4;
-
-    const fn new(what: &'static str, rest: &'a [u8], offset: usize) -> Self {
-        Self {
-            what,
-            rest,
-            offset,
-            state: State::More,
-        }
-    }
-
-    fn error(&self, reason: Reason) -> ParseError {
-        ParseError::new(self.what, self.offset, reason)
-    }
-
-    fn step(&mut self) -> Result<Substructure<'a>, ParseError> {
-        let available = self.rest.len();
-        let Some((&[more, _, high, low], _)) = self.rest.split_first_chunk::<4>() else {
-            let needed = Self::HEADER_LEN;
-            return Err(self.error(Reason::Truncated { needed, available }));
-        };
-        let length = u16::from_be_bytes([high, low]);
-        let len = usize::from(length);
-        if len < Self::HEADER_LEN {
-            let least = Self::HEADER_LEN;
-            return Err(self.error(Reason::BadLength { value: len, least }));
-        }
-        let Some((link, rest)) = self.rest.split_at_checked(len) else {
-            let needed = len;
-            return Err(self.error(Reason::Truncated { needed, available }));
-        };
-        let offset = self.offset;
-        self.rest = rest;
-        self.offset = self.offset.saturating_add(len);
-        self.state = if more == 0 { State::Last } else { State::More };
-        let body = link.get(Self::HEADER_LEN..).unwrap_or_default();
-        Ok(Substructure {
-            body,
-            length,
-            offset,
-        })
-    }
-
-    /// The next link, or one error, or nothing.
-    fn next(&mut self) -> Option<Result<Substructure<'a>, ParseError>> {
-        let item = match self.state {
-            State::Done => return None,
-            State::Last if self.rest.is_empty() => return None,
-            State::Last => Err(self.error(Reason::Trailing {
-                octets: self.rest.len(),
-            })),
-            State::More => self.step(),
-        };
-        if item.is_err() {
-            self.state = State::Done;
-        }
-        Some(item)
     }
 }
 
@@ -388,95 +301,13 @@ impl fmt::Display for Algorithm {
     }
 }
 
-/// A chain of attributes in the format of RFC 7296 §3.3.5, used by transforms and by the
-/// `ROHC_SUPPORTED` notify.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attributes<'a> {
-    rest: &'a [u8],
-    offset: usize,
-}
-
-impl<'a> Attributes<'a> {
-    /// The chain in `octets`, which starts `offset` octets into the message.
-    pub const fn new(octets: &'a [u8], offset: usize) -> Self {
-        Self {
-            rest: octets,
-            offset,
-        }
-    }
-
-    fn step(&mut self) -> Result<Attribute<'a>, ParseError> {
-        let available = self.rest.len();
-        let error = |needed| {
-            let reason = Reason::Truncated { needed, available };
-            Err(ParseError::new("IKEv2 attribute", self.offset, reason))
-        };
-        let Some((&[a, b, c, d], value)) = self.rest.split_first_chunk::<4>() else {
-            return error(4);
-        };
-        let word = u16::from_be_bytes([a, b]);
-        let number = u16::from_be_bytes([c, d]);
-        let len = usize::from(number);
-        let (value, rest) = if word & 0x8000 != 0 {
-            (AttributeValue::Short(number), value)
-        } else {
-            match value.split_at_checked(len) {
-                Some((value, rest)) => (AttributeValue::Long(Octets(value)), rest),
-                None => return error(len.saturating_add(4)),
-            }
-        };
-        let offset = self.offset;
-        self.offset = offset.saturating_add(available.saturating_sub(rest.len()));
-        self.rest = rest;
-        Ok(Attribute {
-            code: word & 0x7fff,
-            value,
-            offset,
-        })
-    }
-}
-
-impl<'a> Iterator for Attributes<'a> {
-    type Item = Result<Attribute<'a>, ParseError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let item = self.step();
-        if item.is_err() {
-            self.rest = &[];
-        }
-        Some(item)
-    }
-}
-
-/// An attribute (RFC 7296 §3.3.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attribute<'a> {
-    /// Octets 0..2 without the format bit. In a transform a [`TransformAttributeType`].
-    pub code: u16,
-    /// Octets 2..4 (short form) or octets 4.. (long form).
-    pub value: AttributeValue<'a>,
-    /// Offset of the attribute from the start of the message.
-    pub offset: usize,
-}
-
-/// The value of an attribute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttributeValue<'a> {
-    /// Format bit set: two octets.
-    Short(u16),
-    /// Format bit clear: as many octets as the length says.
-    Long(Octets<'a>),
-}
-
 #[cfg(test)]
 mod tests {
     use hex_literal::hex;
 
     use super::super::tests::{fault, raw, truncations};
     use super::*;
+    use crate::ike::attribute::Attribute;
     use crate::ike::v2::PayloadType;
 
     fn names(body: &[u8]) -> Vec<Vec<String>> {
@@ -707,7 +538,7 @@ mod tests {
         };
         assert_eq!(
             attributes.next(),
-            Some(Err(ParseError::new("IKEv2 attribute", 110, reason)))
+            Some(Err(ParseError::new("IKE attribute", 110, reason)))
         );
         assert_eq!(attributes.next(), None);
     }
