@@ -70,7 +70,7 @@ pub enum Payload<'a> {
     /// Attributes (14): mode config and XAUTH.
     Config(Configuration<'a>),
     /// NAT-D (20, in drafts 15 or 130): a hash of cookies, address and port (RFC 3947 §3.2). Its
-    /// size is that of the negotiated [`Hash`].
+    /// size is that of the negotiated [hash](codes::Hash).
     NatD(Octets<'a>),
     /// NAT-OA (21, in drafts 16 or 131).
     NatOa(NatOriginalAddress<'a>),
