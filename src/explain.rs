@@ -1,8 +1,70 @@
-//! What users read on their screens, and the causes behind it.
+//! `explain`: what an error code, a log line, a cause or a stage means, and what to check.
+//!
+//! In: what a user reads. Out: [`Explanation`], the model of `explain --format json`. The
+//! knowledge is data: `explain/causes.toml` holds the catalogue of causes and stages,
+//! `explain/codes.toml` the crosswalk from users' codes and log lines to causes. Findings
+//! take their `seen_as` from here ([`seen_as`]), and `docs/causes.md` is written from it
+//! ([`causes_markdown`]). What this does not do: it reads no capture.
 
 use crate::report::SeenAs;
 
-/// The codes and messages that users see for a cause.
-pub fn seen_as(_code: &str) -> Vec<SeenAs> {
-    Vec::new()
+mod catalogue;
+mod lookup;
+mod markdown;
+mod model;
+mod text;
+
+pub use catalogue::{Catalogue, Cause, Dial, Entry, EntryKind, Stage};
+pub use lookup::{Found, lookup, suggestions};
+pub use markdown::causes_markdown;
+pub use model::{CauseVerdict, Explanation, Match, MatchKind, SCHEMA};
+pub use text::render_text;
+
+/// How many of a cause's codes and log lines a finding names.
+const SEEN_AS: usize = 12;
+
+/// The codes and log lines behind which `cause` can stand: those that mean it most often
+/// first, at most a dozen. Names of protocol codes are left out: users do not see them.
+pub fn seen_as(cause: &str) -> Vec<SeenAs> {
+    let mut ranked: Vec<(usize, &'static Entry)> = Catalogue::builtin()
+        .entries()
+        .iter()
+        .filter(|entry| entry.is_seen_by_users())
+        .filter_map(|entry| {
+            let rank = entry.causes.iter().position(|code| code == cause)?;
+            Some((rank, entry))
+        })
+        .collect();
+    ranked.sort_by_key(|&(rank, _)| rank);
+    ranked
+        .into_iter()
+        .take(SEEN_AS)
+        .map(|(_, entry)| SeenAs {
+            product: entry.product.clone(),
+            code: entry.code.clone(),
+        })
+        .collect()
 }
+
+/// Explains what `query` names, or gives the nearest known codes where nothing matches.
+pub fn explain(query: &str) -> Result<Explanation, Vec<String>> {
+    let catalogue = Catalogue::builtin();
+    let found = lookup(catalogue, query);
+    if found.is_empty() {
+        return Err(suggestions(catalogue, query));
+    }
+    Ok(Explanation::new(catalogue, query, &found))
+}
+
+/// Everything that can be explained, as one document: every stage, cause, code and line.
+pub fn explain_all() -> Explanation {
+    let catalogue = Catalogue::builtin();
+    let stages = catalogue.stages().iter().map(Found::Stage);
+    let causes = catalogue.causes().iter().map(Found::Cause);
+    let entries = catalogue.entries().iter().map(Found::Entry);
+    let found: Vec<_> = stages.chain(causes).chain(entries).collect();
+    Explanation::new(catalogue, "", &found)
+}
+
+#[cfg(test)]
+mod tests;
