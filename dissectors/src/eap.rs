@@ -304,12 +304,15 @@ impl<'a> MsChapV2<'a> {
         core::str::from_utf8(rest.get(usize::from(size)..)?).ok()
     }
 
-    /// The message of a success (`S=…`) or a failure (`E=691 R=0 …`).
+    /// The message of a success (`S=…`) or a failure (`E=691 R=0 …`), without the zeros that some
+    /// servers put at its end. An acknowledgement has none.
     pub fn message(&self) -> Option<&'a str> {
-        match self.op {
-            MsChapV2Op::SUCCESS | MsChapV2Op::FAILURE => core::str::from_utf8(self.data.0).ok(),
-            _ => None,
+        let has_message = matches!(self.op, MsChapV2Op::SUCCESS | MsChapV2Op::FAILURE);
+        if !has_message || self.identifier.is_none() {
+            return None;
         }
+        let text = core::str::from_utf8(self.data.0).ok()?;
+        Some(text.trim_end_matches('\0'))
     }
 
     /// The error number of a failure: 646, 647, 648, 649, 691, 709 (RFC 2759 §6).
@@ -418,7 +421,18 @@ mod tests {
         let packet = Packet::parse(&acknowledgement).unwrap();
         let chap = packet.ms_chap_v2().unwrap().unwrap();
         assert_eq!((chap.op, chap.identifier), (MsChapV2Op::SUCCESS, None));
+        assert_eq!(chap.message(), None);
         truncations(&acknowledgement);
+
+        // The texts and the zeros at the end are shortened.
+        let success = hex!(
+            "01 8a 0022 1a 03 89 001d"
+            "533d4345314138413933 204d3d57656c636f6d653200"
+            "000000"
+        );
+        let packet = Packet::parse(&success).unwrap();
+        let chap = packet.ms_chap_v2().unwrap().unwrap();
+        assert_eq!(chap.message(), Some("S=CE1A8A93 M=Welcome2"));
 
         // By hand from RFC 2759 §6.
         let text = b"E=691 R=1 C=00112233445566778899aabbccddeeff V=3 M=no";

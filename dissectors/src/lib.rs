@@ -27,3 +27,8 @@ pub mod tls;
 pub use error::{ParseError, Reason};
 pub use octets::Octets;
 pub use verdict::Verdict;
+
+/// Runs the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
