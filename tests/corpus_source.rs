@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use vpnscope::source::file;
+use vpnscope::source::writer::{Output, Writer};
 use vpnscope::source::{FrameSource, SourceError};
 
 /// Frames, octets on the wire, earliest and latest time in nanoseconds.
@@ -148,4 +149,56 @@ fn every_capture_has_the_frames_that_capinfos_counts() {
 /// capinfos tells no times where a packet has none.
 fn alike(ours: &Counts, theirs: &Counts) -> bool {
     (ours.0, ours.1) == (theirs.0, theirs.1) && (theirs.2.is_none() || ours.2 == theirs.2)
+}
+
+/// What a frame must keep on its way through the writer.
+type Row = (u64, i64, u16, u32, Vec<u8>);
+
+fn rows(source: &mut file::FileSource) -> Vec<Row> {
+    let mut rows = Vec::new();
+    while let Some(f) = source.next_frame() {
+        // Times before 1970 cannot be written.
+        let time = f.time.0.max(0);
+        rows.push((f.no, time, f.link.0, f.wire_len, f.octets.to_vec()));
+    }
+    rows
+}
+
+#[test]
+fn every_capture_written_anew_has_the_same_frames() {
+    let Ok(corpus) = std::env::var("VPNSCOPE_CORPUS") else {
+        return skipped("VPNSCOPE_CORPUS names no folder");
+    };
+    let mut paths = Vec::new();
+    for folder in ["lab", "captures"] {
+        captures_below(&Path::new(&corpus).join(folder), &mut paths);
+    }
+    let name = format!("vpnscope-anew-{}.pcapng", std::process::id());
+    let anew = std::env::temp_dir().join(name);
+    for (number, path) in paths.iter().enumerate() {
+        let Ok(mut source) = file::open(path, 0) else {
+            continue;
+        };
+        let mut writer = Writer::create(&anew, Output::for_path(&anew)).unwrap();
+        while let Some(frame) = source.next_frame() {
+            writer.frame(&frame, Some("a comment")).unwrap();
+        }
+        writer.finish().unwrap();
+        let mut written = file::open(&anew, 0).unwrap();
+        let expected = rows(&mut file::open(path, 0).unwrap());
+        assert!(rows(&mut written) == expected, "{}", path.display());
+        assert_eq!(written.statistics().problems, [], "{}", path.display());
+        assert_eq!(written.annotations().comments, expected.len() as u64);
+        // Starting a program each time costs more than all the rest: some will do.
+        let asked = if number % 25 == 0 {
+            std::slice::from_ref(&anew)
+        } else {
+            &[]
+        };
+        let theirs = (!asked.is_empty()).then(|| theirs(asked)).flatten();
+        if let Some(theirs) = theirs.as_ref().and_then(|all| all.get(&anew)) {
+            assert_eq!(theirs.0, expected.len() as u64, "{}", path.display());
+        }
+    }
+    std::fs::remove_file(&anew).unwrap();
 }
