@@ -1,5 +1,7 @@
 //! ICMP errors and incomplete datagrams, given to the session they are about.
 
+use std::net::IpAddr;
+
 use vpnscope_dissectors::ike;
 
 use super::session::{IcmpFact, Session, Side, Stamp};
@@ -9,7 +11,7 @@ use crate::decap::{Icmp, Quoted};
 /// Finds the session an ICMP error is about and notes the fact there.
 pub(super) fn handle(core: &mut Core, ike: &ike_table::Table, event: &Event<'_>, icmp: &Icmp<'_>) {
     let Some(quoted) = icmp.quoted else { return };
-    let Some((index, about)) = owner(core, ike, &quoted) else {
+    let Some((index, about)) = owner(core, ike, &quoted, event.envelope.destination) else {
         core.counters.unrelated_icmp += 1;
         return;
     };
@@ -54,14 +56,23 @@ fn note(session: &mut Session, fact: IcmpFact) {
 }
 
 /// By SPI where the quote holds an IKE header, else by addresses and ports.
-fn owner(core: &Core, ike: &ike_table::Table, quoted: &Quoted<'_>) -> Option<(u32, Side)> {
+fn owner(
+    core: &Core,
+    ike: &ike_table::Table,
+    quoted: &Quoted<'_>,
+    told: IpAddr,
+) -> Option<(u32, Side)> {
     if quoted.protocol == 17 {
         let octets = quoted.payload;
         let body = octets.strip_prefix(&[0; 4]).unwrap_or(octets);
         if let Ok(header) = ike::Header::parse(body) {
             let found = ike.find(header.initiator_spi.0, header.responder_spi.0);
             if let Some(index) = found {
-                return Some((index, side(core, index, quoted)?));
+                // Where a translator left the quotation as it was, the error still goes to
+                // whoever sent the datagram.
+                let about = side(core, index, quoted)
+                    .or_else(|| core.slab.get(index)?.session.side_of(told));
+                return Some((index, about?));
             }
         }
     }

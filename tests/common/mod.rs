@@ -16,6 +16,8 @@ use vpnscope::source::{FrameSource, file};
 use vpnscope::track::{self, Change};
 use vpnscope::walk::Walk;
 
+pub mod damage;
+pub mod score;
 pub mod wrap;
 
 /// A folder of the repository.

@@ -212,6 +212,10 @@ fn mapping(
     )
     .frame(at, format!("ESP {:08x} from the new address {}:{}", flow.spi, now.0, now.1))
     .frame(stale.last, format!("ESP {:08x} still to {}:{}", stale.spi, before.0, before.1));
+    // Dead peer detection or MOBIKE may still mend it shortly after.
+    if stale.last.time - at.time < Span::from_secs(1) {
+        finding = finding.sure(Confidence::Likely);
+    }
     if let Some(icmp) = icmp {
         finding = finding.frame(
             icmp.at,

@@ -111,9 +111,31 @@ pub fn fold(session: &mut Session, facts: &mut Ike2, sa: usize, incoming: &Incom
     *slot = Some(message);
     if is_response && exchange.request.is_none() {
         *session.vantage.unseen.of_mut(by) += 1;
+    } else if !is_response && exchange.response.is_some() {
+        overtaken(session, facts, index, by);
     }
     learn(facts, sa, index, is_response, incoming);
     Folded::New
+}
+
+/// How far an answer may stand before its request: jitter of clocks and queues.
+const OVERTAKE: Span = Span::from_millis(50);
+
+/// The request of an answer that came first: it was not missing after all.
+fn overtaken(session: &mut Session, facts: &Ike2, index: usize, by: Side) {
+    let unseen = session.vantage.unseen.of_mut(by);
+    *unseen = unseen.saturating_sub(1);
+    let Some(exchange) = facts.exchanges.get(index) else {
+        return;
+    };
+    let (Some(request), Some(response)) = (&exchange.request, &exchange.response) else {
+        return;
+    };
+    let near = (request.at.time - response.at.time).0.abs() <= OVERTAKE.0;
+    if near && index == 0 && exchange.kind == kind::SA_INIT && exchange.id == 0 {
+        session.vantage.started_late = false;
+        session.roles_known = true;
+    }
 }
 
 /// Finds the exchange a message belongs to.
@@ -145,10 +167,23 @@ fn place(
     {
         return Some(index);
     }
-    rounds
-        .next()
-        .filter(|(_, e)| is_response && slot(e).is_none())
-        .map(|(index, _)| index)
+    if !is_response {
+        // An answer that overtook its request has opened the round already.
+        return rounds
+            .next()
+            .filter(|(_, e)| slot(e).is_none())
+            .map(|(index, _)| index);
+    }
+    // What asks for another try answers the oldest open round, what accepts the latest:
+    // times may run backwards a little, or the next try overtake the answer.
+    let accepts = message.has(PayloadType::SA.0);
+    let mut open = rounds.filter(|(_, e)| slot(e).is_none());
+    let found = if accepts {
+        open.next()
+    } else {
+        open.next_back()
+    };
+    found.map(|(index, _)| index)
 }
 
 fn open_exchange(
