@@ -6,4 +6,5 @@
 //! Never judges.
 
 pub mod ip;
+pub mod messages;
 pub mod tcp_ike;

@@ -143,7 +143,8 @@ fn content(segment: &Segment<'_>, give: &mut impl FnMut(What<'_>)) -> bool {
     }
 }
 
-fn ike(octets: &[u8]) -> What<'_> {
+/// Reads an IKE message.
+pub fn ike(octets: &[u8]) -> What<'_> {
     match ike::Message::parse(octets) {
         Ok(message) => What::Ike { message, octets },
         Err(error) => What::Unreadable(error),

@@ -343,6 +343,15 @@ pub(crate) fn vendor_name(octets: &[u8]) -> String {
 }
 
 /// The name of a known vendor id.
-pub(crate) fn known_vendor(_octets: &[u8]) -> Option<String> {
-    None
+pub(crate) fn known_vendor(octets: &[u8]) -> Option<String> {
+    ike::vendor::lookup(octets).map(|found| found.to_string())
+}
+
+/// The name of a known vendor id in a message with this header: some vendor ids repeat a part of
+/// their sender's cookie, which may be either.
+pub(crate) fn vendor_of(octets: &[u8], header: &ike::Header) -> Option<String> {
+    [header.initiator_spi, header.responder_spi]
+        .into_iter()
+        .find_map(|cookie| ike::vendor::lookup_from(octets, cookie))
+        .map(|found| found.to_string())
 }

@@ -1,6 +1,7 @@
 //! The walk: frames in, sessions out. Puts the rooms in line, and nothing else.
 
 use crate::assemble::ip;
+use crate::assemble::messages::cisco_ike;
 use crate::decap::{Content, Glance, Segment, decap, glance};
 use crate::dissect::{self, Class};
 use crate::source::Frame;
@@ -25,6 +26,7 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Front {
     fragments: ip::Assembler,
+    messages: Messages,
     counters: Counters,
     /// Frames of the datagram that is being read.
     pieces: Vec<u64>,
@@ -35,6 +37,7 @@ impl Front {
     pub fn new(fragments: ip::Config) -> Self {
         Self {
             fragments: ip::Assembler::new(fragments),
+            messages: Messages::default(),
             counters: Counters::default(),
             pieces: Vec::new(),
         }
@@ -80,7 +83,7 @@ impl Front {
         let ours = if matches!(segment.content, Content::Fragment(_)) {
             self.fragment(&segment, sink)
         } else {
-            dissect::segment(&segment, &[], sink)
+            self.messages.segment(&segment, &[], sink)
         };
         self.counters.ours += u64::from(ours);
     }
@@ -92,7 +95,8 @@ impl Front {
         self.pieces.clear();
         self.pieces
             .extend(datagram.pieces().iter().map(|piece| piece.frame));
-        dissect::segment(&datagram.segment(), &self.pieces, sink)
+        self.messages
+            .segment(&datagram.segment(), &self.pieces, sink)
     }
 
     fn expire(&mut self, now: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
@@ -122,6 +126,37 @@ impl Front {
     pub fn finish(&mut self, sink: &mut impl FnMut(&Event<'_>)) {
         self.fragments.finish();
         self.incomplete(sink);
+    }
+}
+
+/// Messages that span datagrams.
+#[derive(Debug, Default)]
+struct Messages {
+    cisco: cisco_ike::Assembler,
+}
+
+impl Messages {
+    /// Dissects a datagram, and gives after its events the message that it completes.
+    fn segment(
+        &mut self,
+        segment: &Segment<'_>,
+        frames: &[u64],
+        sink: &mut impl FnMut(&Event<'_>),
+    ) -> bool {
+        dissect::segment(segment, frames, &mut |event| {
+            sink(event);
+            let What::Ike { message, .. } = event.what else {
+                return;
+            };
+            let whole = self.cisco.handle(event.envelope, event.frames, &message);
+            if let Some(whole) = whole {
+                sink(&Event {
+                    envelope: event.envelope,
+                    frames: &whole.frames,
+                    what: dissect::ike(&whole.octets),
+                });
+            }
+        })
     }
 }
 

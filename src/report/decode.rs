@@ -9,6 +9,7 @@ use crate::dissect::{self, Class};
 use crate::track::{Event, Over, What};
 
 mod ike;
+mod ike1;
 mod ike2;
 
 /// One frame that holds a VPN-relevant layer.
@@ -134,10 +135,10 @@ fn name(peel: Peel) -> String {
     }
 }
 
-fn layers(event: &Event<'_>, _secrets: Secrets) -> Vec<Layer> {
+fn layers(event: &Event<'_>, secrets: Secrets) -> Vec<Layer> {
     let truncated = event.envelope.truncated;
     match event.what {
-        What::Ike { message, .. } => vec![ike::layer(&message, truncated)],
+        What::Ike { message, .. } => vec![ike::layer(&message, truncated, secrets)],
         What::NatKeepalive => vec![Layer::new("nat-keepalive")],
         What::Esp {
             spi,

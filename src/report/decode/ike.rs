@@ -1,15 +1,14 @@
 //! The `ike` layer: what both versions share.
 
 use serde_json::{Map, Value, json};
-use vpnscope_dissectors::ike::v2::ExchangeType;
-use vpnscope_dissectors::ike::{Message, RawPayload};
+use vpnscope_dissectors::ike::{Message, RawPayload, v1, v2};
 
-use super::{Layer, ike2};
+use super::{Layer, Secrets, ike1, ike2};
 
 /// Payloads of one message that are shown; a real one has a dozen or two.
 const PAYLOADS_SHOWN: usize = 256;
 
-pub(super) fn layer(message: &Message<'_>, truncated: bool) -> Layer {
+pub(super) fn layer(message: &Message<'_>, truncated: bool, secrets: Secrets) -> Layer {
     let header = message.header;
     let v2 = header.major() != 1;
     let mut error = message.length_fault.filter(|_| !truncated);
@@ -22,7 +21,7 @@ pub(super) fn layer(message: &Message<'_>, truncated: bool) -> Layer {
                 let (name, fields) = if v2 {
                     ike2::payload(&raw)
                 } else {
-                    unread(&raw)
+                    ike1::payload(&raw, &header, secrets)
                 };
                 payloads.push(show(&raw, name, fields));
             }
@@ -30,9 +29,9 @@ pub(super) fn layer(message: &Message<'_>, truncated: bool) -> Layer {
         }
     }
     let exchange = if v2 {
-        ExchangeType(header.exchange_type).to_string()
+        v2::ExchangeType(header.exchange_type).to_string()
     } else {
-        header.exchange_type.to_string()
+        v1::ExchangeType(header.exchange_type).to_string()
     };
     Layer {
         error: error.map(|error| error.to_string()),
@@ -48,10 +47,6 @@ pub(super) fn layer(message: &Message<'_>, truncated: bool) -> Layer {
     .with("length", header.length)
     .with("encrypted", encrypted)
     .with("payloads", payloads)
-}
-
-fn unread(raw: &RawPayload<'_>) -> (String, Map<String, Value>) {
-    (format!("UNKNOWN_{}", raw.payload_type), Map::new())
 }
 
 fn show(raw: &RawPayload<'_>, name: String, fields: Map<String, Value>) -> Value {

@@ -8,10 +8,10 @@ use vpnscope_dissectors::ike::v2::{
     Selector, Transform,
 };
 
-type Fields = Map<String, Value>;
+pub(super) type Fields = Map<String, Value>;
 
 /// Items of one list that are shown.
-const SHOWN: usize = 512;
+pub(super) const SHOWN: usize = 512;
 
 /// The name and the fields of a payload; `error` where its body cannot be read.
 pub(super) fn payload(raw: &RawPayload<'_>) -> (String, Fields) {
@@ -29,7 +29,7 @@ pub(super) fn payload(raw: &RawPayload<'_>) -> (String, Fields) {
     (name, fields)
 }
 
-fn set(fields: &mut Fields, name: &str, value: impl Into<Value>) {
+pub(super) fn set(fields: &mut Fields, name: &str, value: impl Into<Value>) {
     fields.insert(name.to_string(), value.into());
 }
 
@@ -130,7 +130,7 @@ fn fill(fields: &mut Fields, payload: &Payload<'_>) {
 }
 
 /// Puts the good items into a list, and what ended it into `error`.
-fn list(
+pub(super) fn list(
     fields: &mut Fields,
     name: &str,
     items: impl Iterator<Item = Result<Value, vpnscope_dissectors::ParseError>>,

@@ -1,0 +1,3 @@
+//! Messages that span several datagrams or records, whole again.
+
+pub mod cisco_ike;
