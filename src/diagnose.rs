@@ -12,6 +12,7 @@ use crate::time::Timestamp;
 use crate::track::session::{Session, Side, Stamp, Step};
 
 pub mod ike2;
+pub mod mtu;
 pub mod rules;
 mod weigh;
 

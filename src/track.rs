@@ -19,6 +19,7 @@ mod esp_table;
 mod icmp;
 pub mod ike2;
 mod ike_table;
+pub mod path;
 pub mod session;
 mod slab;
 
@@ -83,6 +84,8 @@ pub enum What<'a> {
 pub struct Incomplete {
     /// Source and destination; ports are 0 where the first fragment was not seen.
     pub flow: Flow,
+    /// SPIs of the IKE message it began, where it was one.
+    pub ike_spis: Option<(u64, u64)>,
     /// The fact itself; its `from` is set by the tracker.
     pub fact: IncompleteDatagram,
 }
@@ -210,6 +213,7 @@ impl Core {
             }
         }
         session.vantage.ending = ending;
+        session.end_sizes(self.now);
         session.vantage.watched_after = self.now - session.last.time;
         self.changes.push_back(Change::Closed(session));
     }
@@ -275,7 +279,9 @@ impl Tracker {
                 );
             }
             What::Icmp(ref icmp) => icmp::handle(&mut self.core, &self.ike, event, icmp),
-            What::Incomplete(incomplete) => icmp::incomplete(&mut self.core, incomplete),
+            What::Incomplete(incomplete) => {
+                icmp::incomplete(&mut self.core, &self.ike, incomplete);
+            }
             What::Ah { .. } | What::Unreadable(_) => {}
         }
     }

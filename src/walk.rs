@@ -112,6 +112,10 @@ impl Front {
 
     fn incomplete(&mut self, sink: &mut impl FnMut(&Event<'_>)) {
         while let Some(partial) = self.fragments.poll() {
+            if partial.why == ip::GivenUp::Evicted {
+                // Its fragments might have come: no evidence.
+                continue;
+            }
             let incomplete = own(&partial);
             let what = What::Incomplete(&incomplete);
             sink(&Event {
@@ -166,8 +170,10 @@ fn own(partial: &ip::Partial) -> Incomplete {
     let ports = partial
         .has_first()
         .then_some((envelope.source_port, envelope.destination_port));
+    let (ike_spis, is_esp) = carried(partial);
     Incomplete {
         flow: envelope.flow(),
+        ike_spis,
         fact: IncompleteDatagram {
             at: Stamp::from(envelope),
             from: Side::Client,
@@ -182,8 +188,28 @@ fn own(partial: &ip::Partial) -> Incomplete {
                 .map(|piece| piece.ip_len)
                 .max()
                 .unwrap_or_default(),
+            is_esp,
             frames,
         },
+    }
+}
+
+/// What an incomplete datagram began with: SPIs of IKE, or ESP.
+fn carried(partial: &ip::Partial) -> (Option<(u64, u64)>, bool) {
+    let envelope = &partial.envelope;
+    if partial.protocol != 17 {
+        return (None, partial.protocol == 50);
+    }
+    let ports = (envelope.source_port, envelope.destination_port);
+    let data = partial.leading.get(8..).unwrap_or_default();
+    match dissect::classify(ports, data) {
+        Class::Ike { marker } => {
+            let octets = data.get(if marker { 4 } else { 0 }..).unwrap_or_default();
+            let header = vpnscope_dissectors::ike::Header::parse(octets).ok();
+            let spis = header.map(|header| (header.initiator_spi.0, header.responder_spi.0));
+            (spis, false)
+        }
+        class => (None, class == Class::Esp),
     }
 }
 

@@ -10,6 +10,7 @@ mod esp;
 mod liveness;
 mod natt;
 mod negotiation;
+mod path;
 mod reachability;
 
 /// All families in the order in which they are asked.
@@ -21,6 +22,7 @@ pub static FAMILIES: &[&Family] = &[
     &child::FAMILY,
     &esp::FAMILY,
     &liveness::FAMILY,
+    &path::FAMILY,
 ];
 
 /// How far a session came.

@@ -54,6 +54,7 @@ impl Table {
                 open.session.touch(envelope, entry.flow.from);
                 if !copy {
                     open.session.run_esp(entry.flow.from, at);
+                    open.session.size_esp(entry.flow.from, at, envelope);
                 }
                 let idle = open.idle.max(core.config.idle_established);
                 core.slab.touch(entry.owner, now, idle);
@@ -83,6 +84,7 @@ impl Table {
         if let Some(open) = core.slab.get_mut(owner) {
             open.session.touch(envelope, from);
             open.session.run_esp(from, at);
+            open.session.size_esp(from, at, envelope);
         }
         let (now, idle) = (core.now, core.config.idle_established);
         core.slab.touch(owner, now, idle);

@@ -35,6 +35,12 @@ pub(super) fn handle(core: &mut Core, ike: &ike_table::Table, event: &Event<'_>,
         quoted_len: quoted.ip_len,
         repeats: super::session::Repeats::default(),
     };
+    if let (true, Some(mtu)) = (fact.is_too_big(), fact.mtu) {
+        session
+            .path
+            .of_mut(about)
+            .told(fact.at, mtu, fact.quoted_len);
+    }
     note(session, fact);
 }
 
@@ -109,11 +115,15 @@ fn side(core: &Core, index: u32, quoted: &Quoted<'_>) -> Option<Side> {
     by_step.or_else(|| session.side_of(quoted.source))
 }
 
-/// Notes fragments that never became a datagram with the latest session of their addresses.
-pub(super) fn incomplete(core: &mut Core, incomplete: &Incomplete) {
+/// Notes fragments that never became a datagram with the session of their SPIs, or the latest
+/// one of their addresses.
+pub(super) fn incomplete(core: &mut Core, ike: &ike_table::Table, incomplete: &Incomplete) {
     let flow = incomplete.flow;
     let list = core.between(flow.source.0, flow.destination.0);
-    let Some(index) = list.last().copied() else {
+    let by_spi = incomplete
+        .ike_spis
+        .and_then(|(initiator, responder)| ike.find(initiator, responder));
+    let Some(index) = by_spi.or_else(|| list.last().copied()) else {
         return;
     };
     let Some(open) = core.slab.get_mut(index) else {

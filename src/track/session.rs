@@ -10,6 +10,7 @@ use crate::decap::{Envelope, Flow};
 use crate::time::{Span, Timestamp};
 use crate::track::esp::EspFlow;
 use crate::track::ike2::Ike2;
+use crate::track::path::Sent;
 
 /// The two ends of a session. The client is the first initiator seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -324,6 +325,8 @@ pub struct IncompleteDatagram {
     pub has_first: bool,
     /// Octets of the largest fragment, IP header included.
     pub largest: u32,
+    /// Whether it was ESP, as far as one can see.
+    pub is_esp: bool,
 }
 
 /// A message that could not be read.
@@ -451,6 +454,8 @@ pub struct Session {
     pub esp_run: Option<EspRun>,
     /// The longest time each end sent ESP before the other one sent any.
     pub esp_pace: PerSide<Span>,
+    /// What each end sent, by size, and what routers told it.
+    pub path: PerSide<Sent>,
     /// NAT keepalives seen of each end.
     pub keepalives: PerSide<u32>,
     /// What the capture could show.
@@ -498,6 +503,7 @@ impl Session {
             esp: Vec::new(),
             esp_run: None,
             esp_pace: PerSide::default(),
+            path: PerSide::default(),
             keepalives: PerSide::default(),
             vantage: Vantage::default(),
             detail,
@@ -512,6 +518,7 @@ impl Session {
         } else {
             self.last = at;
         }
+        self.path.of_mut(from).count(envelope);
         self.frames += u64::from(envelope.fragments.max(1));
         *self.vantage.frames.of_mut(from) += 1;
         if envelope.truncated {
@@ -537,6 +544,21 @@ impl Session {
                     since: at,
                     last: at,
                 });
+            }
+        }
+    }
+
+    /// Counts an ESP packet of one end by its size, copies excluded.
+    pub fn size_esp(&mut self, from: Side, at: Stamp, envelope: &Envelope) {
+        self.path.of_mut(from.other()).esp_answer(at.time);
+        self.path.of_mut(from).esp(at, envelope);
+    }
+
+    /// Settles what waits for an answer.
+    pub fn end_sizes(&mut self, now: Timestamp) {
+        for sent in [&mut self.path.client, &mut self.path.gateway] {
+            if let Some(esp) = &mut sent.esp {
+                esp.end(now);
             }
         }
     }
