@@ -580,7 +580,13 @@ fn vanishing(sizes: &Sizes) -> Option<(u32, Vec<Stamp>)> {
     (rounds.len() >= 3).then_some((size, rounds))
 }
 
-fn blackhole(session: &Session, side: Side, sizes: &Sizes, size: u32, rounds: &[Stamp]) -> Option<Finding> {
+fn blackhole(
+    session: &Session,
+    side: Side,
+    sizes: &Sizes,
+    size: u32,
+    rounds: &[Stamp],
+) -> Option<Finding> {
     let passes = sizes.largest_answered();
     let (Some(first), Some(last)) = (rounds.first(), rounds.last()) else {
         return None;
