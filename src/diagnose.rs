@@ -452,13 +452,12 @@ impl Context {
         if let Some(suite) = session
             .ike2()
             .and_then(|f| f.sas.first())
-            .and_then(|sa| sa.suite())
+            .and_then(super::track::ike2::IkeSa::suite)
+            && self.accepted.len() < Self::KEPT
         {
-            if self.accepted.len() < Self::KEPT {
-                let list = self.accepted.entry(session.gateway.ip).or_default();
-                if list.len() < 64 && !list.contains(&suite) {
-                    list.push(suite);
-                }
+            let list = self.accepted.entry(session.gateway.ip).or_default();
+            if list.len() < 64 && !list.contains(&suite) {
+                list.push(suite);
             }
         }
     }

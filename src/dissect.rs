@@ -93,7 +93,7 @@ pub fn segment(segment: &Segment<'_>, frames: &[u64], sink: &mut impl FnMut(&Eve
             envelope,
             frames,
             what,
-        })
+        });
     };
     let ah = segment
         .ah

@@ -327,7 +327,6 @@ impl Tracker {
         for index in self.core.slab.indices() {
             self.close(index, Ending::CaptureEnd);
         }
-        self.esp.finish(&mut self.core);
     }
 
     fn close(&mut self, index: u32, ending: Ending) {

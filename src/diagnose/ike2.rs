@@ -48,7 +48,10 @@ impl<'a> Story<'a> {
     /// Reads an IKEv2 session; `None` for any other.
     pub fn of(session: &'a Session) -> Option<Self> {
         let facts = session.ike2()?;
-        let suite = facts.sas.first().and_then(|sa| sa.suite());
+        let suite = facts
+            .sas
+            .first()
+            .and_then(super::super::track::ike2::IkeSa::suite);
         let mut story = Self {
             session,
             facts,

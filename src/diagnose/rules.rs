@@ -75,7 +75,9 @@ fn ike2(story: &Story<'_>) -> Progress {
         } else {
             Stage::IpsecChild
         }),
-        Auth::NotReached if story.facts.accepted().is_some() => incomplete(Stage::IkeNegotiation),
+        Auth::NotReached if story.facts.init_rounds().any(|e| e.response.is_some()) => {
+            incomplete(Stage::IkeNegotiation)
+        }
         Auth::NotReached => incomplete(Stage::Reachability),
         Auth::ChildRefused(_) if story.childless() => Progress {
             stage: Stage::IkeAuthentication,

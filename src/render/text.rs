@@ -466,7 +466,7 @@ pub fn counts(
 ) -> io::Result<()> {
     let mut text = format!("{} session(s) in {frames} frames", summary.sessions);
     for (outcome, count) in &summary.by_outcome {
-        text.push_str(&format!(", {count} {outcome}"));
+        let _ = std::fmt::Write::write_fmt(&mut text, format_args!(", {count} {outcome}"));
     }
     wrapped(out, "", &style.head(&text))?;
     if !summary.by_cause.is_empty() {

@@ -1,13 +1,11 @@
 //! ESP flows by SPI and destination, and the sessions they belong to.
 
-use std::net::IpAddr;
-
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use super::Core;
 use super::esp::{EspFlow, EspKey, Over};
 use super::session::{Detail, Kind, Session, Side, Stamp};
-use super::{Change, Core};
 use crate::decap::Envelope;
 
 /// What an ESP header says.
@@ -70,7 +68,7 @@ impl Table {
             self.not_tracked += 1;
             return;
         }
-        let (owner, from) = self.owner(core, envelope, packet);
+        let (owner, from) = Self::owner(core, envelope, packet);
         let at = Stamp::from(envelope);
         let mut flow = EspFlow::new(
             packet.spi,
@@ -94,7 +92,7 @@ impl Table {
 
     /// The session that a new SPI belongs to: the latest one between its addresses, and, in
     /// UDP, its ports. SPIs are exchanged encrypted, so addresses and time must do.
-    fn owner(&self, core: &mut Core, envelope: &Envelope, packet: Packet) -> (u32, Side) {
+    fn owner(core: &mut Core, envelope: &Envelope, packet: Packet) -> (u32, Side) {
         let flow = envelope.flow();
         let list = core.between(envelope.source, envelope.destination);
         let mut best: Option<(u8, u32, Side)> = None;
@@ -132,24 +130,6 @@ impl Table {
             open.session.vantage.copies += flows.iter().map(|flow| flow.copies).sum::<u64>();
         }
         flows
-    }
-
-    /// The flow of an SPI towards a destination, and its session.
-    pub(super) fn find(&self, spi: u32, destination: IpAddr) -> Option<(u32, Side)> {
-        let entry = self.flows.get(&EspKey { spi, destination })?;
-        Some((entry.owner, entry.flow.from))
-    }
-
-    #[expect(
-        clippy::unused_self,
-        reason = "the table has nothing left once all are released"
-    )]
-    pub(super) fn finish(&mut self, core: &mut Core) {
-        debug_assert!(
-            core.changes
-                .iter()
-                .all(|change| matches!(change, Change::Closed(_)))
-        );
     }
 }
 

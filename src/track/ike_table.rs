@@ -48,9 +48,7 @@ impl Table {
             wire,
             digest,
         };
-        let Some((index, sa)) = self.place(core, &incoming) else {
-            return;
-        };
+        let (index, sa) = self.place(core, &incoming);
         let now = core.now;
         let idle = core.config.clone();
         let Some(open) = core.slab.get_mut(index) else {
@@ -76,7 +74,7 @@ impl Table {
     }
 
     /// The session and the SA of a message; opens them where they are new.
-    fn place(&mut self, core: &mut Core, incoming: &Incoming<'_>) -> Option<(u32, usize)> {
+    fn place(&mut self, core: &mut Core, incoming: &Incoming<'_>) -> (u32, usize) {
         let header = &incoming.wire.header;
         if let Some(index) = self.find(header.initiator_spi.0, header.responder_spi.0) {
             let sa = core
@@ -84,16 +82,16 @@ impl Table {
                 .get(index)
                 .and_then(|open| open.session.ike2()?.find_sa(header));
             if let Some(sa) = sa {
-                return Some((index, sa));
+                return (index, sa);
             }
         }
-        let (index, sa) = match self.renewed(core, incoming) {
+        let (index, sa) = match Self::renewed(core, incoming) {
             Some(found) => found,
             None => Self::open(core, incoming),
         };
         let key = (header.initiator_spi.0, header.responder_spi.0);
         self.by_spi.insert(key, index);
-        Some((index, sa))
+        (index, sa)
     }
 
     fn open(core: &mut Core, incoming: &Incoming<'_>) -> (u32, usize) {
@@ -117,7 +115,7 @@ impl Table {
     /// A message with new SPIs, both known to its sender, right after a `CREATE_CHILD_SA`
     /// between the same endpoints: the IKE SA was renewed. The new SPIs were exchanged
     /// encrypted, so this is a conclusion, and marked as one.
-    fn renewed(&self, core: &mut Core, incoming: &Incoming<'_>) -> Option<(u32, usize)> {
+    fn renewed(core: &mut Core, incoming: &Incoming<'_>) -> Option<(u32, usize)> {
         let header = &incoming.wire.header;
         if header.responder_spi.is_zero() || header.exchange_type < kind::CREATE_CHILD {
             return None;

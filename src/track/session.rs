@@ -103,7 +103,7 @@ pub enum Kind {
     Ikev1,
     /// IKEv2 with its ESP.
     Ikev2,
-    /// L2TP outside IPsec.
+    /// L2TP outside `IPsec`.
     L2tp,
     /// PPPoE with the PPP inside.
     Pppoe,
@@ -603,7 +603,7 @@ impl Session {
     pub fn ike2(&self) -> Option<&Ike2> {
         match &self.detail {
             Detail::Ike2(facts) => Some(facts),
-            _ => None,
+            Detail::Esp => None,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What the integration tests share.
 #![allow(
     dead_code,
+    unreachable_pub,
+    clippy::print_stdout,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

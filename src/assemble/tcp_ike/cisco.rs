@@ -1,4 +1,4 @@
-//! Cisco's "IPsec over TCP", by default on port 10000: every segment is one packet with a
+//! Cisco's "`IPsec` over TCP", by default on port 10000: every segment is one packet with a
 //! trailer. The connection is a façade without retransmission, so segments are read one by one.
 //! The trailer is not published; what is used of it was learned from captures.
 

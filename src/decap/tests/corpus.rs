@@ -1,5 +1,6 @@
 //! The walk over every capture there is: the glance and the full walk agree, and so does
 //! `etherparse` where it knows the shape.
+#![allow(clippy::print_stderr, reason = "a test that says when it is skipped")]
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,6 @@ use crate::source::file::open;
 
 /// Every file below the folder that `VPNSCOPE_CORPUS` names.
 fn corpus() -> Vec<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "where the larger corpora are")]
     let (root, require) = (
         std::env::var_os("VPNSCOPE_CORPUS"),
         std::env::var_os("VPNSCOPE_REQUIRE").is_some_and(|value| value == "1"),

@@ -1,5 +1,7 @@
 //! Did the peers accept each other?
 
+use vpnscope_dissectors::ike::v2::NotifyType;
+
 use crate::diagnose::ike2::{Auth, Story};
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
 use crate::track::ike2::{Exchange, Message};
@@ -126,6 +128,10 @@ fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
     ) else {
         return;
     };
+    if let Some(error) = exchange.response.as_ref().and_then(|m| m.error()) {
+        in_clear(story, answered, error.notify_type, findings);
+        return;
+    }
     let least = story
         .suite
         .and_then(|s| s.least_success(true))
@@ -146,6 +152,26 @@ fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
         .candidates(HIDDEN)
         .exclude("proposal-mismatch", "the gateway chose a proposal in its IKE_SA_INIT answer")
         .exclude("no-response", "the gateway answered"),
+    );
+}
+
+/// A gateway that could not read the request answers without protection: its word stands in
+/// clear, and anybody could have said it.
+fn in_clear(story: &Story<'_>, answered: &Step, notify_type: u16, findings: &mut Findings) {
+    let name = NotifyType(notify_type);
+    findings.push(
+        Finding::failure(
+            &AUTH_FAILED,
+            Stage::IkeAuthentication,
+            Basis::Inferred,
+            format!(
+                "The gateway answered IKE_AUTH in clear with {name}: it could not read the request or refused it unprotected ({}).",
+                story.session.gateway.ip
+            ),
+        )
+        .step(answered, &format!(" in clear with N({name})"))
+        .candidates(HIDDEN)
+        .candidates(&["malformed-message"]),
     );
 }
 
@@ -269,7 +295,11 @@ fn unanswered(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
 
 /// The gateway granted, but the client repeats its request: it does not hear the answer.
 fn response_lost(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
-    if story.used_after(exchange) {
+    let fragmented = exchange
+        .response
+        .as_ref()
+        .is_some_and(|m| m.fragments.is_some());
+    if story.used_after(exchange) || fragmented {
         return;
     }
     let (Some(asked), Some(answered)) = (
@@ -278,7 +308,10 @@ fn response_lost(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings
     ) else {
         return;
     };
-    if let Some(finding) = lost(asked, answered, Stage::IkeAuthentication) {
+    // An answer in fragments that does not arrive is a question of fragments.
+    if let Some(finding) =
+        lost(asked, answered, Stage::IkeAuthentication).filter(|_| answered.fragments < 2)
+    {
         findings.push(finding);
     }
 }

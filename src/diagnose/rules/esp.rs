@@ -151,7 +151,7 @@ fn no_esp(session: &Session, findings: &mut Findings) {
     );
 }
 
-fn sent<'a>(session: &'a Session, side: Side) -> impl Iterator<Item = &'a EspFlow> {
+fn sent(session: &Session, side: Side) -> impl Iterator<Item = &EspFlow> {
     session.esp.iter().filter(move |flow| flow.from == side)
 }
 

@@ -70,6 +70,7 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
         return;
     };
     dead(&story, findings);
+    forgotten(&story, findings);
     deleted(&story, findings);
 }
 
@@ -131,6 +132,53 @@ fn dead(story: &Story<'_>, findings: &mut Findings) {
         );
     }
     findings.push(finding);
+}
+
+/// A peer that lost its state says so in clear: `INVALID_IKE_SPI`, or `INVALID_SPI` about ESP
+/// (RFC 7296 §2.21.4). Anybody could have said it, so the session must not go on after it.
+fn forgotten(story: &Story<'_>, findings: &mut Findings) {
+    const INVALID_IKE_SPI: u16 = 4;
+    const INVALID_SPI: u16 = 11;
+    let session = story.session;
+    let said = story.facts.exchanges.iter().find_map(|exchange| {
+        let peer = exchange.by.other();
+        let from_response = exchange.response.as_ref().map(|m| (m, peer));
+        let from_request = exchange.request.as_ref().map(|m| (m, exchange.by));
+        from_response
+            .into_iter()
+            .chain(from_request)
+            .find(|(m, _)| {
+                !m.encrypted
+                    && matches!(
+                        m.error().map(|e| e.notify_type),
+                        Some(INVALID_IKE_SPI | INVALID_SPI)
+                    )
+            })
+    });
+    let Some((message, from)) = said.filter(|_| story.facts.accepted().is_some()) else {
+        return;
+    };
+    let alive = session
+        .esp
+        .iter()
+        .any(|f| f.from == from && f.last.time > message.at.time)
+        || session
+            .steps
+            .iter()
+            .any(|s| s.from == from && s.at.time > message.at.time && s.length > 76);
+    if alive {
+        return;
+    }
+    findings.push(
+        Finding::failure(
+            &DPD_TIMEOUT,
+            Stage::EspData,
+            Basis::Inferred,
+            format!("The {} says in clear that it does not know this SA (any more): it restarted or dropped it.", from.word()),
+        )
+        .frame(message.at, "INVALID_IKE_SPI or INVALID_SPI in clear")
+        .candidates(&["different-backends"]),
+    );
 }
 
 fn deleted(story: &Story<'_>, findings: &mut Findings) {

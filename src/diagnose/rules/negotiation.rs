@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use vpnscope_dissectors::ike::v2::{Algorithm, KeyExchange};
+use vpnscope_dissectors::ike::v2::{Algorithm, Encryption, KeyExchange};
 
 use crate::diagnose::ike2::Story;
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
-use crate::track::ike2::{Exchange, IkeSa, Message, Suite, kind};
+use crate::track::ike2::{Exchange, IkeSa, Message, Proposal, Suite, kind};
 use crate::track::session::{Session, Side, Step};
 
 /// The family.
@@ -248,10 +248,7 @@ fn offer(sa: &IkeSa) -> String {
         let mut parts: Vec<String> = proposal
             .encryption
             .iter()
-            .map(|(id, bits)| {
-                let name = Algorithm::Encryption(*id).to_string();
-                bits.map_or(name.clone(), |bits| format!("{name}_{bits}"))
-            })
+            .map(|(id, bits)| encryption(*id, *bits))
             .collect();
         parts.extend(
             proposal
@@ -317,6 +314,14 @@ fn no_proposal(
                     suite.encryption
                 ),
             );
+    } else if let Some((suite, changes)) =
+        nearest(sa, context.accepted.get(&story.session.gateway.ip))
+    {
+        finding = finding.candidates(&["no-peer-config"]).remedy(format!(
+            "The same gateway accepted {} from another client: offering {} as well would meet it.",
+            written(&suite),
+            changes.join(" and ")
+        ));
     } else if let [only] = groups(sa).as_slice() {
         finding = finding.candidates(&["ke-group-mismatch", "no-peer-config"]).remedy(format!(
             "The offer holds a single group, {only}: try another one first (group 14, 19 or 31)."
@@ -343,16 +348,56 @@ fn groups(sa: &IkeSa) -> Vec<String> {
     all
 }
 
+/// A suite in one line.
+fn written(suite: &Suite) -> String {
+    let mut parts = vec![encryption(suite.encryption, suite.key_bits)];
+    parts.extend(suite.integrity.map(|i| Algorithm::Integrity(i).to_string()));
+    parts.push(Algorithm::Prf(suite.prf).to_string());
+    parts.extend(suite.key_exchange.map(group));
+    parts.join(" ")
+}
+
+fn encryption(id: Encryption, bits: Option<u16>) -> String {
+    let name = Algorithm::Encryption(id).to_string();
+    bits.map_or(name.clone(), |bits| format!("{name}_{bits}"))
+}
+
+/// Of the suites that the gateway accepted from others, the one that takes the fewest changes
+/// of one proposal of the offer, with what would have to be added.
+fn nearest(sa: &IkeSa, accepted: Option<&Vec<Suite>>) -> Option<(Suite, Vec<String>)> {
+    accepted?
+        .iter()
+        .flat_map(|suite| sa.offered.iter().map(move |p| (*suite, lacks(p, suite))))
+        .min_by_key(|(_, changes)| changes.len())
+}
+
+/// What a proposal lacks to hold a suite.
+fn lacks(p: &Proposal, suite: &Suite) -> Vec<String> {
+    let mut missing = Vec::new();
+    if !p.encryption.contains(&(suite.encryption, suite.key_bits)) {
+        missing.push(encryption(suite.encryption, suite.key_bits));
+    }
+    missing.extend(
+        suite
+            .integrity
+            .filter(|i| !p.integrity.contains(i))
+            .map(|i| Algorithm::Integrity(i).to_string()),
+    );
+    if !p.prf.contains(&suite.prf) {
+        missing.push(Algorithm::Prf(suite.prf).to_string());
+    }
+    missing.extend(
+        suite
+            .key_exchange
+            .filter(|k| !p.key_exchange.contains(k))
+            .map(group),
+    );
+    missing
+}
+
 /// Whether one proposal of the offer holds every algorithm of a suite.
 fn offers(sa: &IkeSa, suite: &Suite) -> bool {
-    sa.offered.iter().any(|p| {
-        p.encryption.contains(&(suite.encryption, suite.key_bits))
-            && p.prf.contains(&suite.prf)
-            && suite.integrity.is_none_or(|i| p.integrity.contains(&i))
-            && suite
-                .key_exchange
-                .is_none_or(|k| p.key_exchange.contains(&k))
-    })
+    sa.offered.iter().any(|p| lacks(p, suite).is_empty())
 }
 
 fn invalid_ke(

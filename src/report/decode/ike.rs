@@ -23,7 +23,7 @@ pub(super) fn layer(message: &Message<'_>, truncated: bool, secrets: Secrets) ->
                 } else {
                     ike1::payload(&raw, &header, secrets)
                 };
-                payloads.push(show(&raw, name, fields));
+                payloads.push(show(&raw, &name, fields));
             }
             Err(fault) => error = error.or(Some(fault).filter(|_| !truncated)),
         }
@@ -49,7 +49,7 @@ pub(super) fn layer(message: &Message<'_>, truncated: bool, secrets: Secrets) ->
     .with("payloads", payloads)
 }
 
-fn show(raw: &RawPayload<'_>, name: String, fields: Map<String, Value>) -> Value {
+fn show(raw: &RawPayload<'_>, name: &str, fields: Map<String, Value>) -> Value {
     let mut all = Map::new();
     all.insert("type".into(), raw.payload_type.into());
     all.insert("name".into(), json!(name));

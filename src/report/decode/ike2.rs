@@ -63,6 +63,13 @@ fn fill(fields: &mut Fields, payload: &Payload<'_>) {
                 .collect();
             set(fields, "authorities", authorities);
         }
+        other => fill_rest(fields, other),
+    }
+}
+
+/// The payloads that mostly travel encrypted.
+fn fill_rest(fields: &mut Fields, payload: &Payload<'_>) {
+    match payload {
         Payload::Auth(auth) => {
             set(fields, "method", auth.method.0);
             set(fields, "method_name", auth.method.to_string());

@@ -99,7 +99,7 @@ pub fn fold(session: &mut Session, facts: &mut Ike2, sa: usize, incoming: &Incom
     if let Some(seen) = slot {
         if seen.digest == message.digest || seen.fragments.is_some() && message.fragments.is_some()
         {
-            return again(session, seen, message, incoming);
+            return again(session, seen, &message, incoming);
         }
         // Another message where one stands already: the step shows it, the facts keep the
         // first, which is the one that the peer acted on.
@@ -199,10 +199,9 @@ fn open_exchange(
         .iter_mut()
         .rev()
         .find(|e| e.sa == sa && e.by == by && e.id.checked_add(1) == Some(header.message_id))
+        && before.response.is_none()
     {
-        if before.response.is_none() {
-            *session.vantage.unseen.of_mut(by.other()) += 1;
-        }
+        *session.vantage.unseen.of_mut(by.other()) += 1;
     }
     if facts.exchanges.len() >= Ike2::EXCHANGES_KEPT {
         // The first exchanges tell how it began, the last ones how it ended.
@@ -224,7 +223,7 @@ fn open_exchange(
 fn again(
     session: &mut Session,
     seen: &mut Message,
-    new: Message,
+    new: &Message,
     incoming: &Incoming<'_>,
 ) -> Folded {
     let at = Stamp::from(incoming.envelope);
@@ -235,7 +234,7 @@ fn again(
             &mut seen.length,
             have,
             part,
-            &new,
+            new,
             incoming,
         );
     }
@@ -369,16 +368,16 @@ fn read(session: &mut Session, from: Side, incoming: &Incoming<'_>) -> Message {
             Err(error) => fault = fault.or(Some(error)),
         }
     }
-    if let Some(error) = fault.filter(|_| !incoming.envelope.truncated) {
-        if session.unreadable.len() < Session::FACTS_KEPT {
-            session.unreadable.push(Unreadable {
-                at: message.at,
-                from,
-                what: error.what,
-                offset: error.offset,
-                reason: error.reason,
-            });
-        }
+    if let Some(error) = fault.filter(|_| !incoming.envelope.truncated)
+        && session.unreadable.len() < Session::FACTS_KEPT
+    {
+        session.unreadable.push(Unreadable {
+            at: message.at,
+            from,
+            what: error.what,
+            offset: error.offset,
+            reason: error.reason,
+        });
     }
     message
 }
@@ -537,15 +536,15 @@ fn learn_nat(
 /// The proposals of a message's SA payload, bounded.
 fn proposals(wire: &Wire<'_>) -> Vec<Proposal> {
     for raw in wire.payloads().take(128).flatten() {
-        if raw.payload_type == PayloadType::SA.0 {
-            if let Ok(Payload::Sa(sa)) = Payload::parse(&raw) {
-                return sa
-                    .proposals()
-                    .take(PROPOSALS_KEPT)
-                    .flatten()
-                    .map(|p| own(&p))
-                    .collect();
-            }
+        if raw.payload_type == PayloadType::SA.0
+            && let Ok(Payload::Sa(sa)) = Payload::parse(&raw)
+        {
+            return sa
+                .proposals()
+                .take(PROPOSALS_KEPT)
+                .flatten()
+                .map(|p| own(&p))
+                .collect();
         }
     }
     Vec::new()

@@ -103,7 +103,7 @@ impl Suite {
     }
 
     /// The shortest last `IKE_AUTH` response that grants a child SA: AUTH, SA, two traffic
-    /// selectors; IDr is absent where EAP came before (RFC 7296 §1.2, §2.16).
+    /// selectors; `IDr` is absent where EAP came before (RFC 7296 §1.2, §2.16).
     ///
     /// AUTH holds a 4-octet body header and at least the output of the PRF; the smallest SA
     /// is 4 + 8 + 4 (proposal with SPI) and one 12-octet transform with key length plus one
