@@ -7,4 +7,5 @@
 
 pub mod ip;
 pub mod messages;
+pub mod tcp;
 pub mod tcp_ike;

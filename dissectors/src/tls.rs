@@ -57,12 +57,13 @@ pub fn recognise(octets: &[u8]) -> Verdict {
         (20, 1, [1, ..] | [])
         | (21, 2, [1 | 2, _, ..] | [])
         | (22, _, [1 | 2, 0, _, _, 3 | 0x7f, ..]) => Verdict::Certain,
+        (22, 1..=3, [1 | 2, ..]) => Verdict::Unsure,
         (20, ..) | (21, 2, _) | (22, 0..=3, _) => Verdict::NotOurs,
         _ => chained(body, usize::from(length)),
     }
 }
 
-/// Certain where another record starts right after the first.
+/// Certain where another record starts right after the first, or the octets end there.
 fn chained(body: &[u8], length: usize) -> Verdict {
     match body.get(length..) {
         Some([20..=24, 3, 0..=4, high, low, ..])
@@ -71,6 +72,8 @@ fn chained(body: &[u8], length: usize) -> Verdict {
             Verdict::Certain
         }
         Some([_, _, _, _, _, ..]) => Verdict::NotOurs,
+        // It ends with the segment.
+        Some([]) if length > 0 => Verdict::Certain,
         _ => Verdict::Unsure,
     }
 }

@@ -1,3 +1,6 @@
-//! Messages that span several datagrams or records, whole again.
+//! Whole messages that span records, fragments, segments or datagrams, each with the frames
+//! it came from.
 
 pub mod cisco_ike;
+pub mod dtls;
+pub mod tls;

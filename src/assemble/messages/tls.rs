@@ -1,0 +1,660 @@
+//! TLS messages over many segments and records, and several in one.
+//!
+//! Takes the octets of both directions of a connection in order, gives records, whole
+//! handshake messages in clear and alerts in clear, each with the frames they came in. Keeps
+//! only what a handshake needs: the record at hand while it is in clear, and the message that
+//! is not complete yet. After a gap it goes on at the next record.
+
+use vpnscope_dissectors::tls::{
+    self, Alert, ContentType, HandshakeType, Handshakes, Record, ServerHello, Ssl2ClientHello,
+    Version,
+};
+use vpnscope_dissectors::{ParseError, Reason};
+
+use super::super::tcp::{Appetite, Party};
+
+/// A handshake message longer than this is passed by: real ones are far shorter.
+const LONGEST_MESSAGE: usize = 192 << 10;
+
+/// How many frames of a record or message are named.
+const FRAMES_KEPT: usize = 256;
+
+/// Something in the stream of one direction.
+#[derive(Debug, Clone, Copy)]
+pub enum What<'a> {
+    /// A record that ended.
+    Record {
+        /// What it carries.
+        content_type: ContentType,
+        /// The version it names.
+        version: Version,
+        /// Octets after its header.
+        length: u16,
+        /// Whether it is in clear.
+        clear: bool,
+        /// Whether octets of it were lost by the capture.
+        cut: bool,
+    },
+    /// A handshake message in clear that is whole.
+    Handshake {
+        /// Its type.
+        message_type: HandshakeType,
+        /// What is after its header.
+        body: &'a [u8],
+    },
+    /// A handshake message in clear of which octets were lost, or that is too long to keep.
+    HandshakeCut {
+        /// Its type.
+        message_type: HandshakeType,
+        /// Its declared length.
+        length: u32,
+        /// What there is of the body, from its start.
+        body: &'a [u8],
+    },
+    /// The ClientHello of SSL 2.0.
+    Ssl2Hello(Ssl2ClientHello<'a>),
+    /// An alert in clear.
+    Alert(Alert),
+    /// The stream is no TLS, although its peer's is: its first octets.
+    NotTls(&'a [u8]),
+    /// The stream was TLS, and what follows is not.
+    Unreadable(ParseError),
+}
+
+/// Something in the stream of one direction, and where it came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Item<'a> {
+    /// Who sent it.
+    pub from: Party,
+    /// The frames it was in, in the order of their octets; at most 256.
+    pub frames: &'a [u64],
+    /// What.
+    pub what: What<'a>,
+}
+
+/// Both directions of a connection.
+#[derive(Debug, Default)]
+pub struct Stream {
+    opener: Direction,
+    acceptor: Direction,
+    shared: Shared,
+}
+
+/// What one direction must know of the other.
+#[derive(Debug, Default)]
+struct Shared {
+    recognised: bool,
+    version: Option<Version>,
+    records: u32,
+}
+
+impl Shared {
+    fn is_tls13(&self) -> bool {
+        self.version
+            .is_some_and(|version| version.rank() >= Version::TLS_1_3.rank())
+    }
+}
+
+/// What is read at the moment.
+#[derive(Debug, Default)]
+enum State {
+    /// The first octets of the stream.
+    #[default]
+    Start,
+    /// A record header, so many of its octets.
+    Header([u8; 5], usize),
+    /// The fragment of a record.
+    Body(Body),
+    /// An SSL 2.0 message, so many octets in all.
+    Ssl2(Vec<u8>, usize),
+    /// The place in the stream is lost: look for a record.
+    Lost,
+    /// The stream is not TLS.
+    Foreign,
+}
+
+#[derive(Debug)]
+struct Body {
+    content_type: ContentType,
+    version: Version,
+    length: u16,
+    left: usize,
+    /// The octets, where they are wanted.
+    octets: Vec<u8>,
+    kept: bool,
+    cut: bool,
+}
+
+#[derive(Debug, Default)]
+struct Direction {
+    state: State,
+    /// Whether the stream was seen from its first octet.
+    from_start: bool,
+    /// Frames of the record at hand.
+    frames: Vec<u64>,
+    /// Handshake octets in clear that make no whole message yet.
+    message: Vec<u8>,
+    /// Frames of that message.
+    message_frames: Vec<u64>,
+    /// Octets to pass by of a message that is too long.
+    skip: usize,
+    /// A ChangeCipherSpec was sent.
+    changed: bool,
+    /// A record was read.
+    read_any: bool,
+}
+
+impl Stream {
+    /// Octets that are held.
+    pub fn held(&self) -> usize {
+        self.opener.held() + self.acceptor.held()
+    }
+
+    /// Whether the connection is known to be TLS.
+    pub const fn is_recognised(&self) -> bool {
+        self.shared.recognised
+    }
+
+    /// What is wanted of the connection.
+    pub const fn appetite(&self) -> Appetite {
+        if matches!(self.opener.state, State::Foreign) && !self.shared.recognised {
+            Appetite::Nothing
+        } else if self.shared.records < 64 {
+            Appetite::All
+        } else {
+            Appetite::Some
+        }
+    }
+
+    /// Takes the next octets of a direction, which start `offset` octets into its stream and
+    /// came in `frame`.
+    pub fn octets(
+        &mut self,
+        from: Party,
+        offset: u32,
+        frame: u64,
+        octets: &[u8],
+        sink: &mut impl FnMut(&Item<'_>),
+    ) {
+        let (direction, shared) = self.split(from);
+        if matches!(direction.state, State::Start) && direction.frames.is_empty() {
+            direction.from_start = offset == 0;
+        }
+        direction.octets(from, frame, octets, shared, sink);
+    }
+
+    /// Octets of a direction will not come.
+    pub fn gap(&mut self, from: Party, len: u32, sink: &mut impl FnMut(&Item<'_>)) {
+        let (direction, shared) = self.split(from);
+        direction.gap(
+            from,
+            usize::try_from(len).unwrap_or(usize::MAX),
+            shared,
+            sink,
+        );
+    }
+
+    /// The connection is over: gives what there is of messages that were begun.
+    pub fn finish(&mut self, sink: &mut impl FnMut(&Item<'_>)) {
+        for from in [Party::Opener, Party::Acceptor] {
+            let (direction, shared) = self.split(from);
+            if shared.recognised {
+                direction.give_up_message(from, sink);
+            }
+        }
+    }
+
+    const fn split(&mut self, from: Party) -> (&mut Direction, &mut Shared) {
+        match from {
+            Party::Opener => (&mut self.opener, &mut self.shared),
+            Party::Acceptor => (&mut self.acceptor, &mut self.shared),
+        }
+    }
+}
+
+impl Direction {
+    fn held(&self) -> usize {
+        let state = match &self.state {
+            State::Body(body) => body.octets.len(),
+            State::Ssl2(octets, _) => octets.len(),
+            _ => 0,
+        };
+        state + self.message.len() + 8 * (self.frames.len() + self.message_frames.len())
+    }
+
+    fn octets(
+        &mut self,
+        from: Party,
+        frame: u64,
+        mut octets: &[u8],
+        shared: &mut Shared,
+        sink: &mut impl FnMut(&Item<'_>),
+    ) {
+        while !octets.is_empty() {
+            octets = match &mut self.state {
+                State::Start => self.start(octets),
+                State::Header(..) => self.header(from, frame, octets, shared, sink),
+                State::Body(_) => self.body(from, frame, octets, shared, sink),
+                State::Ssl2(..) => self.ssl2(from, frame, octets, shared, sink),
+                State::Lost => {
+                    // A record that starts with a segment and fits what is there.
+                    if tls::recognise(octets) == vpnscope_dissectors::Verdict::NotOurs {
+                        return;
+                    }
+                    self.state = State::Header([0; 5], 0);
+                    octets
+                }
+                State::Foreign => return,
+            };
+        }
+    }
+
+    fn start<'o>(&mut self, octets: &'o [u8]) -> &'o [u8] {
+        self.state = match octets.first() {
+            Some(0x80..) => State::Ssl2(Vec::new(), 2),
+            _ => State::Header([0; 5], 0),
+        };
+        octets
+    }
+
+    fn note_frame(&mut self, frame: u64) {
+        if self.frames.last() != Some(&frame) && self.frames.len() < FRAMES_KEPT {
+            self.frames.push(frame);
+        }
+    }
+
+    fn header<'o>(
+        &mut self,
+        from: Party,
+        frame: u64,
+        octets: &'o [u8],
+        shared: &mut Shared,
+        sink: &mut impl FnMut(&Item<'_>),
+    ) -> &'o [u8] {
+        let State::Header(header, have) = &mut self.state else {
+            return &[];
+        };
+        let take = (5 - *have).min(octets.len());
+        let (part, rest) = octets.split_at(take);
+        for (slot, octet) in header.iter_mut().skip(*have).zip(part) {
+            *slot = *octet;
+        }
+        *have += take;
+        let (header, have) = (*header, *have);
+        self.note_frame(frame);
+        // The first octets tell whether it is a record at all.
+        if let Some(error) = fault_in(&header, have) {
+            self.foreign(from, frame, octets, error, shared, sink);
+            return &[];
+        }
+        if have < 5 {
+            return rest;
+        }
+        let [content_type, major, minor, high, low] = header;
+        let length = u16::from_be_bytes([high, low]);
+        let content_type = ContentType(content_type);
+        let kept = match content_type {
+            ContentType::ALERT => length == 2,
+            ContentType::HANDSHAKE => {
+                !self.changed || shared.is_tls13() || shared.version.is_none()
+            }
+            ContentType::CHANGE_CIPHER_SPEC => length <= 8,
+            _ => false,
+        };
+        self.state = State::Body(Body {
+            content_type,
+            version: Version(u16::from_be_bytes([major, minor])),
+            length,
+            left: usize::from(length),
+            octets: Vec::new(),
+            kept,
+            cut: false,
+        });
+        if length == 0 {
+            self.end_of_record(from, shared, sink);
+        }
+        rest
+    }
+
+    /// What should have been a record is none.
+    fn foreign(
+        &mut self,
+        from: Party,
+        frame: u64,
+        octets: &[u8],
+        error: ParseError,
+        shared: &mut Shared,
+        sink: &mut impl FnMut(&Item<'_>),
+    ) {
+        let at_start = self.from_start && !self.read_any;
+        let frames = [frame];
+        if at_start {
+            self.state = State::Foreign;
+            if shared.recognised {
+                let first = octets.get(..octets.len().min(64)).unwrap_or_default();
+                sink(&Item {
+                    from,
+                    frames: &frames,
+                    what: What::NotTls(first),
+                });
+            }
+            return;
+        }
+        self.state = State::Lost;
+        self.frames.clear();
+        self.give_up_message(from, sink);
+        sink(&Item {
+            from,
+            frames: &frames,
+            what: What::Unreadable(error),
+        });
+    }
+
+    fn body<'o>(
+        &mut self,
+        from: Party,
+        frame: u64,
+        octets: &'o [u8],
+        shared: &mut Shared,
+        sink: &mut impl FnMut(&Item<'_>),
+    ) -> &'o [u8] {
+        self.note_frame(frame);
+        let State::Body(body) = &mut self.state else {
+            return &[];
+        };
+        let take = body.left.min(octets.len());
+        let (part, rest) = octets.split_at(take);
+        body.left -= take;
+        if body.kept && !body.cut {
+            body.octets.extend_from_slice(part);
+        }
+        if body.left == 0 {
+            self.end_of_record(from, shared, sink);
+        }
+        rest
+    }
+
+    fn end_of_record(
+        &mut self,
+        from: Party,
+        shared: &mut Shared,
+        sink: &mut impl FnMut(&Item<'_>),
+    ) {
+        let state = std::mem::replace(&mut self.state, State::Header([0; 5], 0));
+        let State::Body(body) = state else { return };
+        let frames = std::mem::take(&mut self.frames);
+        self.read_any = true;
+        let clear = self.is_clear(&body, shared);
+        if !shared.recognised {
+            // The start of a stream must be a hello; elsewhere the record was recognised.
+            let is_hello = clear && matches!(body.octets.first(), Some(1 | 2));
+            let is_start = self.from_start && from == Party::Opener;
+            if is_start && !(is_hello && body.content_type == ContentType::HANDSHAKE) {
+                self.state = State::Foreign;
+                return;
+            }
+            shared.recognised = true;
+        }
+        shared.records = shared.records.saturating_add(1);
+        let give = |sink: &mut dyn FnMut(&Item<'_>), what: What<'_>| {
+            sink(&Item {
+                from,
+                frames: &frames,
+                what,
+            });
+        };
+        give(
+            sink,
+            What::Record {
+                content_type: body.content_type,
+                version: body.version,
+                length: body.length,
+                clear,
+                cut: body.cut,
+            },
+        );
+        match body.content_type {
+            ContentType::CHANGE_CIPHER_SPEC => self.changed = true,
+            ContentType::ALERT if clear => {
+                if let Ok(alert) = Alert::parse(&body.octets) {
+                    give(sink, What::Alert(alert));
+                }
+            }
+            ContentType::HANDSHAKE if clear => {
+                for frame in &frames {
+                    if self.message_frames.last() != Some(frame)
+                        && self.message_frames.len() < FRAMES_KEPT
+                    {
+                        self.message_frames.push(*frame);
+                    }
+                }
+                self.join(from, &body, shared, sink);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether a record is in clear.
+    fn is_clear(&self, body: &Body, shared: &Shared) -> bool {
+        match body.content_type {
+            ContentType::CHANGE_CIPHER_SPEC => true,
+            ContentType::ALERT => body.length == 2,
+            ContentType::HANDSHAKE => {
+                if self.from_start && !self.changed {
+                    return true;
+                }
+                if !self.message.is_empty() && !self.changed {
+                    return true;
+                }
+                let knows = shared.version.is_some();
+                if self.changed && knows && !shared.is_tls13() {
+                    return false;
+                }
+                looks_clear(&body.octets, usize::from(body.length))
+            }
+            _ => false,
+        }
+    }
+
+    /// Adds the octets of a handshake record, and gives the messages that are whole now.
+    fn join(
+        &mut self,
+        from: Party,
+        body: &Body,
+        shared: &mut Shared,
+        sink: &mut impl FnMut(&Item<'_>),
+    ) {
+        let mut octets = &body.octets[..];
+        let skipped = self.skip.min(octets.len());
+        self.skip -= skipped;
+        octets = octets.get(skipped..).unwrap_or_default();
+        self.message.extend_from_slice(octets);
+        self.whole_messages(from, shared, sink);
+        if body.cut {
+            self.give_up_message(from, sink);
+        }
+        if let Some((_, length)) = begun(&self.message)
+            && length > LONGEST_MESSAGE
+        {
+            let missing = (length + 4).saturating_sub(self.message.len());
+            self.give_up_message(from, sink);
+            self.skip = missing;
+        }
+    }
+
+    fn whole_messages(
+        &mut self,
+        from: Party,
+        shared: &mut Shared,
+        sink: &mut impl FnMut(&Item<'_>),
+    ) {
+        // Records of an octet each must not cost a walk each.
+        let is_whole = begun(&self.message).is_some_and(|(_, len)| self.message.len() >= len + 4);
+        if !is_whole {
+            return;
+        }
+        let mut message = std::mem::take(&mut self.message);
+        let mut end = 0;
+        for handshake in Handshakes::new(&message).map_while(Result::ok) {
+            end = handshake.offset + tls::Handshake::HEADER_LEN + handshake.body.len();
+            if handshake.message_type == HandshakeType::SERVER_HELLO
+                && let Ok(hello) = ServerHello::parse(handshake.body.0)
+            {
+                shared.version = Some(hello.selected_version());
+            }
+            sink(&Item {
+                from,
+                frames: &self.message_frames,
+                what: What::Handshake {
+                    message_type: handshake.message_type,
+                    body: handshake.body.0,
+                },
+            });
+        }
+        message.drain(..end);
+        let last = self.message_frames.last().copied();
+        self.message_frames.clear();
+        if !message.is_empty() {
+            self.message_frames.extend(last);
+        }
+        self.message = message;
+    }
+
+    /// Gives what there is of a message that will not become whole.
+    fn give_up_message(&mut self, from: Party, sink: &mut impl FnMut(&Item<'_>)) {
+        let message = std::mem::take(&mut self.message);
+        let frames = std::mem::take(&mut self.message_frames);
+        if let Some((message_type, length)) = begun(&message) {
+            sink(&Item {
+                from,
+                frames: &frames,
+                what: What::HandshakeCut {
+                    message_type,
+                    length: u32::try_from(length).unwrap_or(u32::MAX),
+                    body: message.get(4..).unwrap_or_default(),
+                },
+            });
+        }
+    }
+
+    fn gap(
+        &mut self,
+        from: Party,
+        len: usize,
+        shared: &mut Shared,
+        sink: &mut impl FnMut(&Item<'_>),
+    ) {
+        if let State::Body(body) = &mut self.state
+            && len <= body.left
+        {
+            body.left -= len;
+            body.cut = true;
+            if body.left == 0 {
+                self.end_of_record(from, shared, sink);
+            }
+            return;
+        }
+        if matches!(self.state, State::Foreign) {
+            return;
+        }
+        let state = std::mem::replace(&mut self.state, State::Lost);
+        if let State::Body(body) = state
+            && body.content_type == ContentType::HANDSHAKE
+            && self.is_clear(&body, shared)
+            && shared.recognised
+        {
+            self.message.extend_from_slice(&body.octets);
+        }
+        self.from_start = false;
+        self.frames.clear();
+        if shared.recognised {
+            self.give_up_message(from, sink);
+        }
+    }
+
+    fn ssl2<'o>(
+        &mut self,
+        from: Party,
+        frame: u64,
+        octets: &'o [u8],
+        shared: &mut Shared,
+        sink: &mut impl FnMut(&Item<'_>),
+    ) -> &'o [u8] {
+        self.note_frame(frame);
+        let State::Ssl2(held, need) = &mut self.state else {
+            return &[];
+        };
+        let take = need.saturating_sub(held.len()).min(octets.len());
+        let (part, rest) = octets.split_at(take);
+        held.extend_from_slice(part);
+        if held.len() < *need {
+            return rest;
+        }
+        if let [high, low] = held[..] {
+            // Two octets of length, then the message.
+            *need = 2 + usize::from(u16::from_be_bytes([high & 0x7f, low]));
+            if *need < 11 || *need > 4096 {
+                self.state = State::Foreign;
+            }
+            return rest;
+        }
+        let held = std::mem::take(held);
+        let frames = std::mem::take(&mut self.frames);
+        if let Ok(hello) = Ssl2ClientHello::parse(&held) {
+            self.state = State::Header([0; 5], 0);
+            self.read_any = true;
+            shared.recognised = true;
+            shared.records = shared.records.saturating_add(1);
+            sink(&Item {
+                from,
+                frames: &frames,
+                what: What::Ssl2Hello(hello),
+            });
+        } else {
+            self.state = State::Foreign;
+        }
+        rest
+    }
+}
+
+/// Type and length of a message that has begun.
+fn begun(message: &[u8]) -> Option<(HandshakeType, usize)> {
+    let &[message_type, a, b, c] = message.first_chunk::<4>()?;
+    let length = u32::from_be_bytes([0, a, b, c]);
+    Some((
+        HandshakeType(message_type),
+        usize::try_from(length).unwrap_or(usize::MAX),
+    ))
+}
+
+/// Whether a handshake record looks like one in clear: a hello, or messages that fill it.
+fn looks_clear(octets: &[u8], length: usize) -> bool {
+    match *octets {
+        [1 | 2, 0, _, _, 3 | 0x7f, ..] => true,
+        [message_type, a, b, c, ..] => {
+            let known = HandshakeType::KNOWN.contains(&HandshakeType(message_type));
+            let declared = u32::from_be_bytes([0, a, b, c]);
+            known && usize::try_from(declared).is_ok_and(|declared| declared + 4 == length)
+        }
+        _ => false,
+    }
+}
+
+/// What is wrong with the first `have` octets of a record header.
+fn fault_in(header: &[u8; 5], have: usize) -> Option<ParseError> {
+    let fault = |offset, text| Some(ParseError::new("TLS record", offset, Reason::Invalid(text)));
+    let [content_type, major, ..] = *header;
+    if have >= 1 && !(20..=24).contains(&content_type) {
+        return fault(0, "no content type of TLS");
+    }
+    if have >= 2 && major != 3 {
+        return fault(1, "no version of TLS");
+    }
+    if have >= 5 {
+        return Record::size(header).err();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

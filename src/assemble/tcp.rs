@@ -1,0 +1,1042 @@
+//! TCP segments to streams of octets in order, and the facts of the transport.
+//!
+//! Only connections that may carry something of ours are followed: those whose first octets
+//! are recognised, and, as long as they carried none, those that were opened. Of the others
+//! nothing is kept.
+//!
+//! **Order.** Octets are delivered once, in the order of their sequence numbers; segments that
+//! come early wait. **Overlaps** follow one policy: octets that arrived first stay, later
+//! ones are left out, and a difference that can still be seen is reported
+//! ([`Fact::Conflict`]). **Holes** are given up when the receiver acknowledged their octets
+//! (then the capture lost them, not the path), when too much waits behind them, or at the
+//! end; the stream goes on after [`What::Gap`]. **Copies by a span port** are left out.
+//! **A start in mid-stream** is taken where octets are recognised.
+//!
+//! Nothing here judges, and nothing asks for the time: time is what the segments say.
+
+use hashbrown::HashMap;
+use vpnscope_dissectors::Verdict;
+
+use crate::decap::{Content, Envelope, Flow, Segment, Tcp};
+use crate::time::{Span, Timestamp};
+
+mod half;
+mod opening;
+mod options;
+#[cfg(test)]
+mod tests;
+
+use foldhash::fast::RandomState;
+use half::{Early, Half, Place};
+use opening::{Entry, Key, Openings};
+pub use options::Options;
+
+/// Budgets and timers.
+#[derive(Debug, Clone, Copy)]
+pub struct Config {
+    /// Connections that are followed at a time.
+    pub connections: usize,
+    /// Connections without octets that are remembered at a time.
+    pub openings: usize,
+    /// Octets of one direction that may wait behind a hole.
+    pub early_octets: usize,
+    /// Segments of one direction that may wait behind a hole.
+    pub early_segments: usize,
+    /// How long after its acknowledgment a missing segment may still come: captures put
+    /// frames out of order by a little.
+    pub patience: Span,
+    /// How long a connection without octets is remembered after its last SYN. Linux repeats
+    /// a SYN for 127 s with gaps up to 64 s.
+    pub opening_idle: Span,
+    /// How long a connection is remembered without a segment.
+    pub idle: Span,
+    /// How long a connection is remembered that was closed.
+    pub closed: Span,
+    /// Whether a stretch of a stream is of ours.
+    pub recognise: fn(&[u8]) -> Verdict,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connections: 250_000,
+            openings: 1_000_000,
+            early_octets: 128 << 10,
+            early_segments: 512,
+            patience: Span::from_millis(20),
+            opening_idle: Span::from_secs(75),
+            idle: Span::from_secs(3600),
+            closed: Span::from_secs(30),
+            recognise: vpnscope_dissectors::tls::recognise,
+        }
+    }
+}
+
+/// What happened so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Connections followed.
+    pub connections: u64,
+    /// Connections let go of early because there were too many, with or without octets.
+    pub evicted: u64,
+    /// Copies made by a span port.
+    pub copies: u64,
+    /// Holes given up.
+    pub gaps: u64,
+}
+
+/// A frame and when it was captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct At {
+    /// Capture, from 0.
+    pub capture: u16,
+    /// Frame number, from 1.
+    pub frame: u64,
+    /// When.
+    pub time: Timestamp,
+}
+
+impl From<&Envelope> for At {
+    fn from(envelope: &Envelope) -> Self {
+        Self {
+            capture: envelope.capture,
+            frame: envelope.frame,
+            time: envelope.time,
+        }
+    }
+}
+
+/// The ends of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Party {
+    /// The one that sent the SYN.
+    Opener,
+    /// The one that answered it.
+    Acceptor,
+}
+
+impl Party {
+    /// The other end.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Opener => Self::Acceptor,
+            Self::Acceptor => Self::Opener,
+        }
+    }
+}
+
+/// How a connection was opened, as far as it was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// The first SYN.
+    pub syn: Option<At>,
+    /// The last SYN.
+    pub last_syn: Option<At>,
+    /// How many.
+    pub syns: u8,
+    /// The first SYN with ACK.
+    pub answer: Option<At>,
+    /// Whether the opener acknowledged the answer.
+    pub acknowledged: bool,
+    /// What the opener wants to receive at most, octets of data.
+    pub mss: Option<u16>,
+    /// What the acceptor wants to receive at most.
+    pub answer_mss: Option<u16>,
+    /// TTL of the SYN at the capture point.
+    pub ttl: u8,
+    /// TTL of the answer at the capture point.
+    pub answer_ttl: u8,
+}
+
+/// Something about a connection that is no octet of its streams. Offsets count octets of data
+/// from the start of the sender's stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fact {
+    /// A connection begins to be followed; the first of its facts.
+    Opened(Opening),
+    /// A SYN or its answer again, after the first octets.
+    SynRepeated,
+    /// It was reset.
+    Reset {
+        /// Where in the sender's stream.
+        offset: u32,
+    },
+    /// The sender has nothing more to say.
+    Fin {
+        /// Length of the sender's stream.
+        offset: u32,
+    },
+    /// A segment of which everything was seen before: a retransmission.
+    Repeat {
+        /// Where.
+        offset: u32,
+        /// Octets.
+        len: u32,
+        /// Up to where the peer had acknowledged then.
+        acked: u32,
+    },
+    /// A segment that leaves a hole before it.
+    Hole {
+        /// Where the hole starts.
+        offset: u32,
+        /// Octets.
+        len: u32,
+    },
+    /// A hole was filled by a segment that came late.
+    Filled {
+        /// Where it was.
+        offset: u32,
+    },
+    /// The peer acknowledged more. Only while octets are wanted.
+    Acked {
+        /// Up to where in the peer's stream.
+        offset: u32,
+    },
+    /// The sender has octets of the peer's stream beyond a hole (RFC 2018): that hole is on
+    /// the path, not in the capture. Only while octets are wanted.
+    Sack {
+        /// Where the hole starts: what is acknowledged.
+        acked: u32,
+        /// The first octet beyond it.
+        from: u32,
+        /// One beyond the last octet of the highest block.
+        to: u32,
+    },
+    /// A probe whether the peer is there.
+    KeepAlive,
+    /// The sender wants to receive nothing at the moment.
+    WindowClosed,
+    /// Octets that overlap earlier ones and differ from them.
+    Conflict {
+        /// Where the segment starts.
+        offset: u32,
+    },
+    /// A copy made by a span port.
+    Copy,
+    /// Nothing more will be said of this connection.
+    Forgotten,
+}
+
+/// What is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What<'a> {
+    /// A fact.
+    Fact(Fact),
+    /// The next octets of the sender's stream.
+    Octets {
+        /// Where they stand in it.
+        offset: u32,
+        /// They themselves.
+        octets: &'a [u8],
+    },
+    /// Octets that will not come: lost by the capture, or cut off by it.
+    Gap {
+        /// Where.
+        offset: u32,
+        /// How many.
+        len: u32,
+    },
+}
+
+/// A delivery: what, of which connection, in which frame.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery<'a> {
+    /// Number of the connection, from 1, never used twice.
+    pub connection: u64,
+    /// From the opener to the acceptor.
+    pub flow: Flow,
+    /// Whether the roles follow from a SYN.
+    pub roles_known: bool,
+    /// How the segment travelled. Octets that waited come with the frame they were in by
+    /// [`Delivery::at`], and with the envelope of the segment that set them free.
+    pub envelope: &'a Envelope,
+    /// The frame that carried it.
+    pub at: At,
+    /// Who sent it.
+    pub from: Party,
+    /// What.
+    pub what: What<'a>,
+}
+
+/// What the reader of a connection wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Appetite {
+    /// Every octet, in order, and all facts.
+    #[default]
+    All,
+    /// Octets, and the rarer facts.
+    Some,
+    /// Nothing: it is not ours.
+    Nothing,
+}
+
+/// What a reader keeps for a connection.
+pub trait Reader: Default {
+    /// Octets that it holds.
+    fn held(&self) -> usize;
+}
+
+#[derive(Debug)]
+struct Connection<U> {
+    number: u64,
+    opener_first: bool,
+    roles_known: bool,
+    last: Timestamp,
+    closed: bool,
+    appetite: Appetite,
+    halves: [Half; 2],
+    user: U,
+}
+
+impl<U> Connection<U> {
+    fn flow(&self, key: &Key) -> Flow {
+        let flow = key.flow();
+        if self.opener_first {
+            flow
+        } else {
+            flow.reversed()
+        }
+    }
+
+    const fn party(&self, sender_first: bool) -> Party {
+        if sender_first == self.opener_first {
+            Party::Opener
+        } else {
+            Party::Acceptor
+        }
+    }
+
+    fn half(&mut self, party: Party) -> &mut Half {
+        let [opener, acceptor] = &mut self.halves;
+        match party {
+            Party::Opener => opener,
+            Party::Acceptor => acceptor,
+        }
+    }
+}
+
+/// Puts connections together. `U` is what their reader keeps for each of them.
+#[derive(Debug)]
+pub struct Assembler<U> {
+    config: Config,
+    connections: HashMap<Key, Box<Connection<U>>, RandomState>,
+    openings: Openings,
+    counters: Counters,
+    numbers: u64,
+    next_sweep: Timestamp,
+}
+
+/// The segment at hand.
+#[derive(Clone, Copy)]
+struct Incoming<'a> {
+    envelope: &'a Envelope,
+    tcp: &'a Tcp<'a>,
+    at: At,
+    party: Party,
+}
+
+impl<U: Default> Assembler<U> {
+    /// An assembler that knows nothing yet.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            connections: HashMap::default(),
+            openings: Openings::default(),
+            counters: Counters::default(),
+            numbers: 0,
+            next_sweep: Timestamp(i64::MIN),
+        }
+    }
+
+    /// What happened so far.
+    pub const fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Whether a segment can matter: it opens or ends a connection, belongs to one that is
+    /// followed, or carries octets that are recognised. Cheap, for the span port.
+    pub fn wants(&self, capture: u16, flow: &Flow, flags: u8, payload: &[u8]) -> bool {
+        if flags & Tcp::SYN != 0 {
+            return true;
+        }
+        let (key, _) = Key::of(capture, flow);
+        self.connections.contains_key(&key)
+            || self.openings.contains(&key)
+            || (!payload.is_empty() && (self.config.recognise)(payload) != Verdict::NotOurs)
+    }
+
+    /// Takes a segment and gives what follows from it to `sink`, which answers what it wants
+    /// of the connection from now on. `true` where the segment belongs to a connection that
+    /// is followed.
+    pub fn handle(
+        &mut self,
+        segment: &Segment<'_>,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) -> bool {
+        let Content::Tcp(tcp) = &segment.content else {
+            return false;
+        };
+        let envelope = &segment.envelope;
+        let (key, first) = Key::of(envelope.capture, &envelope.flow());
+        if tcp.has(Tcp::SYN) {
+            self.renew(&key, tcp, envelope, first, sink);
+        }
+        if !self.connections.contains_key(&key) && !self.admit(&key, tcp, envelope, first, sink) {
+            return false;
+        }
+        let Some(connection) = self.connections.get_mut(&key) else {
+            return false;
+        };
+        connection.last = connection.last.max(envelope.time);
+        let incoming = Incoming {
+            envelope,
+            tcp,
+            at: At::from(envelope),
+            party: connection.party(first),
+        };
+        let flow = connection.flow(&key);
+        let mut work = Work {
+            connection,
+            flow,
+            incoming,
+            config: &self.config,
+            counters: &mut self.counters,
+            sink,
+        };
+        work.segment();
+        true
+    }
+
+    /// A SYN with another number on a connection that is known: a new one on its ports.
+    fn renew(
+        &mut self,
+        key: &Key,
+        tcp: &Tcp<'_>,
+        envelope: &Envelope,
+        first: bool,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let party = connection.party(first);
+        let half = connection.half(party);
+        let again = half.is_started() && half.offset(tcp.sequence.wrapping_add(1)) == 0;
+        if again || (tcp.has(Tcp::ACK) && !connection.closed) {
+            return;
+        }
+        let flow = connection.flow(key);
+        forget(connection, flow, &At::from(envelope), envelope, sink);
+        self.connections.remove(key);
+    }
+
+    /// Decides whether a segment starts something to follow.
+    fn admit(
+        &mut self,
+        key: &Key,
+        tcp: &Tcp<'_>,
+        envelope: &Envelope,
+        first: bool,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) -> bool {
+        let at = At::from(envelope);
+        if tcp.has(Tcp::SYN) {
+            self.syn(key, tcp, at, envelope.ttl, first);
+            return false;
+        }
+        let carries = tcp.payload_len > 0;
+        if let Some(entry) = self.openings.get_mut(key) {
+            let party = entry.party(first);
+            if carries {
+                return self.first_octets(key, tcp, envelope, first, sink);
+            }
+            if tcp.has(Tcp::RST) || tcp.has(Tcp::FIN) {
+                self.follow(key, envelope, sink);
+                return true;
+            }
+            if party == Party::Opener && tcp.has(Tcp::ACK) {
+                entry.done();
+            }
+            return false;
+        }
+        if !carries || (self.config.recognise)(tcp.payload) != Verdict::Certain {
+            return false;
+        }
+        let opener_first = likely_opener(tcp.payload, first, &key.flow());
+        let entry = Entry::new(at, opener_first);
+        self.insert(key, entry, false, sink, envelope);
+        true
+    }
+
+    fn syn(&mut self, key: &Key, tcp: &Tcp<'_>, at: At, ttl: u8, first: bool) {
+        let mss = Options::parse(tcp.options).mss;
+        let is_answer = tcp.has(Tcp::ACK);
+        let opener_first = first != is_answer;
+        if self.openings.len() >= self.config.openings && self.openings.get_mut(key).is_none() {
+            self.counters.evicted += 1;
+            return;
+        }
+        let fresh = || Entry::new(at, opener_first);
+        let entry = self.openings.entry(key, fresh);
+        let other_number = entry
+            .sequence(Party::Opener)
+            .is_some_and(|known| known != tcp.sequence);
+        if !is_answer && other_number {
+            *entry = fresh();
+        }
+        if is_answer {
+            entry.answer(at, tcp.sequence, mss, ttl);
+        } else {
+            entry.syn(at, tcp.sequence, mss, ttl);
+        }
+    }
+
+    /// The first octets of a connection whose opening was seen.
+    fn first_octets(
+        &mut self,
+        key: &Key,
+        tcp: &Tcp<'_>,
+        envelope: &Envelope,
+        first: bool,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) -> bool {
+        let Some(entry) = self.openings.get_mut(key) else {
+            return false;
+        };
+        let party = entry.party(first);
+        let at_start = entry
+            .sequence(party)
+            .is_some_and(|sequence| sequence.wrapping_add(1) == tcp.sequence);
+        // A few octets at the very start of the opener's stream may be the beginning of
+        // something; their reader will see.
+        let is_short = at_start && party == Party::Opener && tcp.payload.len() < 16;
+        let verdict = (self.config.recognise)(tcp.payload);
+        let starts_like_one = matches!(tcp.payload.first(), Some(20..=23 | 0x80));
+        let accepted = match verdict {
+            Verdict::Certain => true,
+            Verdict::Unsure => at_start,
+            Verdict::NotOurs => is_short && starts_like_one,
+        };
+        // A segment after the first may come before it.
+        if accepted || (!at_start && verdict != Verdict::NotOurs) {
+            self.follow(key, envelope, sink);
+            return true;
+        }
+        if at_start || party == Party::Acceptor {
+            self.openings.remove(key);
+        }
+        false
+    }
+
+    /// Begins to follow a connection whose opening was seen.
+    fn follow(
+        &mut self,
+        key: &Key,
+        envelope: &Envelope,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) {
+        if let Some(entry) = self.openings.remove(key) {
+            self.insert(key, entry, true, sink, envelope);
+        }
+    }
+
+    fn insert(
+        &mut self,
+        key: &Key,
+        entry: Entry,
+        roles_known: bool,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+        envelope: &Envelope,
+    ) {
+        if self.connections.len() >= self.config.connections {
+            self.evict(envelope, sink);
+        }
+        self.numbers += 1;
+        self.counters.connections += 1;
+        let flow = entry.flow(key);
+        let mut connection = Connection {
+            number: self.numbers,
+            opener_first: key.flow() == flow,
+            roles_known,
+            last: envelope.time,
+            closed: false,
+            appetite: Appetite::All,
+            halves: [Half::default(), Half::default()],
+            user: U::default(),
+        };
+        for party in [Party::Opener, Party::Acceptor] {
+            if let Some(sequence) = entry.sequence(party) {
+                connection.half(party).start(sequence.wrapping_add(1));
+            }
+        }
+        let opening = entry.opening(key.capture());
+        let delivery = Delivery {
+            connection: connection.number,
+            flow,
+            roles_known,
+            envelope,
+            at: opening.syn.unwrap_or_else(|| At::from(envelope)),
+            from: Party::Opener,
+            what: What::Fact(Fact::Opened(opening)),
+        };
+        connection.appetite = sink(&mut connection.user, &delivery);
+        self.connections.insert(*key, Box::new(connection));
+    }
+
+    /// Lets go of the sixteenth of the connections that was quiet for longest.
+    fn evict(
+        &mut self,
+        envelope: &Envelope,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) {
+        let mut all: Vec<(Timestamp, Key)> = self
+            .connections
+            .iter()
+            .map(|(key, connection)| (connection.last, *key))
+            .collect();
+        all.sort_unstable();
+        let count = (all.len() / 16).max(1);
+        self.counters.evicted += u64::try_from(count).unwrap_or(u64::MAX);
+        for (_, key) in all.into_iter().take(count) {
+            self.drop_one(&key, envelope, sink);
+        }
+    }
+
+    fn drop_one(
+        &mut self,
+        key: &Key,
+        envelope: &Envelope,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) {
+        if let Some(mut connection) = self.connections.remove(key) {
+            let flow = connection.flow(key);
+            forget(&mut connection, flow, &At::from(envelope), envelope, sink);
+        }
+    }
+
+    /// Begins to follow the connection of an ICMP error's quoted segment, if it is known.
+    pub fn touch(
+        &mut self,
+        quoted: &Flow,
+        envelope: &Envelope,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) {
+        let (key, _) = Key::of(envelope.capture, quoted);
+        self.follow(&key, envelope, sink);
+    }
+
+    /// When [`Assembler::advance`] has something to do.
+    pub const fn next_deadline(&self) -> Timestamp {
+        self.next_sweep
+    }
+
+    /// Lets go of what was quiet for too long.
+    pub fn advance(
+        &mut self,
+        now: Timestamp,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) {
+        const SWEEP: Span = Span::from_secs(10);
+        if now < self.next_sweep {
+            return;
+        }
+        self.next_sweep = now + SWEEP;
+        self.expire_openings(now - self.config.opening_idle, sink);
+        let mut over: Vec<(u64, Key)> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| {
+                let idle = if connection.closed {
+                    self.config.closed
+                } else {
+                    self.config.idle
+                };
+                now.since(connection.last) >= idle
+            })
+            .map(|(key, connection)| (connection.number, *key))
+            .collect();
+        over.sort_unstable();
+        for (_, key) in over {
+            self.drop_one(&key, &blank(&key, now), sink);
+        }
+    }
+
+    /// Openings that never carried an octet become connections for their reader to judge,
+    /// and are let go of.
+    fn expire_openings(
+        &mut self,
+        before: Timestamp,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) {
+        for (key, entry) in self.openings.expire(before) {
+            let envelope = blank(&key, entry.last());
+            self.insert(&key, entry, true, sink, &envelope);
+            self.drop_one(&key, &envelope, sink);
+        }
+    }
+
+    /// Ends everything: the capture ended.
+    pub fn finish(
+        &mut self,
+        end: Timestamp,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) {
+        self.expire_openings(Timestamp::MAX, sink);
+        let mut all: Vec<(u64, Key)> = self
+            .connections
+            .iter()
+            .map(|(key, connection)| (connection.number, *key))
+            .collect();
+        all.sort_unstable();
+        for (_, key) in all {
+            self.flush(&key, end, sink);
+            self.drop_one(&key, &blank(&key, end), sink);
+        }
+    }
+
+    /// Delivers what waits behind holes.
+    fn flush(
+        &mut self,
+        key: &Key,
+        end: Timestamp,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let flow = connection.flow(key);
+        let envelope = blank(key, end);
+        for party in [Party::Opener, Party::Acceptor] {
+            let incoming = Incoming {
+                envelope: &envelope,
+                tcp: &NO_SEGMENT,
+                at: At::from(&envelope),
+                party,
+            };
+            let mut work = Work {
+                connection,
+                flow,
+                incoming,
+                config: &self.config,
+                counters: &mut self.counters,
+                sink,
+            };
+            while work.skip(party) {}
+        }
+    }
+}
+
+const NO_SEGMENT: Tcp<'static> = Tcp {
+    sequence: 0,
+    acknowledgment: 0,
+    flags: 0,
+    window: 0,
+    options: &[],
+    payload: &[],
+    payload_len: 0,
+};
+
+/// An envelope for what no frame carries.
+fn blank(key: &Key, time: Timestamp) -> Envelope {
+    let flow = key.flow();
+    let frame = crate::source::Frame {
+        capture: key.capture(),
+        no: 0,
+        time,
+        link: crate::source::LinkType(0),
+        octets: &[],
+        wire_len: 0,
+        interface: 0,
+    };
+    Envelope {
+        source: flow.source.0,
+        source_port: flow.source.1,
+        destination: flow.destination.0,
+        destination_port: flow.destination.1,
+        protocol: 6,
+        ..Envelope::of(&frame)
+    }
+}
+
+fn forget<U>(
+    connection: &mut Connection<U>,
+    flow: Flow,
+    at: &At,
+    envelope: &Envelope,
+    sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+) {
+    let delivery = Delivery {
+        connection: connection.number,
+        flow,
+        roles_known: connection.roles_known,
+        envelope,
+        at: *at,
+        from: Party::Opener,
+        what: What::Fact(Fact::Forgotten),
+    };
+    sink(&mut connection.user, &delivery);
+}
+
+/// Whether the end that stands first in the key opened a connection that is seen from its
+/// middle: it sent a ClientHello or its peer a ServerHello; otherwise the lower port is the
+/// one that was called.
+fn likely_opener(payload: &[u8], sender_first: bool, key: &Flow) -> bool {
+    match payload {
+        [22, _, _, _, _, 1, ..] | [0x80..=0xff, ..] => sender_first,
+        [22, _, _, _, _, 2, ..] => !sender_first,
+        _ => key.source.1 > key.destination.1,
+    }
+}
+
+/// A connection and the segment that is being put into it.
+struct Work<'a, 'b, U, S> {
+    connection: &'a mut Connection<U>,
+    flow: Flow,
+    incoming: Incoming<'b>,
+    config: &'a Config,
+    counters: &'a mut Counters,
+    sink: &'a mut S,
+}
+
+impl<U, S: FnMut(&mut U, &Delivery<'_>) -> Appetite> Work<'_, '_, U, S> {
+    fn give(&mut self, from: Party, at: At, what: What<'_>) {
+        let delivery = Delivery {
+            connection: self.connection.number,
+            flow: self.flow,
+            roles_known: self.connection.roles_known,
+            envelope: self.incoming.envelope,
+            at,
+            from,
+            what,
+        };
+        self.connection.appetite = (self.sink)(&mut self.connection.user, &delivery);
+    }
+
+    fn fact(&mut self, fact: Fact) {
+        self.give(self.incoming.party, self.incoming.at, What::Fact(fact));
+    }
+
+    fn hungry(&self) -> bool {
+        self.connection.appetite == Appetite::All
+    }
+
+    fn segment(&mut self) {
+        let Incoming {
+            tcp,
+            party,
+            envelope,
+            at,
+        } = self.incoming;
+        if tcp.has(Tcp::SYN) {
+            let sequence = tcp.sequence.wrapping_add(1);
+            self.connection.half(party).start(sequence);
+            self.fact(Fact::SynRepeated);
+            return;
+        }
+        let notable = tcp.payload_len > 0 || tcp.flags & (Tcp::FIN | Tcp::RST) != 0;
+        let half = self.connection.half(party);
+        if !half.is_started() && !tcp.has(Tcp::RST) {
+            half.start(tcp.sequence);
+        }
+        if notable
+            && half.is_copy(
+                tcp.sequence,
+                tcp.payload_len,
+                tcp.flags,
+                envelope.ip_id,
+                at.time,
+            )
+        {
+            self.counters.copies += 1;
+            self.fact(Fact::Copy);
+            return;
+        }
+        if tcp.has(Tcp::ACK) {
+            self.acknowledgment();
+        }
+        self.window();
+        if tcp.payload_len > 0 || self.is_probe() {
+            self.data();
+        }
+        if tcp.has(Tcp::FIN) {
+            self.fin();
+        }
+        if tcp.has(Tcp::RST) {
+            let half = self.connection.half(party);
+            let offset = half.offset(tcp.sequence);
+            self.connection.closed = true;
+            self.fact(Fact::Reset { offset });
+        }
+        for party in [Party::Opener, Party::Acceptor] {
+            while self.connection.half(party).gives_up(at.time, self.config) && self.skip(party) {}
+        }
+    }
+
+    fn is_probe(&mut self) -> bool {
+        let Incoming { tcp, party, .. } = self.incoming;
+        tcp.flags & !Tcp::PSH == Tcp::ACK
+            && tcp.payload_len == 0
+            && self.connection.half(party).place(tcp.sequence, 0) == Place::KeepAlive
+    }
+
+    fn window(&mut self) {
+        let Incoming { tcp, party, .. } = self.incoming;
+        let closed = tcp.window == 0 && tcp.flags & (Tcp::RST | Tcp::FIN) == 0;
+        let half = self.connection.half(party);
+        let changed = closed && !half.window_closed;
+        half.window_closed = closed;
+        if changed {
+            self.fact(Fact::WindowClosed);
+        }
+    }
+
+    fn acknowledgment(&mut self) {
+        let Incoming { tcp, party, at, .. } = self.incoming;
+        let peer = self.connection.half(party.other());
+        if !peer.is_started() {
+            if tcp.flags & Tcp::RST == 0 {
+                peer.start(tcp.acknowledgment);
+            }
+            return;
+        }
+        let moved = peer.acknowledge(tcp.acknowledgment, at.time);
+        let offset = peer.acked();
+        if !self.hungry() {
+            return;
+        }
+        if moved {
+            self.fact(Fact::Acked { offset });
+        }
+        if tcp.options.len() < 10 {
+            return;
+        }
+        let peer = self.connection.half(party.other());
+        let blocks = Options::parse(tcp.options).sack;
+        let blocks = blocks.iter().flatten();
+        let beyond = blocks
+            .map(|(from, to)| (peer.offset(*from), peer.offset(*to)))
+            .filter(|(from, to)| from > &offset && to > from);
+        let edges = beyond.fold(None, |edges: Option<(u32, u32)>, (from, to)| {
+            Some(edges.map_or((from, to), |(low, high)| (low.min(from), high.max(to))))
+        });
+        if let Some((from, to)) = edges {
+            self.fact(Fact::Sack {
+                acked: offset,
+                from,
+                to,
+            });
+        }
+    }
+
+    fn data(&mut self) {
+        let Incoming { tcp, party, at, .. } = self.incoming;
+        let half = self.connection.half(party);
+        let (offset, len) = (half.offset(tcp.sequence), tcp.payload_len);
+        let end = tcp.sequence.wrapping_add(len);
+        let acked = half.acked();
+        match half.place(tcp.sequence, len) {
+            Place::KeepAlive => self.fact(Fact::KeepAlive),
+            Place::Outside => {}
+            Place::Old => self.fact(Fact::Repeat { offset, len, acked }),
+            Place::Next { skip } => {
+                let had_hole = half.hole().is_some();
+                half.reach(end);
+                self.deliver(party, tcp.sequence, tcp.payload, len, skip, at);
+                self.drain(party);
+                if had_hole {
+                    self.fact(Fact::Filled { offset });
+                }
+            }
+            Place::Ahead => {
+                let fresh = half.reach(end);
+                let known = half.hole();
+                let early = Early {
+                    sequence: tcp.sequence,
+                    octets: tcp.payload.into(),
+                    len,
+                    at,
+                };
+                let differs = half.keep(early);
+                let hole = half.hole();
+                if differs {
+                    self.fact(Fact::Conflict { offset });
+                }
+                if !fresh {
+                    self.fact(Fact::Repeat { offset, len, acked });
+                } else if known.is_none()
+                    && let Some((offset, len)) = hole
+                {
+                    self.fact(Fact::Hole { offset, len });
+                }
+            }
+        }
+    }
+
+    /// Delivers the octets of a segment after the first `skip`.
+    fn deliver(&mut self, party: Party, sequence: u32, octets: &[u8], len: u32, skip: u32, at: At) {
+        let end = sequence.wrapping_add(len);
+        let half = self.connection.half(party);
+        let offset = half.next();
+        half.advance(end);
+        let fresh = usize::try_from(skip)
+            .ok()
+            .and_then(|skip| octets.get(skip..))
+            .unwrap_or_default();
+        if !fresh.is_empty() {
+            let what = What::Octets {
+                offset,
+                octets: fresh,
+            };
+            self.give(party, at, what);
+        }
+        let present = u32::try_from(octets.len()).unwrap_or(u32::MAX).max(skip);
+        if present < len {
+            let what = What::Gap {
+                offset: offset.wrapping_add(present - skip),
+                len: len - present,
+            };
+            self.give(party, at, what);
+        }
+    }
+
+    /// Delivers what waited and is next now.
+    fn drain(&mut self, party: Party) {
+        while let Some((early, skip)) = self.connection.half(party).ready() {
+            self.deliver(
+                party,
+                early.sequence,
+                &early.octets,
+                early.len,
+                skip,
+                early.at,
+            );
+        }
+    }
+
+    /// Gives up the first hole of a direction; tells whether there was one.
+    fn skip(&mut self, party: Party) -> bool {
+        let half = self.connection.half(party);
+        let Some((offset, len)) = half.skip_hole() else {
+            half.forget_early();
+            return false;
+        };
+        self.counters.gaps += 1;
+        self.give(party, self.incoming.at, What::Gap { offset, len });
+        self.drain(party);
+        true
+    }
+
+    fn fin(&mut self) {
+        let Incoming { tcp, party, .. } = self.incoming;
+        let sequence = tcp.sequence.wrapping_add(tcp.payload_len);
+        let half = self.connection.half(party);
+        let again = half.fin.is_some();
+        half.fin = Some(sequence);
+        let offset = half.offset(sequence);
+        if !again {
+            self.fact(Fact::Fin { offset });
+        }
+        let both = self.connection.halves.iter().all(|half| half.fin.is_some());
+        self.connection.closed |= both;
+    }
+}

@@ -1,0 +1,325 @@
+//! One direction of a connection: octets in order.
+
+use std::collections::VecDeque;
+
+use super::{At, Config};
+use crate::time::{Span, Timestamp};
+
+/// Whether sequence number `a` is before `b` (RFC 9293 §3.4).
+pub(super) const fn before(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) > 0x8000_0000
+}
+
+/// How much a later segment may lie ahead and still be taken for one of this stream: the
+/// largest window there is.
+const WINDOW: u32 = 1 << 30;
+
+/// A segment that came before the one it follows.
+#[derive(Debug)]
+pub(super) struct Early {
+    pub(super) sequence: u32,
+    pub(super) octets: Box<[u8]>,
+    /// Octets on the wire; more than `octets` holds where snaplen cut.
+    pub(super) len: u32,
+    pub(super) at: At,
+}
+
+impl Early {
+    fn end(&self) -> u32 {
+        self.sequence.wrapping_add(self.len)
+    }
+}
+
+/// A segment that was seen a moment ago, to know copies of a span port.
+#[derive(Debug, Clone, Copy, Default)]
+struct Recent {
+    sequence: u32,
+    len: u32,
+    flags: u8,
+    ip_id: u32,
+    time: Timestamp,
+}
+
+/// What a segment is to its stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It starts at or before the next octet, and reaches beyond it: so many octets of it
+    /// were there before.
+    Next {
+        /// Octets to leave out.
+        skip: u32,
+    },
+    /// It leaves a hole before it.
+    Ahead,
+    /// All of it was seen before.
+    Old,
+    /// It probes whether the peer is there: one octet or none, just before the next.
+    KeepAlive,
+    /// It belongs to no window of this stream.
+    Outside,
+}
+
+/// One direction of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Half {
+    /// Sequence number of the first octet of data; offsets count from it.
+    base: u32,
+    /// Sequence number of the octet that is delivered next.
+    next: u32,
+    /// One beyond the highest octet seen.
+    high: u32,
+    /// The highest acknowledgment of the peer.
+    acked: u32,
+    /// Whether the numbers above are known.
+    started: bool,
+    early: VecDeque<Early>,
+    early_octets: usize,
+    recent: [Recent; 6],
+    oldest_recent: usize,
+    /// When the peer acknowledged octets of the hole.
+    hole_acked: Option<Timestamp>,
+    /// Sequence number of the FIN.
+    pub(super) fin: Option<u32>,
+    pub(super) window_closed: bool,
+}
+
+impl Half {
+    /// A direction whose SYN had this sequence number, or whose first octet seen has.
+    pub(super) fn start(&mut self, base: u32) {
+        if !self.started {
+            (self.base, self.next, self.high, self.acked) = (base, base, base, base);
+            self.started = true;
+        }
+    }
+
+    pub(super) const fn is_started(&self) -> bool {
+        self.started
+    }
+
+    /// Octets from the start of the stream.
+    pub(super) const fn offset(&self, sequence: u32) -> u32 {
+        sequence.wrapping_sub(self.base)
+    }
+
+    /// Offset of the octet that is delivered next.
+    pub(super) const fn next(&self) -> u32 {
+        self.offset(self.next)
+    }
+
+    /// Offset up to which the peer acknowledged.
+    pub(super) const fn acked(&self) -> u32 {
+        self.offset(self.acked)
+    }
+
+    /// Octets sent, as far as seen.
+    pub(super) const fn sent(&self) -> u32 {
+        self.offset(self.high)
+    }
+
+    /// Whether the same segment was seen within so short a time that only a span port can
+    /// have made the copy: no timer of TCP fires as fast.
+    pub(super) fn is_copy(
+        &mut self,
+        sequence: u32,
+        len: u32,
+        flags: u8,
+        ip_id: u32,
+        time: Timestamp,
+    ) -> bool {
+        const COPY: Span = Span::from_millis(5);
+        let is_copy = self.recent.iter().any(|recent| {
+            recent.sequence == sequence
+                && recent.len == len
+                && recent.flags == flags
+                && recent.ip_id == ip_id
+                && recent.time != Timestamp::default()
+                && time.since(recent.time) < COPY
+                && time.since(recent.time) > Span(-COPY.0)
+        });
+        if let Some(slot) = self.recent.get_mut(self.oldest_recent) {
+            *slot = Recent {
+                sequence,
+                len,
+                flags,
+                ip_id,
+                time,
+            };
+        }
+        self.oldest_recent = (self.oldest_recent + 1) % self.recent.len();
+        is_copy
+    }
+
+    /// Where a segment of `len` octets stands.
+    pub(super) fn place(&self, sequence: u32, len: u32) -> Place {
+        let end = sequence.wrapping_add(len);
+        if len <= 1 && sequence == self.next.wrapping_sub(1) && self.next != self.base {
+            return Place::KeepAlive;
+        }
+        if before(self.next, sequence) {
+            return if sequence.wrapping_sub(self.next) > WINDOW {
+                Place::Outside
+            } else {
+                Place::Ahead
+            };
+        }
+        let skip = self.next.wrapping_sub(sequence);
+        if skip > WINDOW {
+            Place::Outside
+        } else if before(self.next, end) {
+            Place::Next { skip }
+        } else {
+            Place::Old
+        }
+    }
+
+    /// Notes octets up to `end`; tells whether some were seen for the first time.
+    pub(super) fn reach(&mut self, end: u32) -> bool {
+        let fresh = before(self.high, end);
+        if fresh {
+            self.high = end;
+        }
+        fresh
+    }
+
+    /// Moves on to `sequence`.
+    pub(super) fn advance(&mut self, sequence: u32) {
+        self.next = sequence;
+        self.hole_acked = None;
+        if before(self.high, sequence) {
+            self.high = sequence;
+        }
+    }
+
+    /// Notes an acknowledgment of the peer; tells whether it is a new one.
+    pub(super) fn acknowledge(&mut self, acknowledgment: u32, now: Timestamp) -> bool {
+        if !self.started || acknowledgment.wrapping_sub(self.acked) > WINDOW {
+            return false;
+        }
+        if acknowledgment == self.acked {
+            return false;
+        }
+        self.acked = acknowledgment;
+        let into_hole = !self.early.is_empty() && before(self.next, acknowledgment);
+        if into_hole && self.hole_acked.is_none() {
+            self.hole_acked = Some(now);
+        }
+        true
+    }
+
+    /// Keeps a segment that came early. The octets that arrived first stay: what overlaps
+    /// them is cut off the newcomer. Tells whether overlapping octets differed.
+    pub(super) fn keep(&mut self, mut early: Early) -> bool {
+        let mut differs = false;
+        let mut index = 0;
+        while let Some(known) = self.early.get(index) {
+            if !before(known.sequence, early.end()) {
+                break;
+            }
+            if !before(early.sequence, known.end()) {
+                index += 1;
+                continue;
+            }
+            differs |= conflict(known, &early);
+            if before(early.sequence, known.sequence) {
+                // The part in front of the known one is new.
+                let front = known.sequence.wrapping_sub(early.sequence);
+                let part = cut(&early, 0, front);
+                self.insert(index, part);
+                index += 1;
+            }
+            let Some(known) = self.early.get(index) else {
+                break;
+            };
+            let skip = known.end().wrapping_sub(early.sequence);
+            if !before(known.end(), early.end()) {
+                return differs;
+            }
+            early = cut(&early, skip, early.len);
+            index += 1;
+        }
+        self.insert(index, early);
+        differs
+    }
+
+    fn insert(&mut self, index: usize, early: Early) {
+        self.early_octets += early.octets.len();
+        self.early.insert(index.min(self.early.len()), early);
+    }
+
+    /// The early segment that is next in order now, cut to what is new of it.
+    pub(super) fn ready(&mut self) -> Option<(Early, u32)> {
+        loop {
+            let first = self.early.front()?;
+            if before(self.next, first.sequence) {
+                return None;
+            }
+            let skip = self.next.wrapping_sub(first.sequence);
+            let whole = self.early.pop_front()?;
+            self.early_octets -= whole.octets.len();
+            if skip < whole.len {
+                return Some((whole, skip));
+            }
+        }
+    }
+
+    /// The hole before the first early segment: its offset and length.
+    pub(super) fn hole(&self) -> Option<(u32, u32)> {
+        let first = self.early.front()?;
+        before(self.next, first.sequence)
+            .then(|| (self.next(), first.sequence.wrapping_sub(self.next)))
+    }
+
+    /// Whether the hole will not be filled: the peer has its octets, or too much waits.
+    pub(super) fn gives_up(&self, now: Timestamp, config: &Config) -> bool {
+        let late = self
+            .hole_acked
+            .is_some_and(|since| now.since(since) >= config.patience);
+        late || self.early_octets > config.early_octets || self.early.len() > config.early_segments
+    }
+
+    /// Skips the hole; gives its offset and length.
+    pub(super) fn skip_hole(&mut self) -> Option<(u32, u32)> {
+        let hole = self.hole()?;
+        let sequence = self.early.front()?.sequence;
+        self.advance(sequence);
+        Some(hole)
+    }
+
+    /// Forgets what waits.
+    pub(super) fn forget_early(&mut self) {
+        self.early = VecDeque::new();
+        self.early_octets = 0;
+    }
+}
+
+/// The octets `from..to` of a segment.
+fn cut(early: &Early, from: u32, to: u32) -> Early {
+    let index = |n: u32| {
+        usize::try_from(n)
+            .unwrap_or(usize::MAX)
+            .min(early.octets.len())
+    };
+    let (start, end) = (index(from), index(to.max(from)));
+    Early {
+        sequence: early.sequence.wrapping_add(from),
+        octets: early.octets.get(start..end).unwrap_or_default().into(),
+        len: to.saturating_sub(from),
+        at: early.at,
+    }
+}
+
+/// Whether two segments that overlap say different things there.
+fn conflict(known: &Early, new: &Early) -> bool {
+    let (a, b) = if before(known.sequence, new.sequence) {
+        (known, new)
+    } else {
+        (new, known)
+    };
+    let skip = usize::try_from(b.sequence.wrapping_sub(a.sequence)).unwrap_or(usize::MAX);
+    a.octets
+        .get(skip..)
+        .unwrap_or_default()
+        .iter()
+        .zip(b.octets.iter())
+        .any(|(a, b)| a != b)
+}

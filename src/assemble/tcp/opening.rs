@@ -1,0 +1,402 @@
+//! Connections that have not carried an octet yet: 64 octets of memory each.
+
+use std::net::IpAddr;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::{At, Opening, Party};
+use crate::decap::Flow;
+use crate::time::{Span, Timestamp};
+
+/// Both ends of a connection in the order of their addresses, so that either direction finds
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Key {
+    V4([u8; 14]),
+    V6([u8; 38]),
+}
+
+impl Key {
+    /// The key of a flow, and whether its source is the end that stands first in it.
+    pub(super) fn of(capture: u16, flow: &Flow) -> (Self, bool) {
+        let first = flow.source <= flow.destination;
+        let (a, b) = if first {
+            (flow.source, flow.destination)
+        } else {
+            (flow.destination, flow.source)
+        };
+        let key = match (a.0, b.0) {
+            (IpAddr::V4(x), IpAddr::V4(y)) => {
+                let mut key = [0; 14];
+                let (x, y) = (x.octets(), y.octets());
+                let ports = (a.1.to_be_bytes(), b.1.to_be_bytes());
+                write(
+                    &mut key,
+                    &[&x, &ports.0, &y, &ports.1, &capture.to_be_bytes()],
+                );
+                Self::V4(key)
+            }
+            (x, y) => {
+                let (x, y) = (v6(x), v6(y));
+                let mut key = [0; 38];
+                let ports = (a.1.to_be_bytes(), b.1.to_be_bytes());
+                write(
+                    &mut key,
+                    &[&x, &ports.0, &y, &ports.1, &capture.to_be_bytes()],
+                );
+                Self::V6(key)
+            }
+        };
+        (key, first)
+    }
+
+    /// The capture.
+    pub(super) fn capture(&self) -> u16 {
+        match self {
+            Self::V4(key) => u16::from_be_bytes(part(key, 12)),
+            Self::V6(key) => u16::from_be_bytes(part(key, 36)),
+        }
+    }
+
+    /// The flow from the end that stands first in the key to the other.
+    pub(super) fn flow(&self) -> Flow {
+        match self {
+            Self::V4(key) => {
+                let end = |at: usize| {
+                    let octets: [u8; 4] = part(key, at);
+                    (IpAddr::from(octets), u16::from_be_bytes(part(key, at + 4)))
+                };
+                Flow {
+                    source: end(0),
+                    destination: end(6),
+                }
+            }
+            Self::V6(key) => {
+                let end = |at: usize| {
+                    let octets: [u8; 16] = part(key, at);
+                    (IpAddr::from(octets), u16::from_be_bytes(part(key, at + 16)))
+                };
+                Flow {
+                    source: end(0),
+                    destination: end(18),
+                }
+            }
+        }
+    }
+}
+
+fn v6(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+fn write(key: &mut [u8], parts: &[&[u8]]) {
+    let octets = parts.iter().flat_map(|part| part.iter());
+    for (slot, octet) in key.iter_mut().zip(octets) {
+        *slot = *octet;
+    }
+}
+
+fn part<const N: usize>(key: &[u8], at: usize) -> [u8; N] {
+    key.get(at..)
+        .and_then(|rest| rest.first_chunk::<N>())
+        .copied()
+        .unwrap_or([0; N])
+}
+
+/// Flags of an [`Entry`].
+const OPENER_FIRST: u8 = 1;
+const DONE: u8 = 2;
+const HAS_SYN: u8 = 4;
+const HAS_MSS: u8 = 8;
+const HAS_ANSWER: u8 = 16;
+const HAS_ANSWER_MSS: u8 = 32;
+
+/// What is kept of a connection without octets.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Entry {
+    time: [u32; 2],
+    frame: [u32; 2],
+    /// Since the first frame, see [`Lapse`].
+    last_time: Lapse,
+    last_frame: u32,
+    answer_time: Lapse,
+    answer_frame: u32,
+    sequence: u32,
+    answer_sequence: u32,
+    mss: u16,
+    answer_mss: u16,
+    ttl: u8,
+    answer_ttl: u8,
+    syns: u8,
+    flags: u8,
+}
+
+/// A span in four octets: exact up to two seconds, to the microsecond up to half an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Lapse(u32);
+
+impl Lapse {
+    const COARSE: u32 = 1 << 31;
+
+    fn of(span: Span) -> Self {
+        let ns = u64::try_from(span.0).unwrap_or_default();
+        match u32::try_from(ns) {
+            Ok(ns) if ns < Self::COARSE => Self(ns),
+            _ => {
+                let us = u32::try_from(ns / 1000).unwrap_or(u32::MAX);
+                Self(us.min(Self::COARSE - 1) | Self::COARSE)
+            }
+        }
+    }
+
+    const fn span(self) -> Span {
+        if self.0 & Self::COARSE == 0 {
+            Span(self.0 as i64)
+        } else {
+            Span((self.0 & !Self::COARSE) as i64 * 1000)
+        }
+    }
+}
+
+const fn split(value: u64) -> [u32; 2] {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the two halves of the value"
+    )]
+    [(value >> 32) as u32, value as u32]
+}
+
+const fn join(parts: [u32; 2]) -> u64 {
+    let [high, low] = parts;
+    ((high as u64) << 32) | low as u64
+}
+
+impl Entry {
+    pub(super) fn new(at: At, opener_first: bool) -> Self {
+        Self {
+            time: split(at.time.0.cast_unsigned()),
+            frame: split(at.frame),
+            flags: if opener_first { OPENER_FIRST } else { 0 },
+            ..Self::default()
+        }
+    }
+
+    fn since(&self, at: At) -> (Lapse, u32) {
+        let frames = at.frame.saturating_sub(join(self.frame));
+        (
+            Lapse::of(at.time.since(self.first_time())),
+            u32::try_from(frames).unwrap_or(u32::MAX),
+        )
+    }
+
+    fn at(&self, capture: u16, time: Lapse, frame: u32) -> At {
+        At {
+            capture,
+            frame: join(self.frame).saturating_add(u64::from(frame)),
+            time: self.first_time() + time.span(),
+        }
+    }
+
+    fn first_time(&self) -> Timestamp {
+        Timestamp(join(self.time).cast_signed())
+    }
+
+    const fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    pub(super) fn syn(&mut self, at: At, sequence: u32, mss: Option<u16>, ttl: u8) {
+        self.syns = self.syns.saturating_add(1);
+        (self.last_time, self.last_frame) = self.since(at);
+        self.sequence = sequence;
+        self.ttl = ttl;
+        self.flags |= HAS_SYN;
+        if let Some(mss) = mss {
+            self.mss = mss;
+            self.flags |= HAS_MSS;
+        }
+    }
+
+    pub(super) fn answer(&mut self, at: At, sequence: u32, mss: Option<u16>, ttl: u8) {
+        if !self.has(HAS_ANSWER) {
+            (self.answer_time, self.answer_frame) = self.since(at);
+        }
+        self.flags |= HAS_ANSWER;
+        self.answer_sequence = sequence;
+        self.answer_ttl = ttl;
+        if let Some(mss) = mss {
+            self.answer_mss = mss;
+            self.flags |= HAS_ANSWER_MSS;
+        }
+    }
+
+    /// The opener acknowledged the answer.
+    pub(super) fn done(&mut self) {
+        self.flags |= DONE;
+    }
+
+    pub(super) const fn sequence(&self, party: Party) -> Option<u32> {
+        match party {
+            Party::Opener if self.has(HAS_SYN) => Some(self.sequence),
+            Party::Acceptor if self.has(HAS_ANSWER) => Some(self.answer_sequence),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn party(&self, sender_first: bool) -> Party {
+        if sender_first == self.has(OPENER_FIRST) {
+            Party::Opener
+        } else {
+            Party::Acceptor
+        }
+    }
+
+    /// The latest time that is known of it.
+    pub(super) fn last(&self) -> Timestamp {
+        let lapse = self.last_time.span().max(self.answer_time.span());
+        self.first_time() + lapse
+    }
+
+    /// The same for everybody else.
+    pub(super) fn opening(&self, capture: u16) -> Opening {
+        Opening {
+            syn: self.has(HAS_SYN).then(|| self.at(capture, Lapse(0), 0)),
+            last_syn: self
+                .has(HAS_SYN)
+                .then(|| self.at(capture, self.last_time, self.last_frame)),
+            syns: self.syns,
+            answer: self
+                .has(HAS_ANSWER)
+                .then(|| self.at(capture, self.answer_time, self.answer_frame)),
+            acknowledged: self.has(DONE),
+            mss: self.has(HAS_MSS).then_some(self.mss),
+            answer_mss: self.has(HAS_ANSWER_MSS).then_some(self.answer_mss),
+            ttl: self.ttl,
+            answer_ttl: self.answer_ttl,
+        }
+    }
+
+    /// From the opener to the acceptor.
+    pub(super) fn flow(&self, key: &Key) -> Flow {
+        let flow = key.flow();
+        if self.has(OPENER_FIRST) {
+            flow
+        } else {
+            flow.reversed()
+        }
+    }
+}
+
+/// All connections without octets.
+#[derive(Debug, Default)]
+pub(super) struct Openings {
+    v4: HashMap<[u8; 14], Entry, RandomState>,
+    v6: HashMap<[u8; 38], Entry, RandomState>,
+}
+
+impl Openings {
+    pub(super) fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    pub(super) fn contains(&self, key: &Key) -> bool {
+        match key {
+            Key::V4(key) => self.v4.contains_key(key),
+            Key::V6(key) => self.v6.contains_key(key),
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Entry> {
+        match key {
+            Key::V4(key) => self.v4.get_mut(key),
+            Key::V6(key) => self.v6.get_mut(key),
+        }
+    }
+
+    pub(super) fn entry(&mut self, key: &Key, make: impl FnOnce() -> Entry) -> &mut Entry {
+        match key {
+            Key::V4(key) => self.v4.entry(*key).or_insert_with(make),
+            Key::V6(key) => self.v6.entry(*key).or_insert_with(make),
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: &Key) -> Option<Entry> {
+        match key {
+            Key::V4(key) => self.v4.remove(key),
+            Key::V6(key) => self.v6.remove(key),
+        }
+    }
+
+    /// Takes out what was quiet since `before`, oldest first.
+    pub(super) fn expire(&mut self, before: Timestamp) -> Vec<(Key, Entry)> {
+        let mut out: Vec<(Key, Entry)> = self
+            .v4
+            .extract_if(|_, entry| entry.last() <= before)
+            .map(|(key, entry)| (Key::V4(key), entry))
+            .collect();
+        out.extend(
+            self.v6
+                .extract_if(|_, entry| entry.last() <= before)
+                .map(|(key, entry)| (Key::V6(key), entry)),
+        );
+        out.sort_unstable_by_key(|(key, entry)| (entry.time, entry.frame, *key));
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::size_of;
+
+    #[test]
+    fn an_entry_is_small() {
+        assert!(size_of::<([u8; 14], Entry)>() <= 64);
+    }
+
+    #[test]
+    fn keys_are_the_same_from_both_ends() {
+        let flow = Flow {
+            source: ("192.0.2.9".parse().unwrap(), 50_000),
+            destination: ("192.0.2.1".parse().unwrap(), 443),
+        };
+        let (key, first) = Key::of(0, &flow);
+        let (same, other) = Key::of(0, &flow.reversed());
+        assert_eq!(key, same);
+        assert!(!first && other);
+        assert_eq!(key.flow(), flow.reversed());
+        let flow = Flow {
+            source: ("2001:db8::1".parse().unwrap(), 1),
+            destination: ("2001:db8::1".parse().unwrap(), 2),
+        };
+        let (key, first) = Key::of(0, &flow);
+        assert!(first);
+        assert_eq!(key.flow(), flow);
+    }
+
+    #[test]
+    fn times_and_frames_survive() {
+        let at = |frame, ms| At {
+            capture: 3,
+            frame,
+            time: Timestamp(1_700_000_000_000_000_000) + Span::from_millis(ms),
+        };
+        let mut entry = Entry::new(at(1 << 40, 0), true);
+        entry.syn(at(1 << 40, 0), 7, Some(1460), 64);
+        entry.syn(at((1 << 40) + 5, 3000), 7, Some(1460), 64);
+        entry.answer(at((1 << 40) + 6, 3001), 9, None, 63);
+        let opening = entry.opening(3);
+        assert_eq!(opening.syn, Some(at(1 << 40, 0)));
+        assert_eq!(opening.syns, 2);
+        assert_eq!(opening.last_syn, Some(at((1 << 40) + 5, 3000)));
+        assert_eq!(opening.answer, Some(at((1 << 40) + 6, 3001)));
+        assert_eq!(Lapse::of(Span(2_000_000_001)).span(), Span(2_000_000_001));
+        assert_eq!(Lapse::of(Span(3_000_000_001)).span(), Span(3_000_000_000));
+        assert_eq!(Lapse::of(Span(-1)).span(), Span(0));
+        assert_eq!((opening.mss, opening.answer_mss), (Some(1460), None));
+    }
+}
