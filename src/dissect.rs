@@ -5,6 +5,8 @@
 
 use vpnscope_dissectors::{Verdict, ike, natt};
 
+pub mod streams;
+
 use crate::decap::{Content, Segment};
 use crate::track::{Event, Over, What};
 

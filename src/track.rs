@@ -9,8 +9,10 @@ use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use vpnscope_dissectors::{ParseError, ike};
+use vpnscope_dissectors::{ParseError, dns, ike};
 
+use crate::assemble::messages::{dtls as dtls_messages, tls as tls_messages};
+use crate::assemble::tcp::{self, At, Party};
 use crate::decap::{Envelope, Flow, Icmp};
 use crate::time::{Span, Timestamp};
 
@@ -73,10 +75,71 @@ pub enum What<'a> {
     },
     /// An ICMP message.
     Icmp(Icmp<'a>),
+    /// A fact of a TCP connection.
+    Tcp(TcpEvent),
+    /// Something in the TLS of a TCP connection.
+    Tls(TlsEvent<'a>),
+    /// Something in a DTLS association.
+    Dtls(DtlsEvent<'a>),
+    /// A DNS message.
+    Dns(dns::Message<'a>),
     /// Fragments that never became a datagram.
     Incomplete(&'a Incomplete),
     /// Octets recognised as IKE that could not be read at all.
     Unreadable(ParseError),
+}
+
+/// A TCP connection, one of its ends, and the frame at hand.
+#[derive(Debug, Clone, Copy)]
+pub struct Stream {
+    /// Number of the connection.
+    pub number: u64,
+    /// From the opener to the acceptor.
+    pub flow: Flow,
+    /// Whether the roles follow from a SYN.
+    pub roles_known: bool,
+    /// Who sent what the event is about.
+    pub from: Party,
+    /// The frame that carried it, which is not the one that completed it where segments came
+    /// out of order.
+    pub at: At,
+}
+
+/// A fact of a TCP connection.
+#[derive(Debug, Clone, Copy)]
+pub struct TcpEvent {
+    /// Which.
+    pub stream: Stream,
+    /// What.
+    pub fact: tcp::Fact,
+}
+
+/// Something in the TLS of a TCP connection.
+#[derive(Debug, Clone, Copy)]
+pub enum TlsEvent<'a> {
+    /// A record, a message, an alert.
+    Item {
+        /// Which connection.
+        stream: Stream,
+        /// What is known of the handshake.
+        context: vpnscope_dissectors::tls::Context,
+        /// What.
+        what: tls_messages::What<'a>,
+    },
+    /// Octets that the capture lost or cut off.
+    Gap {
+        /// Which connection.
+        stream: Stream,
+        /// How many.
+        len: u32,
+    },
+}
+
+/// Something in a DTLS association.
+#[derive(Debug, Clone, Copy)]
+pub struct DtlsEvent<'a> {
+    /// What, and of which association.
+    pub item: dtls_messages::Item<'a>,
 }
 
 /// Fragments of one datagram that never became whole, as `assemble` gave them up.
@@ -282,7 +345,12 @@ impl Tracker {
             What::Incomplete(incomplete) => {
                 icmp::incomplete(&mut self.core, &self.ike, incomplete);
             }
-            What::Ah { .. } | What::Unreadable(_) => {}
+            What::Tcp(_)
+            | What::Tls(_)
+            | What::Dtls(_)
+            | What::Dns(_)
+            | What::Ah { .. }
+            | What::Unreadable(_) => {}
         }
     }
 

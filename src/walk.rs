@@ -2,7 +2,8 @@
 
 use crate::assemble::ip;
 use crate::assemble::messages::cisco_ike;
-use crate::decap::{Content, Glance, Segment, decap, glance};
+use crate::decap::{Addresses, Content, Flow, Glance, Segment, decap, glance};
+use crate::dissect::streams::{self, Streams};
 use crate::dissect::{self, Class};
 use crate::source::Frame;
 use crate::time::Timestamp;
@@ -27,6 +28,7 @@ pub struct Counters {
 pub struct Front {
     fragments: ip::Assembler,
     messages: Messages,
+    streams: Streams,
     counters: Counters,
     /// Frames of the datagram that is being read.
     pieces: Vec<u64>,
@@ -35,9 +37,15 @@ pub struct Front {
 impl Front {
     /// A front with these budgets.
     pub fn new(fragments: ip::Config) -> Self {
+        Self::with(fragments, streams::Config::default())
+    }
+
+    /// A front with these budgets, and hints for streams.
+    pub fn with(fragments: ip::Config, streams: streams::Config) -> Self {
         Self {
             fragments: ip::Assembler::new(fragments),
             messages: Messages::default(),
+            streams: Streams::new(streams),
             counters: Counters::default(),
             pieces: Vec::new(),
         }
@@ -57,18 +65,38 @@ impl Front {
     pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut impl FnMut(&Event<'_>)) {
         self.counters.frames += 1;
         self.counters.latest = self.counters.latest.max(frame.time);
+        if self.streams.next_deadline() <= frame.time {
+            self.streams.advance(frame.time, sink);
+        }
         match glance(frame) {
             Glance::Udp {
+                addresses,
                 source_port,
                 destination_port,
                 payload,
                 ..
             } => {
-                if dissect::classify((source_port, destination_port), payload) == Class::NotOurs {
+                let flow = || flow(&addresses, source_port, destination_port);
+                if dissect::classify((source_port, destination_port), payload) == Class::NotOurs
+                    && !self.streams.wants_udp(frame.capture, flow, payload)
+                {
                     return;
                 }
             }
-            Glance::Tcp { .. } | Glance::NotIp => return,
+            Glance::Tcp {
+                addresses,
+                source_port,
+                destination_port,
+                flags,
+                payload,
+                ..
+            } => {
+                let flow = flow(&addresses, source_port, destination_port);
+                if !self.streams.wants_tcp(frame.capture, &flow, flags, payload) {
+                    return;
+                }
+            }
+            Glance::NotIp => return,
             Glance::Esp { .. } | Glance::Complex => {}
         }
         self.read(frame, sink);
@@ -83,7 +111,7 @@ impl Front {
         let ours = if matches!(segment.content, Content::Fragment(_)) {
             self.fragment(&segment, sink)
         } else {
-            self.messages.segment(&segment, &[], sink)
+            dispatch(&mut self.messages, &mut self.streams, &segment, &[], sink)
         };
         self.counters.ours += u64::from(ours);
     }
@@ -95,8 +123,9 @@ impl Front {
         self.pieces.clear();
         self.pieces
             .extend(datagram.pieces().iter().map(|piece| piece.frame));
-        self.messages
-            .segment(&datagram.segment(), &self.pieces, sink)
+        let segment = datagram.segment();
+        let (messages, streams) = (&mut self.messages, &mut self.streams);
+        dispatch(messages, streams, &segment, &self.pieces, sink)
     }
 
     fn expire(&mut self, now: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
@@ -130,6 +159,40 @@ impl Front {
     pub fn finish(&mut self, sink: &mut impl FnMut(&Event<'_>)) {
         self.fragments.finish();
         self.incomplete(sink);
+        self.streams.finish(self.counters.latest, sink);
+    }
+
+    /// Connections and associations let go of early because a budget was reached.
+    pub const fn evicted_streams(&self) -> u64 {
+        self.streams.evicted()
+    }
+}
+
+fn flow(addresses: &Addresses<'_>, source_port: u16, destination_port: u16) -> Flow {
+    Flow {
+        source: (addresses.source(), source_port),
+        destination: (addresses.destination(), destination_port),
+    }
+}
+
+/// Reads a whole datagram, where needed with what was kept of those before it.
+fn dispatch(
+    messages: &mut Messages,
+    streams: &mut Streams,
+    segment: &Segment<'_>,
+    frames: &[u64],
+    sink: &mut impl FnMut(&Event<'_>),
+) -> bool {
+    match &segment.content {
+        Content::Tcp(_) => streams.tcp(segment, sink),
+        Content::Icmp(icmp) => {
+            streams.icmp(icmp, &segment.envelope, sink);
+            messages.segment(segment, frames, sink)
+        }
+        Content::Udp { .. } => {
+            messages.segment(segment, frames, sink) || streams.udp(segment, frames, sink)
+        }
+        _ => messages.segment(segment, frames, sink),
     }
 }
 
@@ -259,6 +322,11 @@ impl Walk {
     /// Counters of the tracker.
     pub const fn track_counters(&self) -> track::Counters {
         self.tracker.counters()
+    }
+
+    /// Connections and associations let go of early because a budget was reached.
+    pub const fn evicted_streams(&self) -> u64 {
+        self.front.evicted_streams()
     }
 
     /// Datagrams given up early because a budget was reached.

@@ -52,6 +52,8 @@ pub struct Config {
     pub idle: Span,
     /// How long a connection is remembered that was closed.
     pub closed: Span,
+    /// Octets that may be held at a time, by all connections and their readers.
+    pub octets: usize,
     /// Whether a stretch of a stream is of ours.
     pub recognise: fn(&[u8]) -> Verdict,
 }
@@ -67,6 +69,7 @@ impl Default for Config {
             opening_idle: Span::from_secs(75),
             idle: Span::from_secs(3600),
             closed: Span::from_secs(30),
+            octets: 256 << 20,
             recognise: vpnscope_dissectors::tls::recognise,
         }
     }
@@ -286,6 +289,8 @@ struct Connection<U> {
     appetite: Appetite,
     halves: [Half; 2],
     user: U,
+    /// Octets held when it was last looked at.
+    held: usize,
 }
 
 impl<U> Connection<U> {
@@ -324,6 +329,7 @@ pub struct Assembler<U> {
     counters: Counters,
     numbers: u64,
     next_sweep: Timestamp,
+    held: usize,
 }
 
 /// The segment at hand.
@@ -335,7 +341,7 @@ struct Incoming<'a> {
     party: Party,
 }
 
-impl<U: Default> Assembler<U> {
+impl<U: Reader> Assembler<U> {
     /// An assembler that knows nothing yet.
     pub fn new(config: Config) -> Self {
         Self {
@@ -345,6 +351,7 @@ impl<U: Default> Assembler<U> {
             counters: Counters::default(),
             numbers: 0,
             next_sweep: Timestamp(i64::MIN),
+            held: 0,
         }
     }
 
@@ -404,7 +411,30 @@ impl<U: Default> Assembler<U> {
             sink,
         };
         work.segment();
+        self.settle(&key, envelope, sink);
         true
+    }
+
+    /// Lets go of what its reader does not want, and keeps the budget.
+    fn settle(
+        &mut self,
+        key: &Key,
+        envelope: &Envelope,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let [opener, acceptor] = &connection.halves;
+        let held = opener.held() + acceptor.held() + connection.user.held();
+        self.held = (self.held + held).saturating_sub(connection.held);
+        connection.held = held;
+        if connection.appetite == Appetite::Nothing {
+            self.held -= held.min(self.held);
+            self.connections.remove(key);
+        } else if self.held > self.config.octets {
+            self.evict(envelope, sink);
+        }
     }
 
     /// A SYN with another number on a connection that is known: a new one on its ports.
@@ -427,6 +457,7 @@ impl<U: Default> Assembler<U> {
         }
         let flow = connection.flow(key);
         forget(connection, flow, &At::from(envelope), envelope, sink);
+        self.held = self.held.saturating_sub(connection.held);
         self.connections.remove(key);
     }
 
@@ -517,14 +548,15 @@ impl<U: Default> Assembler<U> {
             Verdict::Unsure => at_start,
             Verdict::NotOurs => is_short && starts_like_one,
         };
-        // A segment after the first may come before it.
-        if accepted || (!at_start && verdict != Verdict::NotOurs) {
+        // A segment after the first may come before it: its reader will wait and see.
+        let is_early = entry
+            .sequence(party)
+            .is_some_and(|sequence| !at_start && tcp.sequence.wrapping_sub(sequence) < EARLY);
+        if accepted || is_early {
             self.follow(key, envelope, sink);
             return true;
         }
-        if at_start || party == Party::Acceptor {
-            self.openings.remove(key);
-        }
+        self.openings.remove(key);
         false
     }
 
@@ -563,6 +595,7 @@ impl<U: Default> Assembler<U> {
             appetite: Appetite::All,
             halves: [Half::default(), Half::default()],
             user: U::default(),
+            held: 0,
         };
         for party in [Party::Opener, Party::Acceptor] {
             if let Some(sequence) = entry.sequence(party) {
@@ -609,6 +642,7 @@ impl<U: Default> Assembler<U> {
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
         if let Some(mut connection) = self.connections.remove(key) {
+            self.held = self.held.saturating_sub(connection.held);
             let flow = connection.flow(key);
             forget(&mut connection, flow, &At::from(envelope), envelope, sink);
         }
@@ -726,6 +760,9 @@ impl<U: Default> Assembler<U> {
     }
 }
 
+/// How far ahead of the first octet a segment is still taken for one of the first.
+const EARLY: u32 = 1 << 16;
+
 const NO_SEGMENT: Tcp<'static> = Tcp {
     sequence: 0,
     acknowledgment: 0,
@@ -736,11 +773,14 @@ const NO_SEGMENT: Tcp<'static> = Tcp {
     payload_len: 0,
 };
 
-/// An envelope for what no frame carries.
 fn blank(key: &Key, time: Timestamp) -> Envelope {
-    let flow = key.flow();
+    blank_envelope(key.capture(), &key.flow(), time, 6)
+}
+
+/// An envelope for what no frame carries.
+pub fn blank_envelope(capture: u16, flow: &Flow, time: Timestamp, protocol: u8) -> Envelope {
     let frame = crate::source::Frame {
-        capture: key.capture(),
+        capture,
         no: 0,
         time,
         link: crate::source::LinkType(0),
@@ -753,7 +793,7 @@ fn blank(key: &Key, time: Timestamp) -> Envelope {
         source_port: flow.source.1,
         destination: flow.destination.0,
         destination_port: flow.destination.1,
-        protocol: 6,
+        protocol,
         ..Envelope::of(&frame)
     }
 }
@@ -941,6 +981,10 @@ impl<U, S: FnMut(&mut U, &Delivery<'_>) -> Appetite> Work<'_, '_, U, S> {
             Place::Next { skip } => {
                 let had_hole = half.hole().is_some();
                 half.reach(end);
+                if skip > 0 {
+                    let len = skip;
+                    self.fact(Fact::Repeat { offset, len, acked });
+                }
                 self.deliver(party, tcp.sequence, tcp.payload, len, skip, at);
                 self.drain(party);
                 if had_hole {

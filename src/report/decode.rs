@@ -6,11 +6,13 @@ use serde_json::{Map, Value};
 
 use crate::decap::{Encapsulation, Envelope, Icmp, Peel, Quoted};
 use crate::dissect::{self, Class};
-use crate::track::{Event, Over, What};
+use crate::track::{DtlsEvent, Event, Over, TlsEvent, What};
 
+mod dtls;
 mod ike;
 mod ike1;
 mod ike2;
+mod tls;
 
 /// One frame that holds a VPN-relevant layer.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -83,8 +85,9 @@ pub struct Builder {
 impl Builder {
     /// Adds an event; its layers join those of the same frame.
     pub fn add(&mut self, event: &Event<'_>, len: u32, secrets: Secrets) {
+        let joins = matches!(event.what, What::Tls(TlsEvent::Item { .. }) | What::Dtls(_));
         let layers = layers(event, secrets);
-        if layers.is_empty() {
+        if layers.is_empty() && !joins {
             return;
         }
         let report = self.current.get_or_insert_with(|| frame(event, len));
@@ -94,11 +97,46 @@ impl Builder {
             }
         }
         report.layers.extend(layers);
+        report.join(event);
     }
 
     /// The frame that is complete now.
     pub fn take(&mut self) -> Option<FrameReport> {
-        self.current.take()
+        let mut report = self.current.take()?;
+        // A segment that holds only encrypted application data has no line.
+        report
+            .layers
+            .retain(|layer| layer.layer != "tls" || !tls::is_plain_data(layer));
+        (!report.layers.is_empty()).then_some(report)
+    }
+}
+
+impl FrameReport {
+    /// Adds what has one layer for all that a frame holds of it.
+    fn join(&mut self, event: &Event<'_>) {
+        let truncated = event.envelope.truncated;
+        match event.what {
+            What::Tls(TlsEvent::Item { context, what, .. }) => {
+                self.change("tls", |layer| tls::add(layer, &what, context, truncated));
+            }
+            What::Dtls(DtlsEvent { item }) => {
+                self.change("dtls", |layer| {
+                    dtls::add(layer, &item.what, item.context, truncated);
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// Changes the layer of that name, made if it is not there.
+    fn change(&mut self, name: &'static str, change: impl FnOnce(&mut Layer)) {
+        if let Some(layer) = self.layers.iter_mut().find(|layer| layer.layer == name) {
+            change(layer);
+        } else {
+            let mut layer = Layer::new(name);
+            change(&mut layer);
+            self.layers.push(layer);
+        }
     }
 }
 
@@ -168,7 +206,9 @@ fn layers(event: &Event<'_>, secrets: Secrets) -> Vec<Layer> {
                 ..Layer::new("ike")
             }]
         }
-        What::Incomplete(_) => Vec::new(),
+        What::Incomplete(_) | What::Tcp(_) | What::Tls(_) | What::Dtls(_) | What::Dns(_) => {
+            Vec::new()
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use vpnscope_dissectors::dtls::{
     self, ChangeCipherSpec, Fragment, Fragments, PlainRecord, Record, Records, UnifiedRecord,
 };
 use vpnscope_dissectors::tls::{
-    Alert, ClientHello, ContentType, HandshakeType, ServerHello, Version,
+    Alert, ClientHello, ContentType, Context, HandshakeType, ServerHello, Version,
 };
 use vpnscope_dissectors::{Octets, ParseError, Verdict};
 
@@ -96,6 +96,8 @@ pub enum What<'a> {
 /// Something in a datagram, and of which association.
 #[derive(Debug, Clone, Copy)]
 pub struct Item<'a> {
+    /// The capture.
+    pub capture: u16,
     /// Number of the association, from 1, never used twice.
     pub association: u64,
     /// From the client to the server.
@@ -104,6 +106,8 @@ pub struct Item<'a> {
     pub roles_known: bool,
     /// Whether the client sent it.
     pub from_client: bool,
+    /// What is known of the handshake.
+    pub context: Context,
     /// What.
     pub what: What<'a>,
 }
@@ -128,11 +132,13 @@ pub struct Assembler {
 
 #[derive(Debug)]
 struct Association {
+    capture: u16,
     number: u64,
     /// From the client to the server.
     flow: Flow,
     roles_known: bool,
     last: Timestamp,
+    context: Context,
     client: Direction,
     server: Direction,
 }
@@ -155,6 +161,13 @@ struct Done {
     message_seq: u16,
     length: u32,
 }
+
+/// What is known of a handshake that begins.
+const DTLS: Context = Context {
+    is_dtls: true,
+    version: None,
+    suite: None,
+};
 
 /// Messages that may be incomplete at the same time, in one direction.
 const PARTIAL_KEPT: usize = 16;
@@ -246,10 +259,12 @@ impl Assembler {
             _ => (flow.source.1 > flow.destination.1, false),
         };
         let association = Association {
+            capture: key.0,
             number: self.numbers,
             flow: if from_client { *flow } else { flow.reversed() },
             roles_known,
             last: time,
+            context: DTLS,
             client: Direction::default(),
             server: Direction::default(),
         };
@@ -384,6 +399,7 @@ impl Association {
         self.number = number;
         self.flow = *flow;
         self.roles_known = true;
+        self.context = DTLS;
         self.client = Direction::default();
         self.server = Direction::default();
     }
@@ -397,12 +413,15 @@ impl Association {
     ) {
         let from_client = flow.source == self.flow.source;
         let (association, known, roles) = (self.number, self.flow, self.roles_known);
-        let mut give = |what: What<'_>| {
+        let capture = self.capture;
+        let mut give = |context: Context, what: What<'_>| {
             sink(&Item {
+                capture,
                 association,
                 flow: known,
                 roles_known: roles,
                 from_client,
+                context,
                 what,
             });
         };
@@ -410,11 +429,11 @@ impl Association {
         for record in Records::new(payload, id_len) {
             match record {
                 Ok(Record::Plain(record)) => {
-                    give(What::Record(record));
+                    give(self.context, What::Record(record));
                     self.plain(from_client, frame, &record, &mut give);
                 }
-                Ok(Record::Unified(record)) => give(What::Unified(record)),
-                Err(error) => give(What::Unreadable(error)),
+                Ok(Record::Unified(record)) => give(self.context, What::Unified(record)),
+                Err(error) => give(self.context, What::Unreadable(error)),
             }
         }
     }
@@ -424,23 +443,23 @@ impl Association {
         from_client: bool,
         frame: u64,
         record: &PlainRecord<'_>,
-        give: &mut impl FnMut(What<'_>),
+        give: &mut impl FnMut(Context, What<'_>),
     ) {
         match record.content_type {
             ContentType::ALERT if record.fragment.len() == 2 => {
                 if let Ok(alert) = Alert::parse(record.fragment.0) {
-                    give(What::Alert(alert));
+                    give(self.context, What::Alert(alert));
                 }
             }
             ContentType::CHANGE_CIPHER_SPEC => match ChangeCipherSpec::parse(record.fragment.0) {
-                Ok(change) => give(What::ChangeCipherSpec(change)),
-                Err(error) => give(What::Unreadable(error)),
+                Ok(change) => give(self.context, What::ChangeCipherSpec(change)),
+                Err(error) => give(self.context, What::Unreadable(error)),
             },
             _ if is_clear_handshake(record) => {
                 for fragment in Fragments::new(record.fragment.0) {
                     match fragment {
                         Ok(fragment) => self.fragment(from_client, frame, &fragment, give),
-                        Err(error) => give(What::Unreadable(error)),
+                        Err(error) => give(self.context, What::Unreadable(error)),
                     }
                 }
             }
@@ -453,28 +472,38 @@ impl Association {
         from_client: bool,
         frame: u64,
         fragment: &Fragment<'_>,
-        give: &mut impl FnMut(What<'_>),
+        give: &mut impl FnMut(Context, What<'_>),
     ) {
+        let context = self.context;
         let direction = self.direction(from_client);
         if direction.is_done(fragment) {
-            give(What::Fragment {
-                fragment: *fragment,
-                again: true,
-            });
+            give(
+                context,
+                What::Fragment {
+                    fragment: *fragment,
+                    again: true,
+                },
+            );
             return;
         }
         if fragment.length > LONGEST_MESSAGE {
-            give(What::Fragment {
-                fragment: *fragment,
-                again: false,
-            });
+            give(
+                context,
+                What::Fragment {
+                    fragment: *fragment,
+                    again: false,
+                },
+            );
             return;
         }
         let (index, insertion) = direction.insert(fragment, frame);
-        give(What::Fragment {
-            fragment: *fragment,
-            again: insertion == Insertion::Nothing,
-        });
+        give(
+            context,
+            What::Fragment {
+                fragment: *fragment,
+                again: insertion == Insertion::Nothing,
+            },
+        );
         if insertion != Insertion::Whole {
             return;
         }
@@ -483,13 +512,16 @@ impl Association {
         let body = partial.body();
         let frames = partial.frames();
         self.learn(from_client, partial.message_type(), &body);
-        give(What::Message {
-            message_type: partial.message_type(),
-            message_seq: partial.message_seq(),
-            body: &body,
-            frames: &frames,
-            fragments: partial.fragments(),
-        });
+        give(
+            self.context,
+            What::Message {
+                message_type: partial.message_type(),
+                message_seq: partial.message_seq(),
+                body: &body,
+                frames: &frames,
+                fragments: partial.fragments(),
+            },
+        );
     }
 
     /// Keeps of a hello what later records cannot be read without.
@@ -509,6 +541,8 @@ impl Association {
                 let Ok(hello) = ServerHello::parse(body) else {
                     return;
                 };
+                self.context.version = Some(hello.selected_version());
+                self.context.suite = Some(hello.cipher_suite);
                 let id_len = hello.connection_id().map(|id| id.len());
                 // DTLS 1.3 encrypts the server's answer to the extension.
                 if hello.selected_version() != Version::DTLS_1_3 || id_len.is_some() {
@@ -528,10 +562,12 @@ impl Association {
             for message in partial {
                 let frames = message.frames();
                 sink(&Item {
+                    capture: self.capture,
                     association,
                     flow,
                     roles_known,
                     from_client,
+                    context: self.context,
                     what: What::Incomplete {
                         message_type: message.message_type(),
                         message_seq: message.message_seq(),

@@ -68,6 +68,8 @@ pub struct Item<'a> {
     pub from: Party,
     /// The frames it was in, in the order of their octets; at most 256.
     pub frames: &'a [u64],
+    /// What is known of the handshake.
+    pub context: tls::Context,
     /// What.
     pub what: What<'a>,
 }
@@ -84,13 +86,14 @@ pub struct Stream {
 #[derive(Debug, Default)]
 struct Shared {
     recognised: bool,
-    version: Option<Version>,
+    context: tls::Context,
     records: u32,
 }
 
 impl Shared {
     fn is_tls13(&self) -> bool {
-        self.version
+        self.context
+            .version
             .is_some_and(|version| version.rank() >= Version::TLS_1_3.rank())
     }
 }
@@ -157,7 +160,7 @@ impl Stream {
 
     /// What is wanted of the connection.
     pub const fn appetite(&self) -> Appetite {
-        if matches!(self.opener.state, State::Foreign) && !self.shared.recognised {
+        if !self.shared.recognised && (self.opener.is_lost() || self.acceptor.is_lost()) {
             Appetite::Nothing
         } else if self.shared.records < 64 {
             Appetite::All
@@ -199,7 +202,7 @@ impl Stream {
         for from in [Party::Opener, Party::Acceptor] {
             let (direction, shared) = self.split(from);
             if shared.recognised {
-                direction.give_up_message(from, sink);
+                direction.give_up_message(from, shared, sink);
             }
         }
     }
@@ -213,6 +216,10 @@ impl Stream {
 }
 
 impl Direction {
+    const fn is_lost(&self) -> bool {
+        matches!(self.state, State::Foreign | State::Lost)
+    }
+
     fn held(&self) -> usize {
         let state = match &self.state {
             State::Body(body) => body.octets.len(),
@@ -296,7 +303,7 @@ impl Direction {
         let kept = match content_type {
             ContentType::ALERT => length == 2,
             ContentType::HANDSHAKE => {
-                !self.changed || shared.is_tls13() || shared.version.is_none()
+                !self.changed || shared.is_tls13() || shared.context.version.is_none()
             }
             ContentType::CHANGE_CIPHER_SPEC => length <= 8,
             _ => false,
@@ -328,13 +335,14 @@ impl Direction {
     ) {
         let at_start = self.from_start && !self.read_any;
         let frames = [frame];
-        if at_start {
+        if at_start || !shared.recognised {
             self.state = State::Foreign;
             if shared.recognised {
                 let first = octets.get(..octets.len().min(64)).unwrap_or_default();
                 sink(&Item {
                     from,
                     frames: &frames,
+                    context: shared.context,
                     what: What::NotTls(first),
                 });
             }
@@ -342,10 +350,11 @@ impl Direction {
         }
         self.state = State::Lost;
         self.frames.clear();
-        self.give_up_message(from, sink);
+        self.give_up_message(from, shared, sink);
         sink(&Item {
             from,
             frames: &frames,
+            context: shared.context,
             what: What::Unreadable(error),
         });
     }
@@ -400,6 +409,7 @@ impl Direction {
             sink(&Item {
                 from,
                 frames: &frames,
+                context: shared.context,
                 what,
             });
         };
@@ -446,7 +456,7 @@ impl Direction {
                 if !self.message.is_empty() && !self.changed {
                     return true;
                 }
-                let knows = shared.version.is_some();
+                let knows = shared.context.version.is_some();
                 if self.changed && knows && !shared.is_tls13() {
                     return false;
                 }
@@ -471,13 +481,13 @@ impl Direction {
         self.message.extend_from_slice(octets);
         self.whole_messages(from, shared, sink);
         if body.cut {
-            self.give_up_message(from, sink);
+            self.give_up_message(from, shared, sink);
         }
         if let Some((_, length)) = begun(&self.message)
             && length > LONGEST_MESSAGE
         {
             let missing = (length + 4).saturating_sub(self.message.len());
-            self.give_up_message(from, sink);
+            self.give_up_message(from, shared, sink);
             self.skip = missing;
         }
     }
@@ -500,11 +510,13 @@ impl Direction {
             if handshake.message_type == HandshakeType::SERVER_HELLO
                 && let Ok(hello) = ServerHello::parse(handshake.body.0)
             {
-                shared.version = Some(hello.selected_version());
+                shared.context.version = Some(hello.selected_version());
+                shared.context.suite = Some(hello.cipher_suite);
             }
             sink(&Item {
                 from,
                 frames: &self.message_frames,
+                context: shared.context,
                 what: What::Handshake {
                     message_type: handshake.message_type,
                     body: handshake.body.0,
@@ -521,13 +533,14 @@ impl Direction {
     }
 
     /// Gives what there is of a message that will not become whole.
-    fn give_up_message(&mut self, from: Party, sink: &mut impl FnMut(&Item<'_>)) {
+    fn give_up_message(&mut self, from: Party, shared: &Shared, sink: &mut impl FnMut(&Item<'_>)) {
         let message = std::mem::take(&mut self.message);
         let frames = std::mem::take(&mut self.message_frames);
         if let Some((message_type, length)) = begun(&message) {
             sink(&Item {
                 from,
                 frames: &frames,
+                context: shared.context,
                 what: What::HandshakeCut {
                     message_type,
                     length: u32::try_from(length).unwrap_or(u32::MAX),
@@ -568,7 +581,7 @@ impl Direction {
         self.from_start = false;
         self.frames.clear();
         if shared.recognised {
-            self.give_up_message(from, sink);
+            self.give_up_message(from, shared, sink);
         }
     }
 
@@ -608,6 +621,7 @@ impl Direction {
             sink(&Item {
                 from,
                 frames: &frames,
+                context: shared.context,
                 what: What::Ssl2Hello(hello),
             });
         } else {

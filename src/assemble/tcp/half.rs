@@ -111,9 +111,9 @@ impl Half {
         self.offset(self.acked)
     }
 
-    /// Octets sent, as far as seen.
-    pub(super) const fn sent(&self) -> u32 {
-        self.offset(self.high)
+    /// Octets that wait.
+    pub(super) const fn held(&self) -> usize {
+        self.early_octets
     }
 
     /// Whether the same segment was seen within so short a time that only a span port can

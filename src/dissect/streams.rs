@@ -1,0 +1,450 @@
+//! From segments and datagrams of connections to the messages in them: TLS, DTLS, and IKE in
+//! TCP; and the conversations of other VPNs, which are only counted.
+//!
+//! Joins the assemblers with the readers of messages, and gives their results as events. Of a
+//! connection nothing is said before its octets are recognised; of one without octets
+//! nothing, unless it went to a port or address where a VPN gateway is expected.
+
+use std::net::IpAddr;
+
+use vpnscope_dissectors::{Verdict, tls as tls_wire};
+
+use crate::assemble::messages::{dtls, tls};
+use crate::assemble::tcp::{self, Appetite, At, Delivery, Fact, Opening, Party};
+use crate::assemble::tcp_ike;
+use crate::decap::{Content, Envelope, Flow, Icmp, Segment};
+use crate::time::Timestamp;
+use crate::track::{DtlsEvent, Event, Over, Stream, TcpEvent, TlsEvent, What};
+
+/// Ports on which a connection that carried nothing counts.
+pub const TLS_PORTS: [u16; 4] = [443, 4443, 8443, 10443];
+
+/// Budgets and hints.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Config {
+    /// Of TCP.
+    pub tcp: tcp::Config,
+    /// Of DTLS.
+    pub dtls: dtls::Config,
+    /// The gateway that the user named.
+    pub gateway: Option<(IpAddr, Option<u16>)>,
+}
+
+/// What is kept for a connection.
+#[derive(Debug, Default)]
+struct Reader {
+    opening: Option<(At, Opening)>,
+    /// Events of it were given.
+    shown: bool,
+    /// It carried octets.
+    octets: bool,
+    content: Carries,
+}
+
+/// What a connection carries.
+#[derive(Debug, Default)]
+enum Carries {
+    #[default]
+    Unknown,
+    Tls(Box<tls::Stream>),
+    Ike(Box<Ike>),
+}
+
+#[derive(Debug)]
+struct Ike {
+    opener: tcp_ike::Stream,
+    acceptor: tcp_ike::Stream,
+}
+
+impl tcp::Reader for Reader {
+    fn held(&self) -> usize {
+        match &self.content {
+            Carries::Unknown => 0,
+            Carries::Tls(stream) => stream.held(),
+            Carries::Ike(_) => 4096,
+        }
+    }
+}
+
+/// Everything that has a state on the way from octets to messages.
+#[derive(Debug)]
+pub struct Streams {
+    tcp: tcp::Assembler<Reader>,
+    dtls: dtls::Assembler,
+    gateway: Option<(IpAddr, Option<u16>)>,
+}
+
+/// Whether a stretch of a TCP stream is of ours.
+fn recognise(octets: &[u8]) -> Verdict {
+    match tls_wire::recognise(octets) {
+        Verdict::Certain => Verdict::Certain,
+        other => match tcp_ike::recognise(octets) {
+            Verdict::Certain => Verdict::Certain,
+            _ => other,
+        },
+    }
+}
+
+impl Streams {
+    /// Nothing known yet.
+    pub fn new(config: Config) -> Self {
+        Self {
+            tcp: tcp::Assembler::new(tcp::Config {
+                recognise,
+                ..config.tcp
+            }),
+            dtls: dtls::Assembler::new(config.dtls),
+            gateway: config.gateway,
+        }
+    }
+
+    /// Connections and associations let go of early.
+    pub const fn evicted(&self) -> u64 {
+        self.tcp.counters().evicted + self.dtls.counters().evicted
+    }
+
+    /// Copies of segments made by a span port.
+    pub const fn copies(&self) -> u64 {
+        self.tcp.counters().copies
+    }
+
+    /// Whether a TCP segment can matter.
+    pub fn wants_tcp(&self, capture: u16, flow: &Flow, flags: u8, payload: &[u8]) -> bool {
+        self.tcp.wants(capture, flow, flags, payload)
+    }
+
+    /// Whether a UDP datagram can matter.
+    #[inline]
+    pub fn wants_udp(&self, capture: u16, flow: impl FnOnce() -> Flow, payload: &[u8]) -> bool {
+        // The first octet of DTLS is 20 to 63.
+        matches!(payload.first(), Some(20..=63)) && self.dtls.wants(capture, &flow(), payload)
+    }
+
+    /// Takes a segment. `true` where it was ours.
+    pub fn tcp(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(&Event<'_>)) -> bool {
+        let gateway = self.gateway;
+        self.tcp.handle(segment, &mut |reader, delivery| {
+            reader.take(delivery, gateway, sink)
+        })
+    }
+
+    /// Takes a datagram, put together from `frames`. `true` where it was ours.
+    pub fn udp(
+        &mut self,
+        segment: &Segment<'_>,
+        frames: &[u64],
+        sink: &mut impl FnMut(&Event<'_>),
+    ) -> bool {
+        let Content::Udp { payload, .. } = segment.content else {
+            return false;
+        };
+        let envelope = &segment.envelope;
+        let (flow, frame, time) = (envelope.flow(), envelope.frame, envelope.time);
+        self.dtls
+            .handle(envelope.capture, &flow, frame, time, payload, &mut |item| {
+                give_dtls(item, envelope, frames, sink);
+            })
+    }
+
+    /// Takes an ICMP error: a connection that it is about is worth an event now.
+    pub fn icmp(
+        &mut self,
+        icmp: &Icmp<'_>,
+        envelope: &Envelope,
+        sink: &mut impl FnMut(&Event<'_>),
+    ) {
+        let Some(quoted) = icmp.quoted.filter(|quoted| quoted.protocol == 6) else {
+            return;
+        };
+        let flow = Flow {
+            source: (quoted.source, quoted.source_port),
+            destination: (quoted.destination, quoted.destination_port),
+        };
+        let gateway = self.gateway;
+        self.tcp.touch(&flow, envelope, &mut |reader, delivery| {
+            let appetite = reader.take(delivery, gateway, sink);
+            reader.show_if_expected(delivery, gateway, sink);
+            appetite
+        });
+    }
+
+    /// When [`Streams::advance`] has something to do.
+    pub fn next_deadline(&self) -> Timestamp {
+        self.tcp.next_deadline().min(self.dtls.next_deadline())
+    }
+
+    /// Lets go of what was quiet for too long.
+    pub fn advance(&mut self, now: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
+        let gateway = self.gateway;
+        self.tcp.advance(now, &mut |reader, delivery| {
+            reader.take(delivery, gateway, sink)
+        });
+        self.dtls
+            .advance(now, &mut |item| give_dtls_end(item, now, sink));
+    }
+
+    /// Ends everything: the capture ended.
+    pub fn finish(&mut self, end: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
+        let gateway = self.gateway;
+        self.tcp.finish(end, &mut |reader, delivery| {
+            reader.take(delivery, gateway, sink)
+        });
+        self.dtls.finish(&mut |item| give_dtls_end(item, end, sink));
+    }
+}
+
+fn give_dtls(
+    item: &dtls::Item<'_>,
+    envelope: &Envelope,
+    frames: &[u64],
+    sink: &mut impl FnMut(&Event<'_>),
+) {
+    let frames = match item.what {
+        dtls::What::Message { frames, .. } | dtls::What::Incomplete { frames, .. } => frames,
+        _ => frames,
+    };
+    sink(&Event {
+        envelope,
+        frames,
+        what: What::Dtls(DtlsEvent { item: *item }),
+    });
+}
+
+fn give_dtls_end(item: &dtls::Item<'_>, time: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
+    let envelope = tcp::blank_envelope(item.capture, &item.flow, time, 17);
+    give_dtls(item, &envelope, &[], sink);
+}
+
+fn is_expected(flow: &Flow, gateway: Option<(IpAddr, Option<u16>)>) -> bool {
+    let (ip, port) = flow.destination;
+    TLS_PORTS.contains(&port)
+        || gateway.is_some_and(|(named, at)| named == ip && at.is_none_or(|at| at == port))
+}
+
+fn stream(delivery: &Delivery<'_>) -> Stream {
+    Stream {
+        number: delivery.connection,
+        flow: delivery.flow,
+        roles_known: delivery.roles_known,
+        from: delivery.from,
+        at: delivery.at,
+    }
+}
+
+fn give_fact(delivery: &Delivery<'_>, fact: Fact, sink: &mut impl FnMut(&Event<'_>)) {
+    sink(&Event {
+        envelope: delivery.envelope,
+        frames: &[],
+        what: What::Tcp(TcpEvent {
+            stream: stream(delivery),
+            fact,
+        }),
+    });
+}
+
+impl Reader {
+    fn take(
+        &mut self,
+        delivery: &Delivery<'_>,
+        gateway: Option<(IpAddr, Option<u16>)>,
+        sink: &mut impl FnMut(&Event<'_>),
+    ) -> Appetite {
+        match delivery.what {
+            tcp::What::Fact(Fact::Opened(opening)) => {
+                self.opening = Some((delivery.at, opening));
+            }
+            tcp::What::Fact(fact) => {
+                if matches!(
+                    fact,
+                    Fact::Reset { .. } | Fact::Fin { .. } | Fact::Forgotten
+                ) {
+                    self.show_if_expected(delivery, gateway, sink);
+                }
+                if matches!(fact, Fact::Forgotten) {
+                    self.end(delivery, sink);
+                }
+                if self.shown {
+                    give_fact(delivery, fact, sink);
+                }
+            }
+            tcp::What::Octets { offset, octets } => self.octets(delivery, offset, octets, sink),
+            tcp::What::Gap { len, .. } => self.gap(delivery, len, sink),
+        }
+        match &self.content {
+            Carries::Unknown => Appetite::All,
+            Carries::Tls(stream) => stream.appetite(),
+            Carries::Ike(_) => Appetite::Some,
+        }
+    }
+
+    /// A connection that carried nothing is shown where a gateway is expected.
+    fn show_if_expected(
+        &mut self,
+        delivery: &Delivery<'_>,
+        gateway: Option<(IpAddr, Option<u16>)>,
+        sink: &mut impl FnMut(&Event<'_>),
+    ) {
+        if !self.shown && !self.octets && is_expected(&delivery.flow, gateway) {
+            self.show(delivery, sink);
+        }
+    }
+
+    fn show(&mut self, delivery: &Delivery<'_>, sink: &mut impl FnMut(&Event<'_>)) {
+        if self.shown {
+            return;
+        }
+        self.shown = true;
+        if let Some((at, opening)) = self.opening {
+            let opened = Delivery {
+                at,
+                from: Party::Opener,
+                ..*delivery
+            };
+            give_fact(&opened, Fact::Opened(opening), sink);
+        }
+    }
+
+    fn octets(
+        &mut self,
+        delivery: &Delivery<'_>,
+        offset: u32,
+        octets: &[u8],
+        sink: &mut impl FnMut(&Event<'_>),
+    ) {
+        self.octets = true;
+        if matches!(self.content, Carries::Unknown) {
+            self.content = Carries::of(offset == 0, octets);
+        }
+        let mut content = std::mem::take(&mut self.content);
+        match &mut content {
+            Carries::Unknown => {}
+            Carries::Tls(stream) => {
+                let frame = delivery.at.frame;
+                stream.octets(delivery.from, offset, frame, octets, &mut |item| {
+                    self.show(delivery, sink);
+                    give_tls(delivery, item, sink);
+                });
+            }
+            Carries::Ike(ike) => {
+                let direction = ike.direction(delivery.from);
+                direction.push(
+                    octets,
+                    tcp_ike::Mark {
+                        frame: delivery.at.frame,
+                        time: delivery.at.time,
+                    },
+                );
+                give_ike(direction, delivery.envelope, sink);
+            }
+        }
+        self.content = content;
+    }
+
+    fn gap(&mut self, delivery: &Delivery<'_>, len: u32, sink: &mut impl FnMut(&Event<'_>)) {
+        self.octets = true;
+        let mut content = std::mem::take(&mut self.content);
+        match &mut content {
+            Carries::Unknown => {}
+            Carries::Tls(stream) => {
+                stream.gap(delivery.from, len, &mut |item| {
+                    self.show(delivery, sink);
+                    give_tls(delivery, item, sink);
+                });
+                if self.shown {
+                    sink(&Event {
+                        envelope: delivery.envelope,
+                        frames: &[],
+                        what: What::Tls(TlsEvent::Gap {
+                            stream: self::stream(delivery),
+                            len,
+                        }),
+                    });
+                }
+            }
+            Carries::Ike(ike) => {
+                let direction = ike.direction(delivery.from);
+                give_ike(direction, delivery.envelope, sink);
+                direction.gap(Some(u64::from(len)));
+            }
+        }
+        self.content = content;
+    }
+
+    /// What was begun and will not be finished.
+    fn end(&mut self, delivery: &Delivery<'_>, sink: &mut impl FnMut(&Event<'_>)) {
+        if let Carries::Tls(stream) = &mut self.content
+            && self.shown
+        {
+            stream.finish(&mut |item| give_tls(delivery, item, sink));
+        }
+    }
+}
+
+impl Carries {
+    fn of(from_start: bool, octets: &[u8]) -> Self {
+        let is_tls = tls_wire::recognise(octets) != Verdict::NotOurs;
+        if !is_tls && tcp_ike::recognise(octets) == Verdict::Certain {
+            return Self::Ike(Box::new(Ike {
+                opener: tcp_ike::Stream::new(from_start),
+                acceptor: tcp_ike::Stream::new(from_start),
+            }));
+        }
+        Self::Tls(Box::default())
+    }
+}
+
+impl Ike {
+    const fn direction(&mut self, from: Party) -> &mut tcp_ike::Stream {
+        match from {
+            Party::Opener => &mut self.opener,
+            Party::Acceptor => &mut self.acceptor,
+        }
+    }
+}
+
+fn give_tls(delivery: &Delivery<'_>, item: &tls::Item<'_>, sink: &mut impl FnMut(&Event<'_>)) {
+    let stream = Stream {
+        from: item.from,
+        ..stream(delivery)
+    };
+    sink(&Event {
+        envelope: delivery.envelope,
+        frames: item.frames,
+        what: What::Tls(TlsEvent::Item {
+            stream,
+            context: item.context,
+            what: item.what,
+        }),
+    });
+}
+
+/// Gives the whole messages of a stream that carries IKE and ESP.
+fn give_ike(
+    direction: &mut tcp_ike::Stream,
+    envelope: &Envelope,
+    sink: &mut impl FnMut(&Event<'_>),
+) {
+    while let Some(message) = direction.next_message() {
+        let frames: Vec<u64> = message.marks.iter().map(|mark| mark.frame).collect();
+        let what = match message.carried {
+            tcp_ike::Carried::Ike(octets) => super::ike(octets),
+            tcp_ike::Carried::Esp(octets) => {
+                let Ok(packet) = vpnscope_dissectors::esp::Packet::parse(octets) else {
+                    continue;
+                };
+                What::Esp {
+                    spi: packet.spi,
+                    sequence: packet.sequence,
+                    len: u32::try_from(octets.len()).unwrap_or(u32::MAX),
+                    over: Over::Tcp,
+                }
+            }
+            tcp_ike::Carried::Short(_) => continue,
+        };
+        sink(&Event {
+            envelope,
+            frames: &frames,
+            what,
+        });
+    }
+}
