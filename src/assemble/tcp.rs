@@ -387,11 +387,48 @@ impl<U: Reader> Assembler<U> {
         let (key, first) = Key::of(envelope.capture, &envelope.flow());
         if tcp.has(Tcp::SYN) {
             self.renew(&key, tcp, envelope, first, sink);
+            if tcp.payload_len > 0 {
+                return self.fast_open(&key, tcp, envelope, first, sink);
+            }
         }
-        if !self.connections.contains_key(&key) && !self.admit(&key, tcp, envelope, first, sink) {
+        self.put(&key, tcp, envelope, first, sink)
+    }
+
+    /// A SYN with octets (RFC 7413): first the one, then the other.
+    fn fast_open(
+        &mut self,
+        key: &Key,
+        tcp: &Tcp<'_>,
+        envelope: &Envelope,
+        first: bool,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) -> bool {
+        let syn = Tcp {
+            payload: &[],
+            payload_len: 0,
+            ..*tcp
+        };
+        let octets = Tcp {
+            sequence: tcp.sequence.wrapping_add(1),
+            flags: tcp.flags & !Tcp::SYN,
+            ..*tcp
+        };
+        let known = self.put(key, &syn, envelope, first, sink);
+        self.put(key, &octets, envelope, first, sink) || known
+    }
+
+    fn put(
+        &mut self,
+        key: &Key,
+        tcp: &Tcp<'_>,
+        envelope: &Envelope,
+        first: bool,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) -> bool {
+        if !self.connections.contains_key(key) && !self.admit(key, tcp, envelope, first, sink) {
             return false;
         }
-        let Some(connection) = self.connections.get_mut(&key) else {
+        let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
         connection.last = connection.last.max(envelope.time);
@@ -401,7 +438,7 @@ impl<U: Reader> Assembler<U> {
             at: At::from(envelope),
             party: connection.party(first),
         };
-        let flow = connection.flow(&key);
+        let flow = connection.flow(key);
         let mut work = Work {
             connection,
             flow,
@@ -411,7 +448,7 @@ impl<U: Reader> Assembler<U> {
             sink,
         };
         work.segment();
-        self.settle(&key, envelope, sink);
+        self.settle(key, envelope, sink);
         true
     }
 

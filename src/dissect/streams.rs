@@ -116,6 +116,7 @@ impl Streams {
     /// Whether a UDP datagram can matter.
     #[inline]
     pub fn wants_udp(&self, capture: u16, flow: impl FnOnce() -> Flow, payload: &[u8]) -> bool {
+        let payload = without_preamble(payload);
         // The first octet of DTLS is 20 to 63.
         matches!(payload.first(), Some(20..=63)) && self.dtls.wants(capture, &flow(), payload)
     }
@@ -139,6 +140,7 @@ impl Streams {
             return false;
         };
         let envelope = &segment.envelope;
+        let payload = without_preamble(payload);
         let (flow, frame, time) = (envelope.flow(), envelope.frame, envelope.time);
         self.dtls
             .handle(envelope.capture, &flow, frame, time, payload, &mut |item| {
@@ -190,6 +192,14 @@ impl Streams {
             reader.take(delivery, gateway, sink)
         });
         self.dtls.finish(&mut |item| give_dtls_end(item, end, sink));
+    }
+}
+
+/// DTLS of access points stands behind four octets of CAPWAP (RFC 5415 §4.2).
+fn without_preamble(payload: &[u8]) -> &[u8] {
+    match payload.strip_prefix(&[1, 0, 0, 0]) {
+        Some(rest) if matches!(rest, [20..=23, 0xfe, 0xfd | 0xff, ..]) => rest,
+        _ => payload,
     }
 }
 

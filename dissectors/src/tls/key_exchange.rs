@@ -124,6 +124,17 @@ impl CipherSuite {
         }
     }
 
+    /// Whether its ServerKeyExchange has a form that [`ServerKeyExchange::parse`] reads.
+    pub fn has_known_key_exchange(self) -> bool {
+        match self.key_exchange() {
+            KeyExchange::Dhe | KeyExchange::Ecdhe | KeyExchange::Psk | KeyExchange::PskWith(_) => {
+                true
+            }
+            KeyExchange::Rsa => self.name().is_some_and(|name| name.contains("_EXPORT")),
+            _ => false,
+        }
+    }
+
     /// Whether only TLS 1.3 knows it.
     pub fn is_tls13(self) -> bool {
         self.key_exchange() == KeyExchange::Extensions
@@ -155,6 +166,13 @@ pub enum Parameters<'a> {
         group: NamedGroup,
         /// The server's public key.
         point: Octets<'a>,
+    },
+    /// A short-lived RSA key of an export suite (RFC 2246 §7.4.3).
+    Rsa {
+        /// The modulus.
+        modulus: Octets<'a>,
+        /// The exponent.
+        exponent: Octets<'a>,
     },
     /// Finite-field Diffie-Hellman.
     FiniteField {
@@ -188,6 +206,7 @@ impl<'a> ServerKeyExchange<'a> {
             KeyExchange::Ecdhe | KeyExchange::PskWith(PskPartner::Ecdhe) => curve(i)?,
             KeyExchange::Dhe | KeyExchange::PskWith(PskPartner::Dhe) => finite_field(i)?,
             KeyExchange::Psk | KeyExchange::PskWith(PskPartner::Rsa) => (i, Parameters::None),
+            KeyExchange::Rsa => rsa(i)?,
             _ => return fault(i, Reason::Invalid("no ServerKeyExchange of a known form")),
         };
         let is_signed = !matches!(
@@ -250,6 +269,16 @@ fn finite_field(i: &[u8]) -> PResult<'_, Parameters<'_>> {
         prime: Octets(prime),
         generator: Octets(generator),
         public: Octets(public),
+    };
+    Ok((i, parameters))
+}
+
+fn rsa(i: &[u8]) -> PResult<'_, Parameters<'_>> {
+    let (i, modulus) = opaque16(i)?;
+    let (i, exponent) = opaque16(i)?;
+    let parameters = Parameters::Rsa {
+        modulus: Octets(modulus),
+        exponent: Octets(exponent),
     };
     Ok((i, parameters))
 }
@@ -371,8 +400,14 @@ mod tests {
         let client = ClientKeyExchange::parse(&hex!("0003 70736b"), psk).unwrap();
         assert_eq!(client.psk_identity, Some(Octets(b"psk")));
         assert!(client.exchange.is_empty());
-        let rsa = CipherSuite::TLS_RSA_WITH_AES_128_CBC_SHA;
-        let error = ServerKeyExchange::parse(&[1, 2], Version::TLS_1_2, rsa).unwrap_err();
+        let dh = CipherSuite::TLS_DH_RSA_WITH_AES_128_CBC_SHA;
+        let error = ServerKeyExchange::parse(&[1, 2], Version::TLS_1_2, dh).unwrap_err();
         assert_eq!(error.offset, 0);
+        let export = CipherSuite::TLS_RSA_EXPORT_WITH_RC4_40_MD5;
+        let body = hex!("0001 aa 0001 03 0001 bb");
+        let exchange = ServerKeyExchange::parse(&body, Version::SSL_3_0, export).unwrap();
+        assert!(matches!(exchange.parameters, Parameters::Rsa { .. }));
+        assert_eq!(exchange.signature, Some(Octets(&[0xbb])));
+        assert!(export.has_known_key_exchange() && !dh.has_known_key_exchange());
     }
 }

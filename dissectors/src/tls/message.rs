@@ -92,7 +92,7 @@ impl<'a> Message<'a> {
                 Self::CompressedCertificate(CompressedCertificate::parse(body)?)
             }
             T::SERVER_KEY_EXCHANGE => match (context.version, context.suite) {
-                (Some(version), Some(suite)) => {
+                (Some(version), Some(suite)) if suite.has_known_key_exchange() => {
                     Self::ServerKeyExchange(ServerKeyExchange::parse(body, version, suite)?)
                 }
                 _ => Self::Other(Octets(body)),

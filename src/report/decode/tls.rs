@@ -269,8 +269,9 @@ fn certificate(
     let mut list = Vec::new();
     let mut fault = None;
     for entry in certificates.entries().take(SHOWN) {
-        match entry.and_then(|entry| Certificate::parse(entry.der.0)) {
-            Ok(certificate) => list.push(describe(&certificate)),
+        match entry.map(|entry| Certificate::parse(entry.der.0)) {
+            Ok(Ok(certificate)) => list.push(describe(&certificate)),
+            Ok(Err(error)) => list.push(json!({ "error": error.to_string() })),
             Err(error) => fault = Some(error),
         }
     }
