@@ -19,6 +19,7 @@ use vpnscope::track::{self, Change};
 use vpnscope::walk::Walk;
 
 pub mod damage;
+pub mod run;
 pub mod score;
 pub mod wrap;
 
