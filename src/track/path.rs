@@ -94,9 +94,13 @@ impl Sent {
     /// Counts an ESP packet.
     pub fn esp(&mut self, at: Stamp, envelope: &Envelope) {
         if envelope.ip_len <= USUAL_MTU || envelope.fragments > 1 {
-            self.esp
-                .get_or_insert_default()
-                .sent(at, envelope.ip_len, cannot_shrink(envelope));
+            self.esp.get_or_insert_default().sent(Round {
+                at,
+                last: at.time,
+                size: envelope.ip_len,
+                cannot_shrink: cannot_shrink(envelope),
+                fragmented: envelope.fragments > 1,
+            });
         }
     }
 
@@ -137,7 +141,18 @@ pub struct Sizes {
     /// Rounds that may still be answered, oldest first.
     open: Vec<Round>,
     /// Rounds that were not answered and larger than all that were: the last ones.
-    vanished: Vec<(Stamp, u32)>,
+    vanished: Vec<Vanished>,
+}
+
+/// A round that nobody answered, of datagrams larger than any that was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vanished {
+    /// Its first packet.
+    pub at: Stamp,
+    /// Octets of the datagram.
+    pub size: u32,
+    /// Whether it came in IP fragments.
+    pub fragmented: bool,
 }
 
 /// Rounds of datagrams of about the same size.
@@ -159,6 +174,7 @@ struct Round {
     last: Timestamp,
     size: u32,
     cannot_shrink: bool,
+    fragmented: bool,
 }
 
 impl Sizes {
@@ -178,23 +194,16 @@ impl Sizes {
         usize::try_from(size / Self::STEP).map_or(Self::CLASSES - 1, |n| n.min(Self::CLASSES - 1))
     }
 
-    fn sent(&mut self, at: Stamp, size: u32, cannot_shrink: bool) {
-        self.expire(at.time);
-        let class = Self::class(size);
+    fn sent(&mut self, new: Round) {
+        self.expire(new.last);
+        let class = Self::class(new.size);
         let together = self.open.iter_mut().rev().find(|round| {
-            Self::class(round.size) == class && at.time - round.last < Self::TOGETHER
+            Self::class(round.size) == class && new.last - round.last < Self::TOGETHER
         });
         if let Some(round) = together {
-            round.last = at.time;
-            return;
-        }
-        if self.open.len() < Self::OPEN {
-            self.open.push(Round {
-                at,
-                last: at.time,
-                size,
-                cannot_shrink,
-            });
+            round.last = new.last;
+        } else if self.open.len() < Self::OPEN {
+            self.open.push(new);
         }
     }
 
@@ -209,7 +218,7 @@ impl Sizes {
             }
         }
         let largest = self.largest_answered();
-        self.vanished.retain(|(_, size)| *size > largest);
+        self.vanished.retain(|round| round.size > largest);
     }
 
     fn expire(&mut self, now: Timestamp) {
@@ -229,7 +238,11 @@ impl Sizes {
                 if vanished.len() >= Self::KEPT {
                     vanished.remove(0);
                 }
-                vanished.push((round.at, round.size));
+                vanished.push(Vanished {
+                    at: round.at,
+                    size: round.size,
+                    fragmented: round.fragmented,
+                });
             }
             false
         });
@@ -263,8 +276,8 @@ impl Sizes {
     }
 
     /// Rounds that were never answered, larger than any that was, and not to be fragmented on
-    /// the way: when, and how many octets. The last ones.
-    pub fn vanished(&self) -> &[(Stamp, u32)] {
+    /// the way. The last ones.
+    pub fn vanished(&self) -> &[Vanished] {
         &self.vanished
     }
 
@@ -278,6 +291,16 @@ impl Sizes {
 mod tests {
     use super::*;
 
+    fn round(ms: i64, size: u32) -> Round {
+        Round {
+            at: stamp(ms),
+            last: stamp(ms).time,
+            size,
+            cannot_shrink: true,
+            fragmented: false,
+        }
+    }
+
     fn stamp(ms: i64) -> Stamp {
         Stamp {
             capture: 0,
@@ -290,12 +313,12 @@ mod tests {
     fn large_packets_that_nobody_answers_stand_out() {
         let mut sizes = Sizes::default();
         for ms in [0, 300, 600, 2600, 2900] {
-            sizes.sent(stamp(ms), 164, true);
+            sizes.sent(round(ms, 164));
             sizes.answer(stamp(ms + 1).time);
             if ms == 600 {
                 for large in [640, 950, 1270, 1590] {
-                    sizes.sent(stamp(large), 1300, true);
-                    sizes.sent(stamp(large + 1), 1300, true);
+                    sizes.sent(round(large, 1300));
+                    sizes.sent(round(large + 1, 1300));
                 }
             }
         }
@@ -303,16 +326,19 @@ mod tests {
         assert_eq!(sizes.answered_up_to(164), 5);
         assert_eq!(sizes.unanswered_up_to(164), 0);
         assert_eq!(sizes.vanished().len(), 4);
-        assert_eq!(sizes.vanished().first(), Some(&(stamp(640), 1300)));
+        assert_eq!(
+            sizes.vanished().first().map(|v| (v.at, v.size)),
+            Some((stamp(640), 1300))
+        );
     }
 
     #[test]
     fn one_answer_clears_the_size_and_all_below() {
         let mut sizes = Sizes::default();
         for ms in [0, 1000, 2000] {
-            sizes.sent(stamp(ms), 1300, true);
+            sizes.sent(round(ms, 1300));
         }
-        sizes.sent(stamp(4000), 1400, true);
+        sizes.sent(round(4000, 1400));
         sizes.answer(stamp(4100).time);
         assert!(sizes.vanished().is_empty());
         assert_eq!(sizes.largest_answered(), 1400);

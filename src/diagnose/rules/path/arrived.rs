@@ -1,0 +1,199 @@
+//! What the receiver's side shows: part of a message arrives, again and again, never all of it.
+
+use super::{
+    FRAGMENT_LOST, PMTU_BLACKHOLE, SIDES, ike_fragmentation, stage, went_on, with_sentence,
+};
+use crate::diagnose::mtu::to_try;
+use crate::diagnose::{Basis, Confidence, Finding, Findings, Stage};
+use crate::time::Span;
+use crate::track::ike2::Message;
+use crate::track::session::{IncompleteDatagram, Session, Side, Stamp};
+
+/// Part of a message arrived, again and again, and never all of it.
+pub(super) fn in_part(session: &Session) -> Option<(Option<Stamp>, Finding)> {
+    ip_fragments(session)
+        .or_else(|| ike_fragments(session))
+        .map(|finding| (None, finding))
+}
+
+fn ip_fragments(session: &Session) -> Option<Finding> {
+    for side in SIDES {
+        let list: Vec<&IncompleteDatagram> = session
+            .incomplete
+            .iter()
+            .filter(|datagram| datagram.from == side && !datagram.is_esp)
+            .collect();
+        let Some(first) = list.iter().map(|datagram| datagram.at).min() else {
+            continue;
+        };
+        if went_on(session, side, first) {
+            continue;
+        }
+        return Some(ip_finding(session, side, &list));
+    }
+    None
+}
+
+fn ip_finding(session: &Session, side: Side, list: &[&IncompleteDatagram]) -> Finding {
+    let largest = list.iter().map(|d| d.largest).max().unwrap_or_default();
+    let only_first = list.iter().all(|d| d.has_first);
+    let no_first = list.iter().all(|d| !d.has_first);
+    let which = match (only_first, no_first) {
+        (true, _) => {
+            "only first fragments arrive here, as behind a filter that knows no ports in the others"
+        }
+        (_, true) => "the first fragments never arrive here",
+        _ => "some fragments of each are missing here",
+    };
+    let sure = if list.len() >= 2 && others_seen(session, list) {
+        Confidence::Certain
+    } else {
+        Confidence::Likely
+    };
+    let mut finding = Finding::failure(
+        &FRAGMENT_LOST,
+        stage(session),
+        Basis::Absence { of: side },
+        with_sentence(
+            format!(
+                "The {} sent a message in IP fragments {} time(s) (largest fragment {largest} octets), and {which}; it never became whole.",
+                side.word(),
+                list.len()
+            ),
+            ike_fragmentation(session),
+        ),
+    )
+    .sure(sure);
+    for datagram in list.iter().take(16) {
+        for frame in &datagram.frames {
+            finding = finding.frame(
+                Stamp {
+                    frame: *frame,
+                    ..datagram.at
+                },
+                format!("IP fragment of the {}, the rest is missing", side.word()),
+            );
+        }
+    }
+    let settled = list.len() >= 2 || session.vantage.watched_after >= Span::from_secs(4);
+    if settled {
+        finding
+    } else {
+        finding.inconclusive()
+    }
+}
+
+/// ESP that comes in fragments of which some are always missing, while smaller ESP passes.
+pub(super) fn esp_in_part(session: &Session, findings: &mut Findings) {
+    for side in SIDES {
+        let list: Vec<&IncompleteDatagram> = session
+            .incomplete
+            .iter()
+            .filter(|datagram| datagram.from == side && datagram.is_esp)
+            .collect();
+        let whole = session.path.of(side).fragmented;
+        if list.len() < 3 || u32::try_from(list.len()).unwrap_or(u32::MAX) < whole {
+            continue;
+        }
+        let make = if others_seen(session, &list) {
+            Finding::degradation
+        } else {
+            // A capture filter by port shows just this on a healthy path.
+            Finding::info
+        };
+        let largest = list.iter().map(|d| d.largest).max().unwrap_or_default();
+        let mut finding = make(
+            &FRAGMENT_LOST,
+            Stage::EspData,
+            Basis::Absence { of: side },
+            format!(
+                "{} ESP packets of the {} came in IP fragments of which some never arrived here (largest fragment {largest} octets); {whole} came whole.",
+                list.len(),
+                side.word()
+            ),
+        )
+        .needs("a capture at the other end, taken without a filter by port");
+        for datagram in list.iter().take(12) {
+            finding = finding.frame(datagram.at, "fragment of ESP, the rest is missing");
+        }
+        findings.push(finding);
+    }
+}
+
+/// Whether something proves that this capture can show later fragments at all.
+fn others_seen(session: &Session, list: &[&IncompleteDatagram]) -> bool {
+    session.path.client.fragmented + session.path.gateway.fragmented > 0
+        || list.iter().any(|datagram| !datagram.has_first)
+}
+
+/// IKE fragments (RFC 7383) of a message, of which some never came.
+fn ike_fragments(session: &Session) -> Option<Finding> {
+    let facts = session.ike2()?;
+    for exchange in &facts.exchanges {
+        let messages = [
+            (exchange.by, exchange.request.as_ref()),
+            (exchange.by.other(), exchange.response.as_ref()),
+        ];
+        for (side, message) in messages {
+            let Some(message) = message.filter(|m| !m.is_whole() && !m.truncated) else {
+                continue;
+            };
+            let answered = side == exchange.by && exchange.response.is_some();
+            if !answered && !went_on(session, side, message.at) {
+                return ike_finding(session, side, message);
+            }
+        }
+    }
+    None
+}
+
+fn ike_finding(session: &Session, side: Side, message: &Message) -> Option<Finding> {
+    let fragments = message.fragments.as_ref()?;
+    let missing = fragments.missing();
+    let times = fragments.seen.iter().map(|(.., times)| *times).max()?;
+    // All fragments but the last have the full size.
+    let only_last = fragments
+        .seen
+        .iter()
+        .all(|(number, ..)| *number == fragments.total);
+    let cause = if only_last && times >= 2 {
+        &PMTU_BLACKHOLE
+    } else {
+        &FRAGMENT_LOST
+    };
+    let list: Vec<String> = missing.iter().map(u16::to_string).collect();
+    let why = if only_last {
+        ": only the last and smallest arrives, the full-sized ones do not"
+    } else {
+        ""
+    };
+    let mut finding = Finding::failure(
+        cause,
+        stage(session),
+        Basis::Absence { of: side },
+        format!(
+            "Of {} IKE fragments of the {}'s message, number {} never arrived here in {times} sending(s){why}. The largest that did was {} octets of IP.",
+            fragments.total,
+            side.word(),
+            list.join(", "),
+            fragments.largest_ip
+        ),
+    )
+    .sure(if times >= 3 { Confidence::Certain } else { Confidence::Likely })
+    .candidates(&["fragment-lost", "pmtu-blackhole"])
+    .remedy(format!(
+        "Make IKE fragments smaller than {} octets of IP at the {} (strongSwan: fragment_size).",
+        to_try(fragments.largest_ip, 1280),
+        side.word()
+    ));
+    finding.candidates.retain(|code| *code != cause.code);
+    if let Some(step) = message.step.and_then(|index| session.step(index)) {
+        finding = finding.step(step, ", not all of its fragments");
+    }
+    let settled = times >= 2 || session.vantage.watched_after >= Span::from_secs(4);
+    Some(if settled {
+        finding
+    } else {
+        finding.inconclusive()
+    })
+}
