@@ -9,7 +9,7 @@
 use std::fmt;
 
 use crate::time::Timestamp;
-use crate::track::session::{Session, Side, Stamp, Step};
+use crate::track::session::{Kind, Session, Side, Stamp, Step};
 
 pub mod ike2;
 pub mod mtu;
@@ -431,6 +431,8 @@ pub struct Context {
     /// IKE transforms that a gateway accepted from anybody: gateway address and one line
     /// for each accepted suite. Bounded.
     pub accepted: std::collections::BTreeMap<std::net::IpAddr, Vec<crate::track::ike2::Suite>>,
+    /// Addresses between which IKE was seen: client and gateway. Bounded.
+    pub ike: std::collections::BTreeSet<(std::net::IpAddr, std::net::IpAddr)>,
     /// The gateway that the user named.
     pub gateway: Option<std::net::IpAddr>,
 }
@@ -448,6 +450,10 @@ impl Context {
             if session.vantage.frames.client > 0 {
                 self.heard.insert(session.client.ip);
             }
+        }
+        let is_ike = matches!(session.kind, Kind::Ikev1 | Kind::Ikev2);
+        if is_ike && self.ike.len() < Self::KEPT {
+            self.ike.insert((session.client.ip, session.gateway.ip));
         }
         if let Some(suite) = session
             .ike2()

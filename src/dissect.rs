@@ -3,7 +3,7 @@
 //! Ports are hints: they make an uncertain shape acceptable, and never turn a certain one
 //! into something else.
 
-use vpnscope_dissectors::{Verdict, ike, natt};
+use vpnscope_dissectors::{Verdict, ike, l2tp, natt, ppp, pppoe, radius};
 
 pub mod streams;
 
@@ -27,6 +27,10 @@ pub enum Class {
     Esp,
     /// A NAT keepalive.
     Keepalive,
+    /// L2TP, version 2 or 3.
+    L2tp,
+    /// RADIUS.
+    Radius,
     /// Nothing that is analysed.
     NotOurs,
 }
@@ -41,13 +45,66 @@ pub fn classify(ports: (u16, u16), payload: &[u8]) -> Class {
     match (ike::recognise(payload), known) {
         (Verdict::Certain, _) | (Verdict::Unsure, true) => Class::Ike { marker: false },
         (_, true) if looks_like_header(payload) => Class::Ike { marker: false },
-        _ => behind_marker(payload),
+        _ => others(ports, payload),
     }
 }
 
-fn behind_marker(payload: &[u8]) -> Class {
-    match payload.strip_prefix(&natt::NON_ESP_MARKER) {
-        Some(rest) if ike::recognise(rest) == Verdict::Certain => Class::Ike { marker: true },
+/// The protocols that their first octets and their length give away.
+fn others(ports: (u16, u16), payload: &[u8]) -> Class {
+    match *payload {
+        [0, 0, 0, 0, ref rest @ ..] if ike::recognise(rest) == Verdict::Certain => {
+            Class::Ike { marker: true }
+        }
+        // T, L, S and the version; data messages have T = 0 and may lack all else.
+        [flags, version, ..]
+            if flags & 0x34 == 0 && matches!(version, 2 | 3) || on_l2tp_port(ports) =>
+        {
+            classify_l2tp(ports, payload)
+        }
+        [1..=5 | 11..=13 | 40..=45, _, high, low, ..]
+            if usize::from(u16::from_be_bytes([high, low])) <= payload.len() =>
+        {
+            classify_radius(ports, payload)
+        }
+        _ => Class::NotOurs,
+    }
+}
+
+fn on_l2tp_port(ports: (u16, u16)) -> bool {
+    ports.0 == l2tp::PORT || ports.1 == l2tp::PORT
+}
+
+/// A data message shows little of itself: on a port that is not L2TP's it must hold a PPP
+/// control packet whose length is right.
+fn classify_l2tp(ports: (u16, u16), payload: &[u8]) -> Class {
+    let on_port = on_l2tp_port(ports);
+    match l2tp::recognise(payload) {
+        Verdict::Certain => Class::L2tp,
+        Verdict::Unsure if on_port || holds_ppp(payload) => Class::L2tp,
+        _ if on_port && is_cut_or_odd_control(payload) => Class::L2tp,
+        _ => classify_radius(ports, payload),
+    }
+}
+
+fn holds_ppp(payload: &[u8]) -> bool {
+    let Ok(message) = l2tp::Message::parse(payload) else {
+        return false;
+    };
+    ppp::Frame::parse(message.body)
+        .is_ok_and(|frame| frame.protocol.has_packets() && frame.is_plausible())
+}
+
+/// A control message on its own port whose lengths are wrong or that was cut: somebody
+/// wants to see what is wrong with it.
+fn is_cut_or_odd_control(payload: &[u8]) -> bool {
+    l2tp::Message::parse(payload).is_ok_and(|message| message.is_control())
+}
+
+fn classify_radius(ports: (u16, u16), payload: &[u8]) -> Class {
+    let on_port = radius::PORTS.contains(&ports.0) || radius::PORTS.contains(&ports.1);
+    match radius::recognise(payload) {
+        Verdict::Certain => Class::Radius,
+        Verdict::Unsure if on_port => Class::Radius,
         _ => Class::NotOurs,
     }
 }
@@ -129,6 +186,14 @@ fn content(segment: &Segment<'_>, give: &mut impl FnMut(What<'_>)) -> bool {
                 }
                 Class::Esp => return esp(payload, payload_len, Over::Udp, give),
                 Class::Keepalive => give(What::NatKeepalive),
+                Class::L2tp => give(l2tp(l2tp::Message::parse(payload), payload)),
+                Class::Radius => give(match radius::Packet::parse(payload) {
+                    Ok(packet) => What::Radius {
+                        packet,
+                        octets: payload,
+                    },
+                    Err(error) => What::Unreadable(error),
+                }),
                 Class::NotOurs => return false,
             }
             true
@@ -137,11 +202,39 @@ fn content(segment: &Segment<'_>, give: &mut impl FnMut(What<'_>)) -> bool {
             payload,
             payload_len,
         } if envelope.protocol == 50 => esp(payload, payload_len, Over::Ip, give),
+        Content::Ip { payload, .. } if envelope.protocol == 115 => {
+            give(l2tp(l2tp::Message::parse_ip(payload), payload));
+            true
+        }
+        Content::Pppoe { octets, .. } => match pppoe::Packet::parse(octets) {
+            Ok(packet) => {
+                give(What::Pppoe { packet });
+                true
+            }
+            Err(_) => false,
+        },
+        Content::Ppp { octets } => match ppp::Frame::parse(octets) {
+            Ok(frame) => {
+                give(What::Ppp { frame });
+                true
+            }
+            Err(_) => false,
+        },
         Content::Icmp(icmp) => {
             give(What::Icmp(icmp));
             icmp.quoted.is_some()
         }
         _ => false,
+    }
+}
+
+fn l2tp<'a>(
+    message: Result<l2tp::Message<'a>, vpnscope_dissectors::ParseError>,
+    octets: &'a [u8],
+) -> What<'a> {
+    match message {
+        Ok(message) => What::L2tp { message, octets },
+        Err(error) => What::Unreadable(error),
     }
 }
 

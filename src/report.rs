@@ -12,10 +12,11 @@ use serde_json::Value;
 use crate::diagnose::{Severity, Verdict};
 use crate::source::{Format, Statistics};
 use crate::track::esp::EspFlow;
-use crate::track::session::{Session, Step};
+use crate::track::session::{Detail, Session, Step};
 
 pub mod decode;
 mod ike2;
+mod l2tp;
 
 /// The name and version of this model.
 pub const SCHEMA: &str = "vpnscope.report/1";
@@ -378,9 +379,10 @@ pub fn capture(statistics: &Statistics, duplicated: u64, undecodable: u64) -> Ca
 
 /// The report of one session.
 pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
-    let (offered, negotiated) = match session.ike2() {
-        Some(facts) => ike2::agreement(facts),
-        None => (Value::Null, Value::Null),
+    let (offered, negotiated) = match &session.detail {
+        Detail::Ike2(facts) => ike2::agreement(facts),
+        Detail::L2tp(facts) => l2tp::agreement(facts),
+        Detail::Esp => (Value::Null, Value::Null),
     };
     let endpoint = |e: &crate::track::session::Endpoint| EndpointReport {
         ip: e.ip.to_string(),
@@ -487,6 +489,9 @@ fn rung(session: &Session, step: &Step) -> Rung {
     if let Some(facts) = session.ike2() {
         ike2::notes(facts, session, step, &mut notes);
     }
+    if let Some(facts) = session.l2tp() {
+        l2tp::notes(facts, session, step, &mut notes);
+    }
     if step.fragments > 1 {
         notes.push(format!("{} IP fragments", step.fragments));
     }
@@ -575,6 +580,15 @@ fn wireshark_filter(session: &Session) -> String {
                 .collect();
             format!("isakmp.ispi == {}", octets.join(":"))
         }));
+    }
+    if let Some(facts) = session.l2tp() {
+        let (client, gateway) = (session.client.ip, session.gateway.ip);
+        let field = if client.is_ipv4() { "ip" } else { "ipv6" };
+        return format!(
+            "{field}.addr == {client} && {field}.addr == {gateway} && ({})",
+            l2tp::wireshark_filter(facts).join(" || ")
+        )
+        .replace(" && ()", " && l2tp");
     }
     parts.extend(
         session

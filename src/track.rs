@@ -9,7 +9,10 @@ use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use vpnscope_dissectors::{ParseError, dns, ike};
+use vpnscope_dissectors::{
+    ParseError, dns, ike, l2tp as l2tp_wire, ppp as ppp_wire, pppoe as pppoe_wire,
+    radius as radius_wire,
+};
 
 use crate::assemble::messages::{dtls as dtls_messages, tls as tls_messages};
 use crate::assemble::tcp::{self, At, Party};
@@ -21,7 +24,10 @@ mod esp_table;
 mod icmp;
 pub mod ike2;
 mod ike_table;
+pub mod l2tp;
+mod l2tp_table;
 pub mod path;
+pub mod ppp;
 pub mod session;
 mod slab;
 
@@ -72,6 +78,30 @@ pub enum What<'a> {
         sequence: u32,
         /// IP protocol of what follows.
         next_header: u8,
+    },
+    /// An L2TP message, control or data.
+    L2tp {
+        /// The message.
+        message: l2tp_wire::Message<'a>,
+        /// All its octets.
+        octets: &'a [u8],
+    },
+    /// A `PPPoE` packet: discovery, or the PPP control packets of a session.
+    Pppoe {
+        /// The packet.
+        packet: pppoe_wire::Packet<'a>,
+    },
+    /// A PPP frame without IP on a link that is PPP itself.
+    Ppp {
+        /// The frame.
+        frame: ppp_wire::Frame<'a>,
+    },
+    /// A RADIUS packet.
+    Radius {
+        /// The packet.
+        packet: radius_wire::Packet<'a>,
+        /// All its octets.
+        octets: &'a [u8],
     },
     /// An ICMP message.
     Icmp(Icmp<'a>),
@@ -288,6 +318,7 @@ pub struct Tracker {
     core: Core,
     ike: ike_table::Table,
     esp: esp_table::Table,
+    l2tp: l2tp_table::Table,
 }
 
 impl Tracker {
@@ -304,6 +335,7 @@ impl Tracker {
             },
             ike: ike_table::Table::default(),
             esp: esp_table::Table::default(),
+            l2tp: l2tp_table::Table::default(),
         }
     }
 
@@ -322,6 +354,9 @@ impl Tracker {
         match event.what {
             What::Ike { message, octets } => {
                 self.ike.handle(&mut self.core, event, message, octets);
+            }
+            What::L2tp { message, octets } => {
+                self.l2tp.handle(&mut self.core, event, message, octets);
             }
             What::NatKeepalive => self.keepalive(event.envelope),
             What::Esp {
@@ -350,6 +385,9 @@ impl Tracker {
             | What::Dtls(_)
             | What::Dns(_)
             | What::Ah { .. }
+            | What::Pppoe { .. }
+            | What::Ppp { .. }
+            | What::Radius { .. }
             | What::Unreadable(_) => {}
         }
     }
@@ -404,6 +442,7 @@ impl Tracker {
         };
         open.session.esp = flows;
         self.ike.forget(&open.session);
+        self.l2tp.forget(&open.session, index);
         self.core.close(index, ending);
     }
 }

@@ -7,10 +7,12 @@ use crate::track::session::{Detail, Session};
 mod auth;
 mod child;
 mod esp;
+mod l2tp;
 mod liveness;
 mod natt;
 mod negotiation;
 mod path;
+mod ppp;
 mod reachability;
 
 /// All families in the order in which they are asked.
@@ -23,12 +25,15 @@ pub static FAMILIES: &[&Family] = &[
     &esp::FAMILY,
     &liveness::FAMILY,
     &path::FAMILY,
+    &ppp::FAMILY,
+    &l2tp::FAMILY,
 ];
 
 /// How far a session came.
 pub fn progress(session: &Session) -> Progress {
     match &session.detail {
         Detail::Ike2(_) => Story::of(session).map_or(UNKNOWN, |story| ike2(&story)),
+        Detail::L2tp(_) => l2tp::progress(session),
         Detail::Esp => Progress {
             stage: Stage::EspData,
             ..UNKNOWN

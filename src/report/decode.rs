@@ -12,6 +12,8 @@ mod dtls;
 mod ike;
 mod ike1;
 mod ike2;
+mod l2tp;
+mod ppp;
 mod tls;
 
 /// One frame that holds a VPN-relevant layer.
@@ -199,17 +201,45 @@ fn layers(event: &Event<'_>, secrets: Secrets) -> Vec<Layer> {
                 .with("sequence", sequence)
                 .with("next_header", next_header),
         ],
+        What::L2tp { message, .. } => {
+            let mut layers = vec![l2tp::layer(&message, truncated, secrets)];
+            if !message.is_control() && message.flags.version() == 2 {
+                layers.extend(
+                    vpnscope_dissectors::ppp::Frame::parse(message.body)
+                        .ok()
+                        .map(|frame| ppp::layer(&frame, truncated, secrets)),
+                );
+            }
+            layers
+        }
+        What::Pppoe { packet } => vec![ppp::pppoe(&packet, truncated, secrets)],
+        What::Ppp { frame } => vec![ppp::layer(&frame, truncated, secrets)],
         What::Icmp(icmp) => icmp_layers(&icmp),
         What::Unreadable(error) => {
+            let layer = if error.what.starts_with("L2TP") {
+                "l2tp"
+            } else {
+                "ike"
+            };
             vec![Layer {
                 error: Some(error.to_string()),
-                ..Layer::new("ike")
+                ..Layer::new(layer)
             }]
         }
-        What::Incomplete(_) | What::Tcp(_) | What::Tls(_) | What::Dtls(_) | What::Dns(_) => {
-            Vec::new()
-        }
+        What::Radius { .. }
+        | What::Incomplete(_)
+        | What::Tcp(_)
+        | What::Tls(_)
+        | What::Dtls(_)
+        | What::Dns(_) => Vec::new(),
     }
+}
+
+/// Text from the wire, as far as it is text.
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets)
+        .trim_end_matches('\0')
+        .to_string()
 }
 
 /// An ICMP error that quotes one of the VPN protocols; an ESP header in the quote shows as a

@@ -10,7 +10,9 @@ use crate::decap::{Envelope, Flow};
 use crate::time::{Span, Timestamp};
 use crate::track::esp::EspFlow;
 use crate::track::ike2::Ike2;
+use crate::track::l2tp::L2tp;
 use crate::track::path::Sent;
+use crate::track::ppp::Ppp;
 
 /// The two ends of a session. The client is the first initiator seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -413,6 +415,8 @@ pub struct EspRun {
 pub enum Detail {
     /// IKEv2.
     Ike2(Box<Ike2>),
+    /// L2TP with the PPP inside.
+    L2tp(Box<L2tp>),
     /// ESP alone.
     Esp,
 }
@@ -599,11 +603,24 @@ impl Session {
         }
     }
 
+    /// The L2TP facts, where it is L2TP.
+    pub fn l2tp(&self) -> Option<&L2tp> {
+        match &self.detail {
+            Detail::L2tp(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// The PPP link that counts, where there is one.
+    pub fn ppp(&self) -> Option<&Ppp> {
+        self.l2tp()?.main_call().map(|call| &call.ppp)
+    }
+
     /// The IKEv2 facts, where it is IKEv2.
     pub fn ike2(&self) -> Option<&Ike2> {
         match &self.detail {
             Detail::Ike2(facts) => Some(facts),
-            Detail::Esp => None,
+            _ => None,
         }
     }
 }

@@ -153,7 +153,7 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
 }
 
 /// ICMP errors about a session that never got an answer.
-fn icmp(session: &Session, findings: &mut Findings) -> bool {
+pub(super) fn icmp(session: &Session, findings: &mut Findings) -> bool {
     if session.vantage.frames.gateway > 0 {
         return false;
     }
