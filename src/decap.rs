@@ -5,6 +5,7 @@
 //! peels link layers and tunnels, keeps everything it could read, and says where it stopped.
 //! Keeps no state and allocates nothing.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::source::Frame;
@@ -70,6 +71,29 @@ pub enum Peel {
     Ip6Tunnel,
     /// An AH header that was looked through.
     Ah,
+    /// Cisco's `IPsec` over TCP: each segment is a packet.
+    CiscoTcp,
+}
+
+impl fmt::Display for Peel {
+    /// As the report names it: `vlan:10`, `gre`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vlan(id) => write!(f, "vlan:{id}"),
+            Self::Mpls(label) => write!(f, "mpls:{label}"),
+            Self::Pseudowire => f.write_str("pseudowire"),
+            Self::Pppoe(session) => write!(f, "pppoe:{session}"),
+            Self::Gre => f.write_str("gre"),
+            Self::Erspan(version) => write!(f, "erspan:{version}"),
+            Self::Vxlan(id) => write!(f, "vxlan:{id}"),
+            Self::Geneve(id) => write!(f, "geneve:{id}"),
+            Self::Gtp(tunnel) => write!(f, "gtp:{tunnel}"),
+            Self::Ipip => f.write_str("ipip"),
+            Self::Ip6Tunnel => f.write_str("ip6tunnel"),
+            Self::Ah => f.write_str("ah"),
+            Self::CiscoTcp => f.write_str("cisco-tcp"),
+        }
+    }
 }
 
 /// Up to eight [`Peel`]s, outermost first.

@@ -7,7 +7,8 @@ use vpnscope_dissectors::{Verdict, ike, l2tp, natt, ppp, pppoe, radius};
 
 pub mod streams;
 
-use crate::decap::{Content, Segment};
+use crate::assemble::tcp_ike::cisco;
+use crate::decap::{Content, Peel, Segment};
 use crate::track::{Event, Over, What};
 
 /// The port of IKE (RFC 7296 §2).
@@ -235,6 +236,45 @@ fn l2tp<'a>(
     match message {
         Ok(message) => What::L2tp { message, octets },
         Err(error) => What::Unreadable(error),
+    }
+}
+
+/// Whether a TCP segment is a packet of Cisco's `IPsec` over TCP.
+#[inline]
+pub fn is_cisco_tcp(ports: (u16, u16), payload: &[u8]) -> bool {
+    (ports.0 == cisco::PORT || ports.1 == cisco::PORT) && cisco::carried(payload).is_some()
+}
+
+/// Reads a segment of Cisco's `IPsec` over TCP, whose streams are none: `true` where it is one.
+pub fn cisco_tcp(segment: &Segment<'_>, sink: &mut impl FnMut(&Event<'_>)) -> bool {
+    let Content::Tcp(tcp) = segment.content else {
+        return false;
+    };
+    let mut envelope = segment.envelope;
+    if !is_cisco_tcp(
+        (envelope.source_port, envelope.destination_port),
+        tcp.payload,
+    ) {
+        return false;
+    }
+    envelope.encapsulation.push(Peel::CiscoTcp);
+    let mut give = |what: What<'_>| {
+        sink(&Event {
+            envelope: &envelope,
+            frames: &[],
+            what,
+        });
+    };
+    match cisco::carried(tcp.payload) {
+        Some(cisco::Carried::Ike { octets, .. }) => {
+            give(ike(octets));
+            true
+        }
+        Some(cisco::Carried::Esp(octets)) => {
+            let len = u32::try_from(octets.len()).unwrap_or(u32::MAX);
+            esp(octets, len, Over::Tcp, &mut give)
+        }
+        None => false,
     }
 }
 

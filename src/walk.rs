@@ -92,7 +92,9 @@ impl Front {
                 ..
             } => {
                 let flow = flow(&addresses, source_port, destination_port);
-                if !self.streams.wants_tcp(frame.capture, &flow, flags, payload) {
+                if !self.streams.wants_tcp(frame.capture, &flow, flags, payload)
+                    && !dissect::is_cisco_tcp((source_port, destination_port), payload)
+                {
                     return;
                 }
             }
@@ -184,7 +186,7 @@ fn dispatch(
     sink: &mut impl FnMut(&Event<'_>),
 ) -> bool {
     match &segment.content {
-        Content::Tcp(_) => streams.tcp(segment, sink),
+        Content::Tcp(_) => dissect::cisco_tcp(segment, sink) || streams.tcp(segment, sink),
         Content::Icmp(icmp) => {
             streams.icmp(icmp, &segment.envelope, sink);
             messages.segment(segment, frames, sink)

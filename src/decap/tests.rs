@@ -51,23 +51,7 @@ fn datagrams() -> Vec<Vec<u8>> {
 }
 
 fn names(encapsulation: Encapsulation) -> Vec<String> {
-    encapsulation
-        .iter()
-        .map(|peel| match peel {
-            Peel::Vlan(id) => format!("vlan:{id}"),
-            Peel::Mpls(label) => format!("mpls:{label}"),
-            Peel::Pseudowire => "pseudowire".into(),
-            Peel::Pppoe(session) => format!("pppoe:{session}"),
-            Peel::Gre => "gre".into(),
-            Peel::Erspan(version) => format!("erspan:{version}"),
-            Peel::Vxlan(id) => format!("vxlan:{id}"),
-            Peel::Geneve(id) => format!("geneve:{id}"),
-            Peel::Gtp(id) => format!("gtp:{id}"),
-            Peel::Ipip => "ipip".into(),
-            Peel::Ip6Tunnel => "ip6-tunnel".into(),
-            Peel::Ah => "ah".into(),
-        })
-        .collect()
+    encapsulation.iter().map(|peel| peel.to_string()).collect()
 }
 
 #[test]

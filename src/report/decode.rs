@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::decap::{Encapsulation, Envelope, Icmp, Peel, Quoted};
+use crate::decap::{Encapsulation, Envelope, Icmp, Quoted};
 use crate::dissect::{self, Class};
 use crate::track::{DtlsEvent, Event, Over, TlsEvent, What};
 
@@ -160,19 +160,7 @@ fn frame(event: &Event<'_>, len: u32) -> FrameReport {
 }
 
 fn encapsulation(peels: Encapsulation) -> Vec<String> {
-    peels.iter().map(name).collect()
-}
-
-fn name(peel: Peel) -> String {
-    match peel {
-        Peel::Vlan(id) => format!("vlan:{id}"),
-        Peel::Mpls(label) => format!("mpls:{label}"),
-        Peel::Pppoe(session) => format!("pppoe:{session}"),
-        Peel::Erspan(version) => format!("erspan:{version}"),
-        Peel::Vxlan(vni) => format!("vxlan:{vni}"),
-        Peel::Geneve(vni) => format!("geneve:{vni}"),
-        other => format!("{other:?}").to_lowercase(),
-    }
+    peels.iter().map(|peel| peel.to_string()).collect()
 }
 
 fn layers(event: &Event<'_>, secrets: Secrets) -> Vec<Layer> {

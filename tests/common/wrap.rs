@@ -239,7 +239,7 @@ pub const ALL: &[Wrapping] = &[
         "ip in ipv6",
         1,
         |ip| ethernet(&outer6(next(ip), ip)),
-        &["ip6-tunnel"],
+        &["ip6tunnel"],
     ),
     w(
         "ip in ipv6 with extensions",
@@ -248,7 +248,7 @@ pub const ALL: &[Wrapping] = &[
             let header = [60, 0, 1, 4, 0, 0, 0, 0, next(ip), 0, 1, 4, 0, 0, 0, 0];
             ethernet(&outer6(0, &cat(&[&header, ip])))
         },
-        &["ip6-tunnel"],
+        &["ip6tunnel"],
     ),
     w(
         "ah, tunnel",
