@@ -11,6 +11,7 @@ use std::fmt;
 use crate::time::Timestamp;
 use crate::track::session::{Kind, Session, Side, Stamp, Step};
 
+pub mod ike1;
 pub mod ike2;
 pub mod mtu;
 pub mod rules;

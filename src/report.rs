@@ -15,6 +15,7 @@ use crate::track::esp::EspFlow;
 use crate::track::session::{Detail, Session, Step};
 
 pub mod decode;
+mod ike1;
 mod ike2;
 mod l2tp;
 
@@ -380,6 +381,7 @@ pub fn capture(statistics: &Statistics, duplicated: u64, undecodable: u64) -> Ca
 /// The report of one session.
 pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
     let (offered, negotiated) = match &session.detail {
+        Detail::Ike1(facts) => ike1::agreement(facts),
         Detail::Ike2(facts) => ike2::agreement(facts),
         Detail::L2tp(facts) => l2tp::agreement(facts),
         Detail::Esp => (Value::Null, Value::Null),
@@ -492,6 +494,9 @@ fn rung(session: &Session, step: &Step) -> Rung {
     if let Some(facts) = session.l2tp() {
         l2tp::notes(facts, session, step, &mut notes);
     }
+    if let Some(facts) = session.ike1() {
+        ike1::notes(facts, session, step, &mut notes);
+    }
     if step.fragments > 1 {
         notes.push(format!("{} IP fragments", step.fragments));
     }
@@ -570,16 +575,19 @@ fn vantage(session: &Session) -> VantageReport {
 /// A display filter that finds the session by what Wireshark itself can see.
 fn wireshark_filter(session: &Session) -> String {
     let mut parts: Vec<String> = Vec::new();
+    let ispi = |spi: u64| {
+        let octets: Vec<String> = spi
+            .to_be_bytes()
+            .iter()
+            .map(|o| format!("{o:02x}"))
+            .collect();
+        format!("isakmp.ispi == {}", octets.join(":"))
+    };
     if let Some(facts) = session.ike2() {
-        parts.extend(facts.sas.iter().take(8).map(|sa| {
-            let octets: Vec<String> = sa
-                .initiator_spi
-                .to_be_bytes()
-                .iter()
-                .map(|o| format!("{o:02x}"))
-                .collect();
-            format!("isakmp.ispi == {}", octets.join(":"))
-        }));
+        parts.extend(facts.sas.iter().take(8).map(|sa| ispi(sa.initiator_spi)));
+    }
+    if let Some(facts) = session.ike1() {
+        parts.push(ispi(facts.initiator_cookie));
     }
     if let Some(facts) = session.l2tp() {
         let (client, gateway) = (session.client.ip, session.gateway.ip);

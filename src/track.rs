@@ -22,6 +22,8 @@ use crate::time::{Span, Timestamp};
 pub mod esp;
 mod esp_table;
 mod icmp;
+pub mod ike1;
+mod ike1_table;
 pub mod ike2;
 mod ike_table;
 pub mod l2tp;
@@ -436,6 +438,7 @@ impl Tracker {
     }
 
     fn close(&mut self, index: u32, ending: Ending) {
+        self.ike.settle_renewal(&mut self.core, index);
         let flows = self.esp.release(&mut self.core, index);
         let Some(open) = self.core.slab.get_mut(index) else {
             return;

@@ -32,6 +32,7 @@ pub static FAMILIES: &[&Family] = &[
 /// How far a session came.
 pub fn progress(session: &Session) -> Progress {
     match &session.detail {
+        Detail::Ike1(_) => super::ike1::progress(session),
         Detail::Ike2(_) => Story::of(session).map_or(UNKNOWN, |story| ike2(&story)),
         Detail::L2tp(_) => l2tp::progress(session),
         Detail::Esp => Progress {

@@ -159,6 +159,7 @@ fn fit(session: &Session, flow: &crate::decap::Flow, packet: Packet) -> Option<(
             .rev()
             .any(|s| s.flow == *flow || s.flow == flow.reversed());
     let score = match &session.detail {
+        Detail::Ike1(facts) => 2 + u8::from(facts.has_child()) + 2 * u8::from(ports),
         Detail::Ike2(facts) => {
             let authenticated = facts
                 .of_kind(super::ike2::kind::AUTH)

@@ -6,6 +6,7 @@ use foldhash::fast::{FixedState, RandomState};
 use hashbrown::HashMap;
 use vpnscope_dissectors::ike::{Header, Message};
 
+use super::ike1_table::{Version1, answer_in_v1};
 use super::ike2::fold::{Folded, Incoming, fold};
 use super::ike2::{Ike2, kind};
 use super::session::{Detail, Kind, Session, Side};
@@ -15,7 +16,7 @@ use crate::time::Span;
 /// Where each pair of SPIs belongs.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    by_spi: HashMap<(u64, u64), u32, RandomState>,
+    pub(super) by_spi: HashMap<(u64, u64), u32, RandomState>,
 }
 
 impl Table {
@@ -36,7 +37,7 @@ impl Table {
         octets: &[u8],
     ) {
         // A message without initiator SPI belongs to no SA (RFC 7296 §2.6).
-        if wire.header.major() < 2 || wire.header.initiator_spi.is_zero() {
+        if wire.header.major() == 0 || wire.header.initiator_spi.is_zero() {
             return;
         }
         // A fixed seed: reports are the same in every run. A forged collision could at most
@@ -48,6 +49,11 @@ impl Table {
             wire,
             digest,
         };
+        match self.version_1(core, &incoming) {
+            Version1::Session(index) => return self.handle_v1(core, index, &incoming),
+            Version1::Answer(index) => return answer_in_v1(core, index, &incoming),
+            Version1::No => {}
+        }
         let (index, sa) = self.place(core, &incoming);
         let now = core.now;
         let idle = core.config.clone();
@@ -160,6 +166,14 @@ impl Table {
 
     /// Forgets the SPIs of a session that is over.
     pub(super) fn forget(&mut self, session: &Session) {
+        if let Some(facts) = session.ike1() {
+            let (initiator, responder) = (facts.initiator_cookie, facts.responder_cookie);
+            self.by_spi.remove(&(initiator, responder));
+            self.by_spi.remove(&(initiator, 0));
+            for (_, other) in &facts.other_responders {
+                self.by_spi.remove(&(initiator, *other));
+            }
+        }
         let Some(facts) = session.ike2() else { return };
         for sa in &facts.sas {
             self.by_spi.remove(&(sa.initiator_spi, sa.responder_spi));

@@ -9,6 +9,7 @@ use vpnscope_dissectors::Reason;
 use crate::decap::{Envelope, Flow};
 use crate::time::{Span, Timestamp};
 use crate::track::esp::EspFlow;
+use crate::track::ike1::Ike1;
 use crate::track::ike2::Ike2;
 use crate::track::l2tp::L2tp;
 use crate::track::path::Sent;
@@ -413,6 +414,8 @@ pub struct EspRun {
 /// Protocol-specific facts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Detail {
+    /// IKEv1.
+    Ike1(Box<Ike1>),
     /// IKEv2.
     Ike2(Box<Ike2>),
     /// L2TP with the PPP inside.
@@ -607,6 +610,14 @@ impl Session {
     pub fn l2tp(&self) -> Option<&L2tp> {
         match &self.detail {
             Detail::L2tp(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// The IKEv1 facts, where it is IKEv1.
+    pub fn ike1(&self) -> Option<&Ike1> {
+        match &self.detail {
+            Detail::Ike1(facts) => Some(facts),
             _ => None,
         }
     }

@@ -1,0 +1,381 @@
+//! Adds one IKEv1 message to its session.
+
+use std::borrow::Cow;
+
+use vpnscope_dissectors::ike::v1::ExchangeType;
+use vpnscope_dissectors::ike::{Header, Spi};
+
+use super::nat::{Covered, compare};
+use super::read::{Content, complete, learn_vendors, read};
+use super::{Exchange, FragmentSet, Ike1, Message, Mode, kind};
+use crate::assemble::messages::cisco_ike;
+use crate::decap::Envelope;
+use crate::time::Span;
+use crate::track::ike2::fold::{Folded, Incoming};
+use crate::track::ike2::nat::is_initial_ttl;
+use crate::track::session::{Session, Side, Stamp, Step};
+
+/// Copies of a span port, and of the other side of a NAT, come within this time; the
+/// shortest retransmission timers are several hundred milliseconds.
+const COPY_SPAN: Span = Span::from_millis(20);
+
+pub use super::read::is_first_message as is_first;
+
+/// Adds a message.
+pub fn fold(session: &mut Session, facts: &mut Ike1, incoming: &Incoming<'_>) -> Folded {
+    let header = incoming.wire.header;
+    if let Some(folded) = again(session, facts, incoming) {
+        return folded;
+    }
+    let from = sender(session, facts, incoming.envelope);
+    touch(session, from, incoming);
+    if cisco_ike::fragment(&incoming.wire).is_some() {
+        return fragment(session, facts, from, incoming);
+    }
+    let (mut message, content) = read(session, from, incoming);
+    let pieces = incoming.frames.len().max(1);
+    message.pieces = u16::try_from(pieces).unwrap_or(u16::MAX);
+    if header.major() != 1 {
+        message.step = push_step(
+            session,
+            &message,
+            incoming,
+            "answer in another version of IKE",
+        );
+        if facts.foreign.len() < Session::FACTS_KEPT {
+            facts.foreign.push(message);
+        }
+        return Folded::New;
+    }
+    let exchange = ExchangeType(header.exchange_type);
+    if exchange.is_phase_1() && header.message_id == 0 {
+        phase_1(session, facts, message, &content, incoming);
+    } else {
+        other(session, facts, message, incoming);
+    }
+    learn_cookies(facts, from, &header, incoming);
+    Folded::New
+}
+
+/// Counts the frame, unless its fragment was counted before the message it completes.
+fn touch(session: &mut Session, from: Side, incoming: &Incoming<'_>) {
+    let from_fragments = incoming.frames.len() > 1 && incoming.envelope.fragments <= 1;
+    if !from_fragments {
+        session.touch(incoming.envelope, from);
+    }
+}
+
+/// Who sent a message. IKEv1 has no flag that tells: the addresses must.
+fn sender(session: &Session, facts: &Ike1, envelope: &Envelope) -> Side {
+    if let Some(side) = session.side_of(envelope.source) {
+        // Both ends may have the same address in a capture on one host: then ports tell.
+        if session.client.ip != session.gateway.ip {
+            return side;
+        }
+        return if envelope.source_port == session.client.port {
+            Side::Client
+        } else {
+            Side::Gateway
+        };
+    }
+    if let Some(side) = session.side_of(envelope.destination) {
+        return side.other();
+    }
+    let flow = envelope.flow();
+    let by_step = session.steps.iter().rev().find_map(|step| {
+        if step.flow == flow {
+            Some(step.from)
+        } else if step.flow == flow.reversed() {
+            Some(step.from.other())
+        } else {
+            None
+        }
+    });
+    by_step.unwrap_or(facts.initiator)
+}
+
+/// The same octets again: a copy or a retransmission.
+fn again(session: &mut Session, facts: &Ike1, incoming: &Incoming<'_>) -> Option<Folded> {
+    let header = &incoming.wire.header;
+    let known = facts
+        .phase1
+        .iter()
+        .chain(facts.foreign.iter())
+        .chain(
+            facts
+                .exchanges
+                .iter()
+                .rev()
+                .filter(|e| e.id == header.message_id)
+                .flat_map(|e| &e.messages),
+        )
+        .find(|m| m.digest == incoming.digest)?;
+    let (from, index) = (known.from, known.step);
+    touch(session, from, incoming);
+    let at = Stamp::from(incoming.envelope);
+    let Some(step) = index.and_then(|index| session.steps.get_mut(index)) else {
+        return Some(Folded::Repeated);
+    };
+    step.ip_len = step.ip_len.max(incoming.envelope.ip_len);
+    let gap = at.time - step.last().time;
+    if at.capture == step.last().capture && gap.0.abs() <= COPY_SPAN.0 {
+        step.copies += 1;
+        session.vantage.copies += 1;
+        session.vantage.two_points |= step.flow != incoming.envelope.flow();
+        return Some(Folded::Copied);
+    }
+    step.repeats.note(at);
+    Some(Folded::Repeated)
+}
+
+/// Notes a Cisco fragment; the message it belongs to comes by itself when it is whole.
+fn fragment(
+    session: &mut Session,
+    facts: &mut Ike1,
+    from: Side,
+    incoming: &Incoming<'_>,
+) -> Folded {
+    let Some(part) = cisco_ike::fragment(&incoming.wire) else {
+        return Folded::New;
+    };
+    let at = Stamp::from(incoming.envelope);
+    let index = facts
+        .fragments
+        .iter()
+        .position(|set| set.from == from && set.id == part.id);
+    let index = index.unwrap_or(facts.fragments.len());
+    if index == facts.fragments.len() && index < FragmentSet::KEPT {
+        facts.fragments.push(FragmentSet {
+            from,
+            id: part.id,
+            total: None,
+            seen: Vec::new(),
+        });
+    }
+    let Some(set) = facts.fragments.get_mut(index) else {
+        return Folded::New;
+    };
+    if part.is_last() {
+        set.total = Some(part.number);
+    }
+    let Some((_, first, times)) = set.seen.iter_mut().find(|(n, ..)| *n == part.number) else {
+        set.seen.push((part.number, at, 1));
+        return Folded::New;
+    };
+    if (at.time - first.time).0.abs() <= COPY_SPAN.0 {
+        session.vantage.copies += 1;
+        return Folded::Copied;
+    }
+    *times = times.saturating_add(1);
+    Folded::Repeated
+}
+
+fn push_step(
+    session: &mut Session,
+    message: &Message,
+    incoming: &Incoming<'_>,
+    name: impl Into<Cow<'static, str>>,
+) -> Option<usize> {
+    session.push_step(Step::new(
+        incoming.envelope,
+        incoming.frames,
+        message.from,
+        name,
+        message.length,
+    ))
+}
+
+fn phase_1(
+    session: &mut Session,
+    facts: &mut Ike1,
+    mut message: Message,
+    content: &Content<'_>,
+    incoming: &Incoming<'_>,
+) {
+    let mode = match incoming.wire.header.exchange_type {
+        kind::MAIN => Mode::Main,
+        kind::AGGRESSIVE => Mode::Aggressive,
+        kind::BASE => Mode::Base,
+        _ => Mode::Unknown,
+    };
+    if facts.mode == Mode::Unknown {
+        facts.mode = mode;
+    }
+    message.ordinal = ordinal(mode, &message, facts.initiator);
+    prove_unseen(session, facts, &message);
+    let name: Cow<'static, str> = match message.ordinal {
+        0 => mode.title().into(),
+        n => format!("{} {n}", mode.title()).into(),
+    };
+    message.step = push_step(session, &message, incoming, name);
+    learn(facts, &message, content, incoming);
+    if facts.phase1.len() < Ike1::PHASE1_KEPT {
+        facts.phase1.push(message);
+    }
+}
+
+/// The place of a message in its mode, by its sender and what it carries in clear.
+fn ordinal(mode: Mode, message: &Message, initiator: Side) -> u8 {
+    const SA: u8 = 1;
+    const KE: u8 = 4;
+    let second = u8::from(message.from != initiator);
+    match mode {
+        Mode::Main if message.encrypted => 5 + second,
+        Mode::Main if message.has(SA) => 1 + second,
+        Mode::Main if message.has(KE) => 3 + second,
+        Mode::Aggressive | Mode::Base if message.has(SA) => 1 + second,
+        Mode::Aggressive if message.from == initiator => 3,
+        Mode::Base => 3 + second,
+        _ => 0,
+    }
+}
+
+/// A message proves that those before it were sent, seen or not.
+fn prove_unseen(session: &mut Session, facts: &Ike1, message: &Message) {
+    if message.ordinal < 2 || facts.phase1.iter().any(|m| m.ordinal == message.ordinal) {
+        return;
+    }
+    let before = message.ordinal - 1;
+    let later_seen = facts.phase1.iter().any(|m| m.ordinal >= before);
+    if !later_seen && !session.vantage.started_late {
+        *session.vantage.unseen.of_mut(message.from.other()) += 1;
+    }
+}
+
+/// Takes what a message of phase 1 in clear teaches.
+fn learn(facts: &mut Ike1, message: &Message, content: &Content<'_>, incoming: &Incoming<'_>) {
+    let header = &incoming.wire.header;
+    let from_initiator = message.from == facts.initiator;
+    if from_initiator && facts.offered.is_empty() {
+        facts.offered.clone_from(&content.offers);
+    } else if let Some(chosen) = content.offers.first().filter(|_| !from_initiator) {
+        if facts.chosen.is_none() {
+            facts.chosen = Some(complete(chosen, &facts.offered));
+        }
+    }
+    let cookie = if from_initiator {
+        header.initiator_spi
+    } else {
+        header.responder_spi
+    };
+    learn_vendors(
+        facts.abilities.of_mut(message.from),
+        &mut facts.vendor_ids,
+        message.from,
+        &content.vendors,
+        cookie,
+    );
+    if let Some(identity) = &content.identity {
+        if facts.identities.len() < 8 {
+            facts.identities.push((message.from, identity.clone()));
+        }
+    }
+    learn_nat(facts, from_initiator, content, incoming);
+}
+
+fn learn_nat(
+    facts: &mut Ike1,
+    from_initiator: bool,
+    content: &Content<'_>,
+    incoming: &Incoming<'_>,
+) {
+    if content.nat.is_empty() {
+        return;
+    }
+    let header = &incoming.wire.header;
+    let envelope = incoming.envelope;
+    let covered = Covered {
+        initiator_cookie: header.initiator_spi.0,
+        responder_cookie: header.responder_spi.0,
+        source: (envelope.source, envelope.source_port),
+        destination: (envelope.destination, envelope.destination_port),
+    };
+    let fits = compare(&content.nat, &covered, facts.suite().and_then(|s| s.hash));
+    let untouched = is_initial_ttl(envelope.ttl);
+    let nat = &mut facts.nat;
+    if from_initiator {
+        (nat.request_source, nat.request_destination) = (fits.source, fits.destination);
+        nat.request_untouched = untouched;
+    } else {
+        (nat.response_source, nat.response_destination) = (fits.source, fits.destination);
+        nat.response_untouched = untouched;
+    }
+}
+
+fn learn_cookies(facts: &mut Ike1, from: Side, header: &Header, incoming: &Incoming<'_>) {
+    let Spi(responder) = header.responder_spi;
+    if responder == 0 {
+        return;
+    }
+    // An error answer may carry any cookie; one that accepts carries the responder's.
+    let accepts = facts.phase1.last().is_some_and(|m| m.has(1)) || header.flags.is_encrypted();
+    if facts.responder_cookie == 0 && (accepts || from == facts.initiator) {
+        facts.responder_cookie = responder;
+    } else if facts.responder_cookie != 0
+        && facts.responder_cookie != responder
+        && facts.other_responders.len() < Session::FACTS_KEPT
+    {
+        let at = Stamp::from(incoming.envelope);
+        facts.other_responders.push((at, responder));
+    }
+}
+
+/// A message of any other exchange.
+fn other(session: &mut Session, facts: &mut Ike1, mut message: Message, incoming: &Incoming<'_>) {
+    let header = &incoming.wire.header;
+    let (kind, id) = (header.exchange_type, header.message_id);
+    // An informational exchange has one message: two with the same ID are two.
+    let index = facts
+        .exchanges
+        .iter()
+        .rposition(|e| e.kind == kind && e.id == id && kind != kind::INFORMATIONAL);
+    let index = match index {
+        Some(index) => index,
+        None => open_exchange(facts, kind, id, message.from),
+    };
+    let Some(exchange) = facts.exchanges.get_mut(index) else {
+        return;
+    };
+    let place = exchange
+        .messages
+        .iter()
+        .filter(|m| m.from == message.from)
+        .count();
+    let first = message.from == exchange.by;
+    message.ordinal = u8::try_from(2 * place + usize::from(!first) + 1).unwrap_or(u8::MAX);
+    let answered = exchange.answer().is_some();
+    if kind == kind::QUICK && first && place == 1 && !answered {
+        // The third message exists only as an answer to the second.
+        *session.vantage.unseen.of_mut(message.from.other()) += 1;
+    }
+    message.step = push_step(session, &message, incoming, name(kind, message.ordinal));
+    if exchange.messages.len() < Exchange::MESSAGES_KEPT {
+        exchange.messages.push(message);
+    }
+}
+
+fn open_exchange(facts: &mut Ike1, kind: u8, id: u32, by: Side) -> usize {
+    if facts.exchanges.len() >= Ike1::EXCHANGES_KEPT {
+        // The first exchanges tell how it began, the last ones how it ended.
+        facts.exchanges.remove(Ike1::EXCHANGES_KEPT / 2);
+        facts.exchanges_not_kept += 1;
+    }
+    facts.exchanges.push(Exchange {
+        kind,
+        id,
+        by,
+        messages: Vec::new(),
+    });
+    facts.exchanges.len() - 1
+}
+
+/// `Quick Mode 1`, as the field says it.
+fn name(kind: u8, ordinal: u8) -> Cow<'static, str> {
+    match (kind, ordinal) {
+        (kind::INFORMATIONAL, _) => "Informational".into(),
+        (kind::QUICK, n) => format!("Quick Mode {n}").into(),
+        (kind::TRANSACTION, n) => format!("Transaction {n}").into(),
+        (kind::NEW_GROUP, n) => format!("New Group Mode {n}").into(),
+        (other, _) => ExchangeType(other).to_string().into(),
+    }
+}
