@@ -23,6 +23,47 @@ pub mod run;
 pub mod score;
 pub mod wrap;
 
+/// The IPv4 datagrams of a labelled capture on Ethernet, with their times in nanoseconds.
+pub fn datagrams(name: &str) -> Vec<(i64, Vec<u8>)> {
+    let mut source = file::open(&repository("pcaps").join(name), 0).unwrap();
+    let mut list = Vec::new();
+    while let Some(frame) = source.next_frame() {
+        let (ether_type, ip) = (&frame.octets[12..14], &frame.octets[14..]);
+        if ether_type == [8, 0] {
+            let total = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
+            list.push((frame.time.0, ip[..total].to_vec()));
+        }
+    }
+    assert!(list.len() >= 4, "{name}");
+    list
+}
+
+/// A pcap file with every datagram wrapped.
+pub fn capture(datagrams: &[(i64, Vec<u8>)], wrapping: &wrap::Wrapping) -> Vec<u8> {
+    let mut octets = Vec::new();
+    for word in [
+        0xa1b2_3c4d,
+        0x0004_0002,
+        0,
+        0,
+        0xffff,
+        u32::from(wrapping.link),
+    ] {
+        octets.extend(u32::to_le_bytes(word));
+    }
+    for (time, ip) in datagrams {
+        let frame = (wrapping.wrap)(ip);
+        let len = u32::try_from(frame.len()).unwrap();
+        let second = u32::try_from(time / 1_000_000_000).unwrap();
+        let nanosecond = u32::try_from(time % 1_000_000_000).unwrap();
+        for word in [second, nanosecond, len, len] {
+            octets.extend(word.to_le_bytes());
+        }
+        octets.extend(frame);
+    }
+    octets
+}
+
 /// A folder of the repository.
 pub fn repository(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -45,7 +86,15 @@ pub fn corpus(what: &str) -> Option<PathBuf> {
 
 /// All sessions of a capture with their verdicts, in order of opening.
 pub fn analyze(path: &Path) -> Vec<Filed> {
-    let mut source = file::open(path, 0).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    analyze_source(file::open(path, 0).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+}
+
+/// All sessions of a capture in memory.
+pub fn analyze_octets(capture: Vec<u8>) -> Vec<Filed> {
+    analyze_source(file::FileSource::new("memory", std::io::Cursor::new(capture), 0).unwrap())
+}
+
+fn analyze_source(mut source: file::FileSource) -> Vec<Filed> {
     let mut walk = Walk::new(ip::Config::default(), track::Config::default());
     let mut desk = Desk::default();
     let mut filed = Vec::new();
