@@ -7,6 +7,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 mod analyze;
 mod decode;
 mod output;
+#[cfg(feature = "replay")]
+mod replay;
 
 /// Says why a VPN connection failed, with the frames that prove it.
 #[derive(Debug, Parser)]
@@ -22,6 +24,9 @@ enum Command {
     Analyze(analyze::Args),
     /// Print every VPN-relevant frame, layer by layer
     Decode(decode::Args),
+    /// Play a recorded exchange again, and say where the live one differs
+    #[cfg(feature = "replay")]
+    Replay(Box<replay::Args>),
     /// Print the JSON Schema of an output format
     Schema {
         /// Which format
@@ -43,6 +48,7 @@ enum Command {
 enum SchemaOf {
     Report,
     Decode,
+    Replay,
 }
 
 /// The form of the output.
@@ -104,6 +110,8 @@ pub fn run() -> u8 {
     let result = match cli.command {
         Command::Analyze(args) => analyze::run(&args),
         Command::Decode(args) => decode::run(&args),
+        #[cfg(feature = "replay")]
+        Command::Replay(args) => replay::run(&args),
         Command::Schema { of } => schema(of),
         Command::Completions { shell } => completions(shell),
         Command::Man => man(),
@@ -121,6 +129,7 @@ pub fn run() -> u8 {
 fn schema(of: SchemaOf) -> anyhow::Result<Exit> {
     let schema = match of {
         SchemaOf::Report => schemars::schema_for!(crate::report::Report),
+        SchemaOf::Replay => schemars::schema_for!(crate::report::replay::ReplayReport),
         SchemaOf::Decode => schemars::schema_for!(crate::report::decode::FrameReport),
     };
     let mut out = output::open(None)?;

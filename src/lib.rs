@@ -15,6 +15,7 @@ pub mod diagnose;
 pub mod dissect;
 pub mod explain;
 pub mod render;
+pub mod replay;
 pub mod report;
 pub mod source;
 pub mod time;

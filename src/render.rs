@@ -2,5 +2,6 @@
 //! is, and everything said here stands in it.
 
 pub mod escape;
+pub mod replay;
 pub mod text;
 pub mod tree;

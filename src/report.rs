@@ -18,6 +18,7 @@ pub mod decode;
 mod ike1;
 mod ike2;
 mod l2tp;
+pub mod replay;
 
 /// The name and version of this model.
 pub const SCHEMA: &str = "vpnscope.report/1";

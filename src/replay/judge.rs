@@ -1,0 +1,215 @@
+//! From what happened to a verdict.
+
+use super::compare::{Difference, compare};
+use super::conversation::{Conversation, Side};
+use super::engine::{Ending, Replayer};
+use super::script::Script;
+
+/// The verdict on a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The live exchange ends as the recorded one did.
+    Same,
+    /// It does not.
+    Different,
+    /// It gets past the message at which the recorded one failed.
+    Further,
+    /// It could not be played.
+    NotPlayed,
+}
+
+impl Verdict {
+    /// The word of the report.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Different => "different",
+            Self::Further => "further",
+            Self::NotPlayed => "not-played",
+        }
+    }
+}
+
+/// What is wanted of the live exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Want {
+    /// That it ends as the recorded one did: the bug is reproduced.
+    #[default]
+    Same,
+    /// That it gets further: the bug is fixed.
+    Progress,
+}
+
+/// The conclusion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why, in one sentence.
+    pub why: String,
+    /// The last thing the other end said.
+    pub reached: Option<String>,
+    /// Field by field.
+    pub difference: Difference,
+    /// Whether the recording itself stopped within what can be played.
+    pub recording_failed: bool,
+}
+
+impl Judgement {
+    /// The exit status for what was wanted.
+    pub const fn exit(&self, want: Want) -> u8 {
+        match (want, self.verdict) {
+            (_, Verdict::NotPlayed) => 2,
+            (Want::Same, Verdict::Same) | (Want::Progress, Verdict::Further) => 0,
+            // Nothing failed in the recording, and nothing did live.
+            (Want::Progress, Verdict::Same) if !self.recording_failed => 0,
+            (Want::Same | Want::Progress, _) => 1,
+        }
+    }
+}
+
+/// The part of a recording that a script plays.
+pub fn played(recording: &Conversation, script: &Script) -> Conversation {
+    let messages = script
+        .steps
+        .iter()
+        .filter_map(|step| recording.messages.get(step.recorded).cloned())
+        .collect();
+    Conversation {
+        messages,
+        ..recording.clone()
+    }
+}
+
+/// Judges what a replayer did.
+pub fn judge(replayer: &Replayer) -> Judgement {
+    let recorded = played(replayer.recording(), replayer.script());
+    let live = replayer.live();
+    let role = replayer.script().role;
+    let mut difference = compare(&recorded, live);
+    excuse(&mut difference, role);
+    let heard = live.of(role.other()).count();
+    let silent = recorded.of(role.other()).count() == 0;
+    let (was, is) = difference.ranks;
+    let recording_failed = silent || difference.refusals.0.is_some() || was == 0;
+    let (verdict, why) = match replayer.ending() {
+        Some(Ending::Flood) => (Verdict::NotPlayed, flood(replayer)),
+        _ if heard == 0 && !silent => (Verdict::NotPlayed, nothing(replayer)),
+        _ if heard == 0 => (
+            Verdict::Same,
+            "no answer, now as in the recording".to_string(),
+        ),
+        _ if is > was && recording_failed => (Verdict::Further, further(&difference)),
+        ending => verdict(&difference, role, ending),
+    };
+    Judgement {
+        verdict,
+        why,
+        reached: if role == Side::Client {
+            difference.last_words.1.clone()
+        } else {
+            live.messages
+                .last()
+                .map(|m| super::compare::name(live.protocol, m))
+        },
+        difference,
+        recording_failed,
+    }
+}
+
+/// What we sent differs where we changed it: that is no finding.
+fn excuse(difference: &mut Difference, role: Side) {
+    use super::compare::Verdict as Field;
+    for step in &mut difference.steps {
+        if step.from != role {
+            continue;
+        }
+        for field in &mut step.fields {
+            if field.verdict == Field::Different {
+                field.verdict = Field::Expected;
+            }
+        }
+    }
+}
+
+fn verdict(difference: &Difference, role: Side, ending: Option<Ending>) -> (Verdict, String) {
+    if let Some((step, field)) = difference.first(role.other()) {
+        let value = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".to_string());
+        let mut why = format!(
+            "{}: {} is {}, recorded was {}",
+            step.name,
+            field.field,
+            value(&field.live),
+            value(&field.recorded)
+        );
+        if let (was, Some(refusal)) = &difference.refusals
+            && was.as_ref() != Some(refusal)
+        {
+            why = format!("the peer refuses with {refusal}; {why}");
+        }
+        return (Verdict::Different, why);
+    }
+    match ending {
+        Some(Ending::Budget) => (
+            Verdict::Different,
+            "the peer asks for the same again and again".to_string(),
+        ),
+        _ => (
+            Verdict::Same,
+            match &difference.refusals.1 {
+                Some(refusal) => format!("the peer refuses with {refusal}, as recorded"),
+                None => "every answer is as recorded, as far as it can be played".to_string(),
+            },
+        ),
+    }
+}
+
+fn further(difference: &Difference) -> String {
+    let (was, _) = &difference.refusals;
+    let stopped = was.as_ref().map_or_else(
+        || "fell silent".to_string(),
+        |refusal| format!("was refused with {refusal}"),
+    );
+    let now = difference.last_words.1.clone().unwrap_or_default();
+    format!("the recording {stopped}; now the peer answers with {now}")
+}
+
+fn nothing(replayer: &Replayer) -> String {
+    let noise = replayer.noise();
+    let peer = match replayer.script().role {
+        Side::Client => replayer.live().gateway,
+        Side::Gateway => replayer.live().client,
+    };
+    if noise.garbage > 0 {
+        format!(
+            "{peer} answers with {}, {} times",
+            noise.last, noise.garbage
+        )
+    } else if noise.foreign > 0 {
+        format!(
+            "{peer} answers with {}, {} times",
+            noise.last, noise.foreign
+        )
+    } else if replayer.ending() == Some(Ending::Refused) {
+        format!("nothing listens on {peer}: its host refuses")
+    } else if replayer.ending() == Some(Ending::Closed) {
+        format!("{peer} closed the connection without a word")
+    } else {
+        let sent: usize = replayer
+            .live()
+            .messages
+            .iter()
+            .map(|m| 1 + m.repeats.len())
+            .sum();
+        format!("{peer} does not answer: {sent} sent, nothing heard; the recorded one did")
+    }
+}
+
+fn flood(replayer: &Replayer) -> String {
+    let noise = replayer.noise();
+    format!(
+        "the peer sends without end: given up after {} messages that belong and {} that do not",
+        replayer.live().of(replayer.script().role.other()).count(),
+        noise.foreign + noise.garbage
+    )
+}

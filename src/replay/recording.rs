@@ -1,0 +1,387 @@
+//! From a capture to one recorded [`Conversation`].
+//!
+//! The capture is read twice: once through the walk, which numbers the sessions as `analyze`
+//! does, and once for the octets of the chosen one, which the tracker does not keep.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+
+use vpnscope_dissectors::natt;
+
+use super::conversation::{Channel, Conversation, Message, Protocol, Side};
+use crate::assemble::ip;
+use crate::decap::{Content, Envelope, Segment, Tcp, decap};
+use crate::source::{Frame, FrameSource, SourceError};
+use crate::time::{Span, Timestamp};
+use crate::track::session::Kind;
+use crate::track::{self, Change, Session};
+use crate::walk::Walk;
+
+/// Messages of one conversation that are kept.
+const MESSAGES: usize = 2048;
+/// Octets of one conversation that are kept.
+const OCTETS: usize = 4 << 20;
+/// Same octets within this time are copies made by a span port.
+const COPIES: Span = Span::from_millis(20);
+
+/// Why no conversation could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// The capture cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// There is nothing in it.
+    #[error("the capture holds no VPN session")]
+    Empty,
+    /// The number is wrong.
+    #[error("there is no session {wanted}; the capture holds {}", list(known))]
+    NoSuchSession {
+        /// The number asked for.
+        wanted: u32,
+        /// The sessions there are.
+        known: Vec<(u32, &'static str)>,
+    },
+    /// None was chosen and there are several.
+    #[error(
+        "the capture holds several sessions, choose one with --session: {}",
+        list(known)
+    )]
+    Ambiguous {
+        /// The sessions there are.
+        known: Vec<(u32, &'static str)>,
+    },
+    /// Its protocol cannot be replayed.
+    #[error("session {id} is of kind {kind}, which cannot be replayed{why}")]
+    Unsupported {
+        /// The session.
+        id: u32,
+        /// Its kind.
+        kind: &'static str,
+        /// Why not.
+        why: &'static str,
+    },
+    /// Its octets are not there.
+    #[error("session {0} has no message whose octets are in the capture")]
+    NoOctets(u32),
+}
+
+fn list(known: &[(u32, &'static str)]) -> String {
+    const SHOWN: usize = 12;
+    let mut text = known
+        .iter()
+        .take(SHOWN)
+        .map(|(id, kind)| format!("{id} ({kind})"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    if known.len() > SHOWN {
+        text.push_str(&format!(" and {} more", known.len() - SHOWN));
+    }
+    text
+}
+
+/// Every session of a capture that the walk numbers, by number.
+pub fn sessions(source: &mut impl FrameSource) -> Vec<Session> {
+    let mut walk = Walk::new(ip::Config::default(), track::Config::default());
+    let mut sessions = Vec::new();
+    let drain = |walk: &mut Walk, sessions: &mut Vec<Session>| {
+        while let Some(change) = walk.poll() {
+            if let Change::Closed(session) = change {
+                sessions.push(*session);
+            }
+        }
+    };
+    while let Some(frame) = source.next_frame() {
+        walk.frame(&frame);
+        drain(&mut walk, &mut sessions);
+    }
+    walk.finish();
+    drain(&mut walk, &mut sessions);
+    sessions.sort_by_key(|session| session.id);
+    sessions
+}
+
+/// Chooses a session: the one with this number, or the only one that can be replayed.
+pub fn choose(sessions: &[Session], wanted: Option<u32>) -> Result<&Session, RecordingError> {
+    let known: Vec<_> = sessions.iter().map(|s| (s.id, s.kind.word())).collect();
+    if let Some(wanted) = wanted {
+        return sessions
+            .iter()
+            .find(|session| session.id == wanted)
+            .ok_or(RecordingError::NoSuchSession { wanted, known });
+    }
+    let mut able = sessions
+        .iter()
+        .filter(|session| protocol(session.kind).is_ok());
+    match (able.next(), able.next()) {
+        (Some(only), None) => Ok(only),
+        (Some(_), Some(_)) => Err(RecordingError::Ambiguous { known }),
+        (None, _) => match sessions {
+            [] => Err(RecordingError::Empty),
+            [only, ..] => {
+                protocol(only.kind)
+                    .map(|_| only)
+                    .map_err(|why| RecordingError::Unsupported {
+                        id: only.id,
+                        kind: only.kind.word(),
+                        why,
+                    })
+            }
+        },
+    }
+}
+
+fn protocol(kind: Kind) -> Result<Protocol, &'static str> {
+    match kind {
+        Kind::Ikev1 => Ok(Protocol::Ikev1),
+        Kind::Ikev2 => Ok(Protocol::Ikev2),
+        Kind::L2tp => Ok(Protocol::L2tp),
+        Kind::Tls | Kind::TlsVpn => Ok(Protocol::Tls),
+        Kind::Dtls => Ok(Protocol::Dtls),
+        Kind::Esp => Err(": keys and anti-replay refuse it, so nothing would be learned"),
+        Kind::Pppoe | Kind::Dns | Kind::Radius => Err(""),
+    }
+}
+
+/// Reads the octets of `session` from its capture, read from the start again.
+pub fn read(
+    source: &mut impl FrameSource,
+    session: &Session,
+) -> Result<Conversation, RecordingError> {
+    let unsupported = |why| RecordingError::Unsupported {
+        id: session.id,
+        kind: session.kind.word(),
+        why,
+    };
+    let protocol = protocol(session.kind).map_err(unsupported)?;
+    let mut reader = Reader::new(session, protocol);
+    let mut fragments = ip::Assembler::new(ip::Config::default());
+    while let Some(frame) = source.next_frame() {
+        reader.frame(&frame, &mut fragments);
+    }
+    let conversation = reader.conversation;
+    if conversation.messages.is_empty() {
+        return Err(RecordingError::NoOctets(session.id));
+    }
+    Ok(conversation)
+}
+
+/// Picks the datagrams of one session.
+struct Reader {
+    /// The frames of its messages, where the session names every one of them.
+    frames: Option<HashSet<u64>>,
+    first: u64,
+    last: u64,
+    octets: usize,
+    streams: [Stream; 2],
+    conversation: Conversation,
+}
+
+/// One direction of a TCP connection.
+#[derive(Default)]
+struct Stream {
+    next: Option<u32>,
+    waiting: BTreeMap<u32, Vec<u8>>,
+}
+
+impl Reader {
+    fn new(session: &Session, protocol: Protocol) -> Self {
+        let named = matches!(protocol, Protocol::Ikev1 | Protocol::Ikev2);
+        let frames = session
+            .steps
+            .iter()
+            .flat_map(|step| {
+                step.sightings()
+                    .map(|s| s.frame)
+                    .chain(step.frames.iter().copied())
+            })
+            .collect();
+        Self {
+            frames: named.then_some(frames),
+            first: session.first.frame,
+            last: session.last.frame,
+            octets: 0,
+            streams: Default::default(),
+            conversation: Conversation {
+                protocol,
+                session: session.id,
+                client: SocketAddr::new(session.client.ip, session.client.port),
+                gateway: SocketAddr::new(session.gateway.ip, session.gateway.port),
+                messages: Vec::new(),
+            },
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame<'_>, fragments: &mut ip::Assembler) {
+        let segment = decap(frame);
+        if matches!(segment.content, Content::Fragment(_)) {
+            if let Some(datagram) = fragments.handle(&segment) {
+                self.segment(&datagram.segment());
+            }
+        } else {
+            self.segment(&segment);
+        }
+    }
+
+    fn segment(&mut self, segment: &Segment<'_>) {
+        let envelope = &segment.envelope;
+        let ours = match &self.frames {
+            Some(frames) => frames.contains(&envelope.frame),
+            None => (self.first..=self.last).contains(&envelope.frame),
+        };
+        let Some(from) = self.side(envelope).filter(|_| ours) else {
+            return;
+        };
+        match segment.content {
+            Content::Udp { payload, .. } if !self.conversation.protocol.is_stream() => {
+                let named = self.frames.is_some();
+                let (channel, octets) = unmark(envelope, payload, named);
+                self.datagram(envelope, from, channel, octets);
+            }
+            Content::Tcp(tcp) if self.conversation.protocol.is_stream() => {
+                self.tcp(envelope, from, &tcp);
+            }
+            _ => {}
+        }
+    }
+
+    /// Who sent it; `None` where it is of another conversation.
+    fn side(&self, envelope: &Envelope) -> Option<Side> {
+        let source = SocketAddr::new(envelope.source, envelope.source_port);
+        let destination = SocketAddr::new(envelope.destination, envelope.destination_port);
+        let (client, gateway) = (self.conversation.client, self.conversation.gateway);
+        if self.frames.is_some() {
+            // The session named the frame; ports and even addresses may have moved.
+            return if source.ip() == gateway.ip() || destination.ip() == client.ip() {
+                Some(Side::Gateway)
+            } else if source.ip() == client.ip() || destination.ip() == gateway.ip() {
+                Some(Side::Client)
+            } else {
+                None
+            };
+        }
+        if (source, destination) == (client, gateway) {
+            Some(Side::Client)
+        } else if (source, destination) == (gateway, client) {
+            Some(Side::Gateway)
+        } else {
+            None
+        }
+    }
+
+    fn room(&mut self, octets: usize) -> bool {
+        let fits = self.octets.saturating_add(octets) <= OCTETS
+            && self.conversation.messages.len() < MESSAGES;
+        if fits {
+            self.octets += octets;
+        }
+        fits
+    }
+
+    fn datagram(&mut self, envelope: &Envelope, from: Side, channel: Channel, octets: &[u8]) {
+        let same = |m: &&mut Message| m.from == from && m.channel == channel && m.octets == octets;
+        let known = self
+            .conversation
+            .messages
+            .iter_mut()
+            .rev()
+            .take(64)
+            .find(same);
+        if let Some(known) = known {
+            let last = known.repeats.last().copied().unwrap_or(known.time);
+            if envelope.time - last > COPIES {
+                known.repeats.push(envelope.time);
+            }
+            return;
+        }
+        if self.room(octets.len()) {
+            let message = message(envelope, from, channel, octets);
+            self.conversation.messages.push(message);
+        }
+    }
+
+    fn tcp(&mut self, envelope: &Envelope, from: Side, tcp: &Tcp<'_>) {
+        let [client, gateway] = &mut self.streams;
+        let stream = match from {
+            Side::Client => client,
+            Side::Gateway => gateway,
+        };
+        let said = stream.take(tcp);
+        if said.is_empty() || !self.room(said.len()) {
+            return;
+        }
+        match self.conversation.messages.last_mut() {
+            Some(last) if last.from == from => {
+                last.octets.extend_from_slice(&said);
+                last.frame = Some(envelope.frame);
+            }
+            _ => {
+                let message = message(envelope, from, Channel::Primary, &said);
+                self.conversation.messages.push(message);
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// Segments that may wait for one before them.
+    const WAITING: usize = 256;
+
+    /// The octets that are now in order.
+    fn take(&mut self, tcp: &Tcp<'_>) -> Vec<u8> {
+        if tcp.has(Tcp::SYN) {
+            self.next = Some(tcp.sequence.wrapping_add(1));
+            self.waiting.clear();
+            return Vec::new();
+        }
+        if tcp.payload.is_empty() {
+            return Vec::new();
+        }
+        let mut next = *self.next.get_or_insert(tcp.sequence);
+        if self.waiting.len() < Self::WAITING {
+            self.waiting
+                .entry(tcp.sequence)
+                .or_insert_with(|| tcp.payload.to_vec());
+        }
+        let mut said = Vec::new();
+        loop {
+            let ready = self.waiting.iter().find_map(|(sequence, octets)| {
+                let behind = next.wrapping_sub(*sequence);
+                let len = u32::try_from(octets.len()).unwrap_or(u32::MAX);
+                (behind < 0x8000_0000).then_some((*sequence, behind.min(len)))
+            });
+            let Some((sequence, known)) = ready else {
+                break;
+            };
+            let octets = self.waiting.remove(&sequence).unwrap_or_default();
+            let new = octets.get(known as usize..).unwrap_or_default();
+            next = next.wrapping_add(u32::try_from(new.len()).unwrap_or_default());
+            said.extend_from_slice(new);
+        }
+        self.next = Some(next);
+        said
+    }
+}
+
+fn unmark<'a>(envelope: &Envelope, payload: &'a [u8], is_ike: bool) -> (Channel, &'a [u8]) {
+    let natt = envelope.source_port == crate::dissect::NATT_PORT
+        || envelope.destination_port == crate::dissect::NATT_PORT;
+    match payload.strip_prefix(&natt::NON_ESP_MARKER) {
+        Some(rest) if is_ike => (Channel::Natt, rest),
+        _ if natt && is_ike => (Channel::Natt, payload),
+        _ => (Channel::Primary, payload),
+    }
+}
+
+fn message(envelope: &Envelope, from: Side, channel: Channel, octets: &[u8]) -> Message {
+    Message {
+        from,
+        time: envelope.time,
+        frame: Some(envelope.frame),
+        channel,
+        source: SocketAddr::new(envelope.source, envelope.source_port),
+        destination: SocketAddr::new(envelope.destination, envelope.destination_port),
+        octets: octets.to_vec(),
+        fragments: envelope.fragments,
+        repeats: Vec::<Timestamp>::new(),
+    }
+}
