@@ -19,6 +19,10 @@ use crate::source::file;
 use crate::time::Span;
 
 /// Options of `replay`.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("how").required(true).args(["target", "listen", "raw"]))]
 pub(super) struct Args {

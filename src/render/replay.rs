@@ -55,9 +55,7 @@ fn step(out: &mut impl Write, step: &StepReport, colour: bool) -> io::Result<()>
 
 fn field(out: &mut impl Write, field: &FieldReport, colour: bool) -> io::Result<()> {
     let value = |value: &Option<String>| {
-        let text = value
-            .as_deref()
-            .map_or_else(|| "-".to_string(), |text| harmless(text).to_string());
+        let text = value.as_deref().map_or_else(|| "-".to_string(), harmless);
         if text.chars().count() > WIDTH {
             let head: String = text.chars().take(WIDTH - 1).collect();
             format!("{head}…")

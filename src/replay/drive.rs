@@ -153,7 +153,7 @@ enum Wire {
 
 /// All channels and their readers.
 struct Lines {
-    lines: Vec<Line>,
+    open: Vec<Line>,
     arrivals: Receiver<Arrival>,
     sender: SyncSender<Arrival>,
     stop: Arc<AtomicBool>,
@@ -168,7 +168,7 @@ impl Lines {
         // A flood waits in the kernel, which drops what does not fit.
         let (sender, arrivals) = sync_channel(64);
         Self {
-            lines: Vec::new(),
+            open: Vec::new(),
             arrivals,
             sender,
             stop: Arc::new(AtomicBool::new(false)),
@@ -177,7 +177,7 @@ impl Lines {
     }
 
     fn get(&self, channel: Channel) -> Option<&Line> {
-        self.lines.iter().find(|line| line.channel == channel)
+        self.open.iter().find(|line| line.channel == channel)
     }
 
     fn open_udp(
@@ -201,7 +201,7 @@ impl Lines {
         self.readers.push(std::thread::spawn(move || {
             read_udp(&reader, channel, &sender, &stop);
         }));
-        self.lines.push(Line {
+        self.open.push(Line {
             channel,
             wire: Wire::Udp(socket_),
             local,
@@ -226,7 +226,7 @@ impl Lines {
         let (sender, stop) = (self.sender.clone(), self.stop.clone());
         self.readers
             .push(std::thread::spawn(move || read_tcp(reader, &sender, &stop)));
-        self.lines.push(Line {
+        self.open.push(Line {
             channel: Channel::Primary,
             wire: Wire::Tcp(stream),
             local,
@@ -349,12 +349,12 @@ pub fn play(
             lines.open_udp(channel, target, &script)?;
         }
     }
-    for line in &lines.lines {
+    for line in &lines.open {
         replayer.connected(line.channel, line.local, line.peer);
     }
     while !replayer.is_over() {
         while let Some(transmit) = replayer.poll_transmit(clock.now()) {
-            let Some(line) = lines.get(transmit.channel).or(lines.lines.first()) else {
+            let Some(line) = lines.get(transmit.channel).or(lines.open.first()) else {
                 break;
             };
             let octets = on_wire(script.protocol, transmit.channel, &transmit.octets);

@@ -43,7 +43,7 @@ fn header(message: &Message) -> Option<Header> {
 }
 
 /// How far an IKEv2 conversation can be played.
-pub(super) fn reach_v2(recording: &Conversation) -> Result<Reach, CannotPlay> {
+pub(super) fn reach_v2(recording: &Conversation) -> Reach {
     let places: Vec<usize> = recording
         .messages
         .iter()
@@ -51,11 +51,11 @@ pub(super) fn reach_v2(recording: &Conversation) -> Result<Reach, CannotPlay> {
         .filter(|(_, m)| header(m).is_some_and(|h| h.exchange_type == SA_INIT))
         .map(|(place, _)| place)
         .collect();
-    Ok(Reach {
+    Reach {
         places,
         first: "the client's IKE_SA_INIT request",
         end: "with the answer to IKE_SA_INIT: IKE_AUTH is encrypted with keys that only the peers have",
-    })
+    }
 }
 
 /// How far an IKEv1 conversation can be played.

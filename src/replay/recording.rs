@@ -4,6 +4,7 @@
 //! does, and once for the octets of the chosen one, which the tracker does not keep.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use vpnscope_dissectors::natt;
@@ -74,7 +75,7 @@ fn list(known: &[(u32, &'static str)]) -> String {
         .collect::<Vec<_>>()
         .join(", ");
     if known.len() > SHOWN {
-        text.push_str(&format!(" and {} more", known.len() - SHOWN));
+        let _ = write!(text, " and {} more", known.len() - SHOWN);
     }
     text
 }
@@ -85,9 +86,8 @@ pub fn sessions(source: &mut impl FrameSource) -> Vec<Session> {
     let mut sessions = Vec::new();
     let drain = |walk: &mut Walk, sessions: &mut Vec<Session>| {
         while let Some(change) = walk.poll() {
-            if let Change::Closed(session) = change {
-                sessions.push(*session);
-            }
+            let Change::Closed(session) = change;
+            sessions.push(*session);
         }
     };
     while let Some(frame) = source.next_frame() {

@@ -74,7 +74,7 @@ impl Script {
     /// The script for one end of a recorded conversation.
     pub fn of(recording: &Conversation, role: Side) -> Result<Self, CannotPlay> {
         let reach = match recording.protocol {
-            Protocol::Ikev1 => ike::reach_v1(recording),
+            Protocol::Ikev1 => ike::reach_v1(recording)?,
             Protocol::Ikev2 => ike::reach_v2(recording),
             Protocol::L2tp | Protocol::Tls | Protocol::Dtls => {
                 return Err(CannotPlay::Keys {
@@ -82,7 +82,7 @@ impl Script {
                     why: "its protocol is not played yet",
                 });
             }
-        }?;
+        };
         let half = |what| CannotPlay::Half {
             session: recording.session,
             what,

@@ -236,7 +236,7 @@ impl Variation {
 
 fn octets(key: &str, text: &str) -> Result<Vec<u8>, String> {
     let wrong = || format!("{key}: {text} is no hex string");
-    if text.is_empty() || text.len() % 2 != 0 || !text.is_ascii() {
+    if text.is_empty() || !text.len().is_multiple_of(2) || !text.is_ascii() {
         return Err(wrong());
     }
     (0..text.len() / 2)

@@ -6,7 +6,7 @@ use sha1::{Digest as _, Sha1};
 use vpnscope_dissectors::ike::Spi;
 use vpnscope_dissectors::ike::v1::Hash;
 
-/// HASH(SPIi | SPIr | address | port): `NAT_DETECTION_*_IP` of IKEv2 (RFC 7296 §2.23, always
+/// `HASH(SPIi | SPIr | address | port)`: `NAT_DETECTION_*_IP` of IKEv2 (RFC 7296 §2.23, always
 /// SHA-1) and NAT-D of IKEv1 (RFC 3947 §3.2, the hash of the chosen proposal).
 ///
 /// `None` for a hash that is not known here.

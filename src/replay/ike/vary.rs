@@ -188,15 +188,12 @@ fn rewrite(transform: &[u8], code: u16, id: u16, attribute: Option<(u16, u16)>) 
             None if this == 14 && code == 1 => continue,
             _ => None,
         };
-        match replaced {
-            Some(number) => {
-                made.extend((this | 0x8000).to_be_bytes());
-                made.extend(number.to_be_bytes());
-            }
-            None => {
-                made.extend([a, b, c, d]);
-                made.extend(value);
-            }
+        if let Some(number) = replaced {
+            made.extend((this | 0x8000).to_be_bytes());
+            made.extend(number.to_be_bytes());
+        } else {
+            made.extend([a, b, c, d]);
+            made.extend(value);
         }
     }
     made
