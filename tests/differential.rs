@@ -186,10 +186,7 @@ fn every_difference_to_tshark_is_known() {
         "differences that known.toml does not explain:\n{}",
         unknown.join("\n")
     );
-    assert!(
-        stale.is_empty(),
-        "entries without a difference: {stale:#?}"
-    );
+    assert!(stale.is_empty(), "entries without a difference: {stale:#?}");
     assert!(
         stale_captures.is_empty(),
         "captures that are not there: {stale_captures:#?}"

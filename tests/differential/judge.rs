@@ -214,7 +214,11 @@ fn ike_payloads(row: &Row<'_>, layers: &[&Value], verdicts: &mut Verdicts) {
     let version_2: Vec<&Value> = layers
         .iter()
         .copied()
-        .filter(|layer| layer["version"].as_str().is_some_and(|v| v.starts_with('2')))
+        .filter(|layer| {
+            layer["version"]
+                .as_str()
+                .is_some_and(|v| v.starts_with('2'))
+        })
         .collect();
     let proposals = under(&payloads, "proposals");
     let transforms = under(&proposals, "transforms");
@@ -231,7 +235,11 @@ fn ike_payloads(row: &Row<'_>, layers: &[&Value], verdicts: &mut Verdicts) {
     }
     let vendors: Vec<String> = texts(&payloads, "vendor_id");
     verdicts.if_any("vendor-ids", &row.hex("isakmp.vid_bytes"), &vendors);
-    verdicts.if_any("nonce", &row.hex("isakmp.nonce"), &texts(&payloads, "nonce"));
+    verdicts.if_any(
+        "nonce",
+        &row.hex("isakmp.nonce"),
+        &texts(&payloads, "nonce"),
+    );
     verdicts.if_any(
         "id-type",
         &row.numbers("isakmp.id.type"),
@@ -502,12 +510,17 @@ fn l2tp(row: &Row<'_>, frame: &Frame<'_>, verdicts: &mut Verdicts) {
         return;
     }
     let layers = frame.layers("l2tp");
+    let either = |v2: &str, v3: &str| {
+        let mut all = row.numbers(v2);
+        all.extend(row.numbers(v3));
+        all
+    };
     verdicts.same(
         "header",
         &(
             row.numbers("l2tp.version"),
-            row.numbers("l2tp.tunnel"),
-            row.numbers("l2tp.session"),
+            either("l2tp.tunnel", "l2tp.ccid"),
+            either("l2tp.session", "l2tp.sid"),
             row.numbers("l2tp.Ns"),
             row.numbers("l2tp.Nr"),
         ),
@@ -558,13 +571,20 @@ fn l2tp(row: &Row<'_>, frame: &Frame<'_>, verdicts: &mut Verdicts) {
         ("assigned-session", "l2tp.avp.assigned_session_id", 14),
         ("window", "l2tp.avp.receive_window_size", 10),
     ] {
-        verdicts.if_any(field, &row.numbers(column), &numbers(&of_type(number), "value"));
+        verdicts.if_any(
+            field,
+            &row.numbers(column),
+            &numbers(&of_type(number), "value"),
+        );
     }
     for (field, column, number) in [
         ("host-name", "l2tp.avp.host_name", 7),
         ("vendor-name", "l2tp.avp.vendor_name", 8),
     ] {
-        verdicts.if_any(field, &row.values(column), &texts(&of_type(number), "value"));
+        let ours: String = texts(&of_type(number), "value").concat();
+        if !row.cell(column).is_empty() {
+            verdicts.same(field, &row.cell(column).to_string(), &ours);
+        }
     }
 }
 
@@ -578,11 +598,11 @@ fn ppp(row: &Row<'_>, frame: &Frame<'_>, verdicts: &mut Verdicts) {
         .copied()
         .filter(|layer| layer["code"].is_u64())
         .collect();
-    verdicts.if_any(
-        "protocol",
-        &row.numbers("ppp.protocol"),
-        &numbers(&layers, "protocol"),
-    );
+    // What carries IP is peeled off, and stands in `encapsulation`.
+    let mut protocols = row.numbers("ppp.protocol");
+    let in_pppoe = !matches!(protocols.first(), Some(0x21 | 0x57));
+    protocols.retain(|number| !matches!(number, 0x21 | 0x57));
+    verdicts.if_any("protocol", &protocols, &numbers(&layers, "protocol"));
     for (field, column, ours) in [
         ("code", "ppp.code", "code"),
         ("identifier", "ppp.identifier", "identifier"),
@@ -594,8 +614,14 @@ fn ppp(row: &Row<'_>, frame: &Frame<'_>, verdicts: &mut Verdicts) {
         ("pppoe-code", "pppoe.code", "pppoe_code"),
         ("pppoe-session", "pppoe.session_id", "pppoe_session"),
     ] {
-        let items = if field.starts_with("pppoe") { &layers } else { &control };
-        verdicts.if_any(field, &row.numbers(column), &numbers(items, ours));
+        let pppoe = field.starts_with("pppoe");
+        let items = if pppoe { &layers } else { &control };
+        let mut theirs = row.numbers(column);
+        // Behind its own header a reject quotes that of the packet it is about.
+        theirs.truncate(1);
+        if !pppoe || in_pppoe {
+            verdicts.if_any(field, &theirs, &numbers(items, ours));
+        }
     }
     let options = under(&layers, "options");
     verdicts.if_any(
