@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 mod analyze;
+mod compare;
 mod decode;
 mod output;
 #[cfg(feature = "replay")]
@@ -27,6 +28,8 @@ enum Command {
     /// Play a recorded exchange again, and say where the live one differs
     #[cfg(feature = "replay")]
     Replay(Box<replay::Args>),
+    /// Lay captures of the same event from different points side by side
+    Compare(compare::Args),
     /// Print the JSON Schema of an output format
     Schema {
         /// Which format
@@ -49,6 +52,7 @@ enum SchemaOf {
     Report,
     Decode,
     Replay,
+    Compare,
 }
 
 /// The form of the output.
@@ -112,6 +116,7 @@ pub fn run() -> u8 {
         Command::Decode(args) => decode::run(&args),
         #[cfg(feature = "replay")]
         Command::Replay(args) => replay::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Schema { of } => schema(of),
         Command::Completions { shell } => completions(shell),
         Command::Man => man(),
@@ -130,6 +135,7 @@ fn schema(of: SchemaOf) -> anyhow::Result<Exit> {
     let schema = match of {
         SchemaOf::Report => schemars::schema_for!(crate::report::Report),
         SchemaOf::Replay => schemars::schema_for!(crate::report::replay::ReplayReport),
+        SchemaOf::Compare => schemars::schema_for!(crate::report::compare::CompareReport),
         SchemaOf::Decode => schemars::schema_for!(crate::report::decode::FrameReport),
     };
     let mut out = output::open(None)?;

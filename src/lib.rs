@@ -9,6 +9,7 @@
 
 pub mod assemble;
 pub mod cli;
+pub mod compare;
 pub mod decap;
 pub mod desk;
 pub mod diagnose;

@@ -14,6 +14,7 @@ use crate::source::{Format, Statistics};
 use crate::track::esp::EspFlow;
 use crate::track::session::{Detail, Session, Step};
 
+pub mod compare;
 pub mod decode;
 mod ike1;
 mod ike2;

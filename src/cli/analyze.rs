@@ -102,8 +102,28 @@ pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
 }
 
 impl Choice {
-    fn takes_frame(&self, time: Timestamp) -> bool {
+    pub(super) fn takes_frame(&self, time: Timestamp) -> bool {
         self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time <= until)
+    }
+
+    /// The gateway that the user named.
+    pub(super) fn gateway_address(&self) -> Option<IpAddr> {
+        self.gateway.map(|(ip, _)| ip)
+    }
+
+    /// Whether a comparison reports a session; its number there is another one.
+    pub(super) fn takes_compared(
+        &self,
+        session: &track::Session,
+        verdict: &crate::diagnose::Verdict,
+    ) -> bool {
+        use crate::diagnose::Outcome;
+        let trouble = matches!(verdict.outcome, Outcome::Failed | Outcome::Degraded);
+        self.client.is_none_or(|ip| session.client.ip == ip)
+            && self.gateway.is_none_or(|(ip, port)| {
+                session.gateway.ip == ip && port.is_none_or(|port| session.gateway.port == port)
+            })
+            && self.only.is_none_or(|Only::Failed| trouble)
     }
 
     fn takes(&self, filed: &Filed) -> bool {

@@ -12,6 +12,7 @@ mod liveness;
 mod natt;
 mod negotiation;
 mod path;
+mod points;
 mod ppp;
 mod reachability;
 
@@ -27,6 +28,7 @@ pub static FAMILIES: &[&Family] = &[
     &path::FAMILY,
     &ppp::FAMILY,
     &l2tp::FAMILY,
+    &points::FAMILY,
 ];
 
 /// How far a session came.

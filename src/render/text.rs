@@ -84,6 +84,35 @@ pub fn report(out: &mut impl Write, report: &Report, style: Style) -> io::Result
     summary(out, report, style)
 }
 
+/// Writes what was found of one session, without its ladder: `compare` draws its own.
+pub(super) fn compared(
+    out: &mut impl Write,
+    captures: &[CaptureReport],
+    session: &SessionReport,
+    style: Style,
+) -> io::Result<()> {
+    let report = Report {
+        schema: crate::report::compare::SCHEMA,
+        captures: captures.to_vec(),
+        sessions: Vec::new(),
+        summary: Summary::default(),
+    };
+    headline(out, session, &[], style)?;
+    let mut findings = session.findings.iter();
+    if let Some(primary) = findings.next() {
+        finding(out, &report, primary, style)?;
+    } else {
+        established(out, session)?;
+    }
+    for other in findings {
+        also(out, &report, other, style)?;
+    }
+    for note in &session.vantage.notes {
+        wrapped(out, "  Note: ", &harmless(note))?;
+    }
+    remedies(out, session, style)
+}
+
 /// Whether two attempts may be folded into one paragraph.
 fn alike(a: &SessionReport, b: &SessionReport) -> bool {
     let place = |s: &SessionReport| {

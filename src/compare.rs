@@ -1,0 +1,143 @@
+//! Lays captures of the same event from different points side by side.
+//!
+//! Each capture is walked and diagnosed by itself; beside that every datagram is recorded by
+//! what address translation leaves alone ([`record`]). Datagrams are then found again at the
+//! other points and the clocks compared ([`matching`]), sessions that share datagrams are put
+//! together ([`group`]), and what was lost, changed or delayed between the points decides
+//! what one capture alone could not ([`judge`]).
+
+use crate::assemble::ip;
+use crate::desk::{Desk, Filed};
+use crate::source::{Frame, Statistics};
+use crate::track::{self, Change};
+use crate::walk::Walk;
+
+pub mod group;
+pub mod judge;
+pub mod matching;
+pub mod record;
+
+use group::Group;
+use judge::Judgement;
+use matching::Matches;
+use record::{Recorder, Recording};
+
+/// One point, while its frames come in.
+#[derive(Debug)]
+pub struct Watcher {
+    name: String,
+    walk: Walk,
+    recorder: Recorder,
+    desk: Desk,
+    filed: Vec<Filed>,
+}
+
+impl Watcher {
+    /// A point with a name, and the gateway that the user named.
+    pub fn new(name: String, gateway: Option<std::net::IpAddr>) -> Self {
+        Self {
+            name,
+            walk: Walk::new(ip::Config::default(), track::Config::default()),
+            recorder: Recorder::new(),
+            desk: Desk::new(gateway),
+            filed: Vec::new(),
+        }
+    }
+
+    /// Takes a frame; its capture is the number of the point.
+    pub fn frame(&mut self, frame: &Frame<'_>) {
+        self.recorder.frame(frame);
+        self.walk.frame(frame);
+        while let Some(Change::Closed(session)) = self.walk.poll() {
+            self.filed.push(self.desk.close(session));
+        }
+    }
+
+    /// Ends the watch.
+    pub fn finish(mut self, statistics: Statistics) -> Point {
+        self.walk.finish();
+        self.desk.capture_ended(&statistics);
+        let mut last = Vec::new();
+        while let Some(Change::Closed(session)) = self.walk.poll() {
+            last.push(session);
+        }
+        self.filed.extend(self.desk.close_all(last));
+        self.filed.sort_by_key(|filed| filed.session.id);
+        Point {
+            name: self.name,
+            copies: self.walk.track_counters().copies,
+            undecodable: self.walk.counters().undecodable,
+            recording: self.recorder.finish(),
+            filed: self.filed,
+            statistics,
+        }
+    }
+}
+
+/// One point, with all that it saw.
+#[derive(Debug)]
+pub struct Point {
+    /// Its name.
+    pub name: String,
+    /// Datagrams.
+    pub recording: Recording,
+    /// Sessions with their verdicts, from this capture alone.
+    pub filed: Vec<Filed>,
+    /// The capture.
+    pub statistics: Statistics,
+    /// Copies made by a span port.
+    pub copies: u64,
+    /// Frames that could not be read to their end.
+    pub undecodable: u64,
+}
+
+/// Everything that the points show together.
+#[derive(Debug)]
+pub struct Comparison {
+    /// The points in the order in which they were given.
+    pub points: Vec<Point>,
+    /// Which datagrams are the same, and the clocks.
+    pub matches: Matches,
+    /// Sessions in the order of their first message, with the verdict from all points.
+    pub sessions: Vec<(Group, Judgement)>,
+}
+
+/// Compares points. At most as many as a capture number can count.
+pub fn compare(points: Vec<Point>) -> Comparison {
+    let (recordings, rest): (Vec<Recording>, Vec<_>) = points
+        .into_iter()
+        .map(|p| {
+            (
+                p.recording,
+                (p.name, p.filed, p.statistics, p.copies, p.undecodable),
+            )
+        })
+        .unzip();
+    let matches = matching::solve(&recordings);
+    let points: Vec<Point> = recordings
+        .into_iter()
+        .zip(rest)
+        .map(
+            |(recording, (name, filed, statistics, copies, undecodable))| Point {
+                name,
+                recording,
+                filed,
+                statistics,
+                copies,
+                undecodable,
+            },
+        )
+        .collect();
+    let sessions = group::groups(&points, &matches)
+        .into_iter()
+        .map(|group| {
+            let judgement = judge::judge(&points, &matches, &group);
+            (group, judgement)
+        })
+        .collect();
+    Comparison {
+        points,
+        matches,
+        sessions,
+    }
+}
