@@ -20,6 +20,7 @@ use crate::decap::{Envelope, Flow, Icmp};
 use crate::time::{Span, Timestamp};
 
 pub mod esp;
+mod esp_lay;
 mod esp_table;
 mod icmp;
 pub mod ike1;
@@ -34,6 +35,7 @@ pub mod session;
 mod slab;
 
 pub use esp::{EspFlow, Over};
+pub use esp_table::EspSight;
 use session::{Ending, IncompleteDatagram};
 pub use session::{Session, Side, Stamp};
 use slab::{Open, Slab};
@@ -228,6 +230,8 @@ pub struct Counters {
     pub evicted_esp: u64,
     /// Copies made by a span port.
     pub copies: u64,
+    /// ESP packets that stayed the only ones of their SPI, beyond those kept.
+    pub single_esp: u64,
     /// ICMP errors that fit no session.
     pub unrelated_icmp: u64,
 }
@@ -255,9 +259,6 @@ impl Core {
 
     /// Opens a session between the addresses of `envelope`.
     pub(crate) fn open(&mut self, session: Session, envelope: &Envelope) -> u32 {
-        if self.slab.len() >= self.config.sessions {
-            self.evict();
-        }
         let index = self.slab.insert(session, self.now);
         self.join_pair(index, envelope);
         index
@@ -284,13 +285,6 @@ impl Core {
         self.pairs.get(&Self::pair(a, b)).map_or(&[], Vec::as_slice)
     }
 
-    fn evict(&mut self) {
-        if let Some(index) = self.slab.oldest() {
-            self.counters.evicted_sessions += 1;
-            self.close(index, Ending::Evicted);
-        }
-    }
-
     /// Lets go of a session and reports it.
     pub(crate) fn close(&mut self, index: u32, ending: Ending) {
         let Some(Open {
@@ -308,7 +302,6 @@ impl Core {
             }
         }
         session.vantage.ending = ending;
-        session.end_sizes(self.now);
         session.vantage.watched_after = self.now - session.last.time;
         self.changes.push_back(Change::Closed(session));
     }
@@ -351,8 +344,26 @@ impl Tracker {
         self.core.slab.len()
     }
 
+    /// Counts ESP in a frame of plain shape; `false` asks for the event with its envelope.
+    #[inline]
+    pub fn sight_esp(&mut self, sight: &EspSight<'_>) -> bool {
+        self.esp.sight(&mut self.core, sight)
+    }
+
     /// Adds an event.
     pub fn handle(&mut self, event: &Event<'_>) {
+        self.take(event);
+        // The oldest idle session makes room for the new one.
+        while self.core.slab.len() > self.core.config.sessions {
+            let Some(index) = self.core.slab.oldest() else {
+                return;
+            };
+            self.core.counters.evicted_sessions += 1;
+            self.close(index, Ending::Evicted);
+        }
+    }
+
+    fn take(&mut self, event: &Event<'_>) {
         match event.what {
             What::Ike { message, octets } => {
                 self.ike.handle(&mut self.core, event, message, octets);
@@ -378,7 +389,12 @@ impl Tracker {
                     },
                 );
             }
-            What::Icmp(ref icmp) => icmp::handle(&mut self.core, &self.ike, event, icmp),
+            What::Icmp(ref icmp) => {
+                let told = icmp::handle(&mut self.core, &self.ike, event, icmp);
+                if let Some(owner) = told {
+                    self.esp.watch(owner);
+                }
+            }
             What::Incomplete(incomplete) => {
                 icmp::incomplete(&mut self.core, &self.ike, incomplete);
             }
@@ -415,7 +431,11 @@ impl Tracker {
         }
         self.core.now = now;
         while let Some(index) = self.core.slab.due(now) {
-            self.close(index, Ending::Idle);
+            // ESP does not touch its session while it passes.
+            let used = self.esp.last_used(index);
+            if !used.is_some_and(|used| self.core.slab.extend(index, used, now)) {
+                self.close(index, Ending::Idle);
+            }
         }
     }
 
@@ -432,6 +452,7 @@ impl Tracker {
     /// Closes everything: the capture ended.
     pub fn finish(&mut self, end: Timestamp) {
         self.advance(end);
+        self.esp.finish(&mut self.core);
         for index in self.core.slab.indices() {
             self.close(index, Ending::CaptureEnd);
         }

@@ -8,7 +8,7 @@ use crate::dissect::{self, Class};
 use crate::source::Frame;
 use crate::time::Timestamp;
 use crate::track::session::{IncompleteDatagram, Side, Stamp};
-use crate::track::{self, Change, Event, Incomplete, Tracker, What};
+use crate::track::{self, Change, EspSight, Event, Incomplete, Tracker, What};
 
 /// Counts of what the walk passed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -63,10 +63,16 @@ impl Front {
 
     /// Takes a frame and gives every event in it to `sink`.
     pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut impl FnMut(&Event<'_>)) {
+        self.pass(frame, &mut Plain(sink));
+    }
+
+    /// Takes a frame; ESP of plain shape is offered to `sink` before anything is built for it.
+    pub fn pass(&mut self, frame: &Frame<'_>, sink: &mut impl Sink) {
         self.counters.frames += 1;
         self.counters.latest = self.counters.latest.max(frame.time);
         if self.streams.next_deadline() <= frame.time {
-            self.streams.advance(frame.time, sink);
+            self.streams
+                .advance(frame.time, &mut |event: &Event<'_>| sink.event(event));
         }
         match glance(frame) {
             Glance::Udp {
@@ -74,13 +80,24 @@ impl Front {
                 source_port,
                 destination_port,
                 payload,
-                ..
+                payload_len,
             } => {
-                let flow = || flow(&addresses, source_port, destination_port);
-                if dissect::classify((source_port, destination_port), payload) == Class::NotOurs
-                    && !self.streams.wants_udp(frame.capture, flow, payload)
-                {
-                    return;
+                let ports = (source_port, destination_port);
+                match dissect::classify(ports, payload) {
+                    Class::NotOurs => {
+                        let flow = || flow(&addresses, source_port, destination_port);
+                        if !self.streams.wants_udp(frame.capture, flow, payload) {
+                            return;
+                        }
+                    }
+                    Class::Esp => {
+                        let sight = sight(frame, addresses, ports, payload, payload_len);
+                        if sight.is_some_and(|sight| sink.esp(&sight)) {
+                            self.counters.ours += 1;
+                            return;
+                        }
+                    }
+                    Class::Ike { .. } | Class::Keepalive => {}
                 }
             }
             Glance::Tcp {
@@ -99,9 +116,20 @@ impl Front {
                 }
             }
             Glance::NotIp => return,
-            Glance::Esp { .. } | Glance::Complex => {}
+            Glance::Esp {
+                addresses,
+                payload,
+                payload_len,
+            } => {
+                let sight = sight(frame, addresses, (0, 0), payload, payload_len);
+                if sight.is_some_and(|sight| sink.esp(&sight)) {
+                    self.counters.ours += 1;
+                    return;
+                }
+            }
+            Glance::Complex => {}
         }
-        self.read(frame, sink);
+        self.read(frame, &mut |event: &Event<'_>| sink.event(event));
     }
 
     fn read(&mut self, frame: &Frame<'_>, sink: &mut impl FnMut(&Event<'_>)) {
@@ -168,6 +196,90 @@ impl Front {
     pub const fn evicted_streams(&self) -> u64 {
         self.streams.evicted()
     }
+}
+
+/// Who takes what the front gives.
+pub trait Sink {
+    /// An event.
+    fn event(&mut self, event: &Event<'_>);
+
+    /// ESP in a frame of plain shape. `true` where that was enough; `false` asks for the event.
+    fn esp(&mut self, sight: &EspSight<'_>) -> bool;
+}
+
+/// A function that takes events only.
+struct Plain<'f, F>(&'f mut F);
+
+impl<F: FnMut(&Event<'_>)> Sink for Plain<'_, F> {
+    fn event(&mut self, event: &Event<'_>) {
+        (self.0)(event);
+    }
+
+    fn esp(&mut self, _: &EspSight<'_>) -> bool {
+        false
+    }
+}
+
+/// The tracker as it is driven: time first, then the event.
+struct Tracked<'t>(&'t mut Tracker);
+
+impl Sink for Tracked<'_> {
+    fn event(&mut self, event: &Event<'_>) {
+        self.0.advance(event.envelope.time);
+        self.0.handle(event);
+    }
+
+    #[inline]
+    fn esp(&mut self, sight: &EspSight<'_>) -> bool {
+        self.0.sight_esp(sight)
+    }
+}
+
+/// Reads the header of ESP.
+#[inline]
+fn sight<'a>(
+    frame: &Frame<'_>,
+    addresses: Addresses<'a>,
+    ports: (u16, u16),
+    payload: &[u8],
+    payload_len: u32,
+) -> Option<EspSight<'a>> {
+    let &[a, b, c, d, e, f, g, h] = payload.first_chunk::<8>()?;
+    // The shapes that a glance knows have no options: IP, and UDP where there are ports.
+    let udp = if ports == (0, 0) { 0 } else { 8 };
+    let (ip, v6) = match addresses {
+        Addresses::V4(_) => (20, false),
+        Addresses::V6(_) => (40, true),
+    };
+    Some(EspSight {
+        at: Stamp {
+            capture: frame.capture,
+            frame: frame.no,
+            time: frame.time,
+        },
+        addresses,
+        ports,
+        spi: u32::from_be_bytes([a, b, c, d]),
+        sequence: u32::from_be_bytes([e, f, g, h]),
+        len: payload_len,
+        ip_len: payload_len + udp + ip,
+        cannot_shrink: v6 || dont_fragment(frame, addresses),
+        truncated: payload.len() < usize::try_from(payload_len).unwrap_or(usize::MAX),
+    })
+}
+
+/// The DF bit, six octets before the addresses of an IPv4 header.
+fn dont_fragment(frame: &Frame<'_>, addresses: Addresses<'_>) -> bool {
+    let Addresses::V4(octets) = addresses else {
+        return true;
+    };
+    let at = octets
+        .as_ptr()
+        .addr()
+        .saturating_sub(frame.octets.as_ptr().addr());
+    at.checked_sub(6)
+        .and_then(|at| frame.octets.get(at))
+        .is_some_and(|flags| flags & 0x40 != 0)
 }
 
 fn flow(addresses: &Addresses<'_>, source_port: u16, destination_port: u16) -> Flow {
@@ -296,11 +408,7 @@ impl Walk {
 
     /// Takes a frame.
     pub fn frame(&mut self, frame: &Frame<'_>) {
-        let tracker = &mut self.tracker;
-        self.front.frame(frame, &mut |event: &Event<'_>| {
-            tracker.advance(event.envelope.time);
-            tracker.handle(event);
-        });
+        self.front.pass(frame, &mut Tracked(&mut self.tracker));
     }
 
     /// What changed.

@@ -36,6 +36,23 @@ impl Addresses<'_> {
         }
     }
 
+    /// Source and destination as numbers; those of IPv4 in the lower 32 bits.
+    #[inline]
+    pub fn wide(self) -> (u128, u128) {
+        match self {
+            Self::V4(&[a, b, c, d, e, f, g, h]) => (
+                u128::from(u32::from_be_bytes([a, b, c, d])),
+                u128::from(u32::from_be_bytes([e, f, g, h])),
+            ),
+            Self::V6(octets) => {
+                let (source, destination) = octets.split_at(16);
+                let number =
+                    |half: &[u8]| half.first_chunk().map_or(0, |o| u128::from_be_bytes(*o));
+                (number(source), number(destination))
+            }
+        }
+    }
+
     /// The destination address.
     pub fn destination(self) -> IpAddr {
         match self {

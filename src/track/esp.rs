@@ -1,9 +1,8 @@
 //! ESP by SPI: one lookup and a few counters per packet.
 
-use std::net::IpAddr;
-
 use crate::decap::Flow;
 use crate::time::{Span, Timestamp};
+use crate::track::path::USUAL_MTU;
 use crate::track::session::{Side, Stamp};
 
 /// How ESP travelled.
@@ -65,12 +64,70 @@ pub struct EspFlow {
     pub latest_by: u32,
     /// Smallest and largest ESP length seen, octets.
     pub sizes: (u32, u32),
-    /// Largest IP datagram seen, octets.
+    /// Largest IP datagram seen in one piece, octets; offloaded ones left out.
     pub largest_ip: u32,
     /// The first packets: frame and ESP length, to show patterns. Bounded.
     pub head: Vec<(Stamp, u32)>,
+    /// Datagrams longer than a usual link takes: joined by the capturing host.
+    pub offloaded: u64,
+    /// Datagrams that came in IP fragments.
+    pub fragmented: u64,
+    /// Packets cut by snaplen.
+    pub truncated: u64,
+    /// The first and the last packets, to lay both directions side by side.
+    pub log: Log,
     /// Which of the last 64 sequence numbers were seen.
     window: u64,
+}
+
+/// One packet of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Logged {
+    /// Its frame and time.
+    pub at: Stamp,
+    /// Octets of its IP datagram.
+    pub ip_len: u32,
+    /// Whether a router has to drop it where it is too long.
+    pub cannot_shrink: bool,
+    /// Whether it came in IP fragments.
+    pub fragmented: bool,
+}
+
+/// The first and the last packets of a flow. Bounded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Log {
+    first: Vec<Logged>,
+    last: Vec<Logged>,
+    /// Where the oldest of `last` stands, once it is full.
+    oldest: usize,
+}
+
+impl Log {
+    /// Packets kept of each end of the flow.
+    pub const KEPT: usize = 128;
+
+    /// Notes a packet.
+    pub fn note(&mut self, packet: Logged) {
+        if self.first.len() < Self::KEPT {
+            self.first.push(packet);
+        } else if self.last.len() < Self::KEPT {
+            self.last.push(packet);
+        } else if let Some(slot) = self.last.get_mut(self.oldest) {
+            *slot = packet;
+            self.oldest = (self.oldest + 1) % Self::KEPT;
+        }
+    }
+
+    /// The first packets, in order.
+    pub fn first(&self) -> &[Logged] {
+        &self.first
+    }
+
+    /// The last packets that are not among the first, in order.
+    pub fn last(&self) -> impl Iterator<Item = &Logged> {
+        let (newer, older) = self.last.split_at_checked(self.oldest).unwrap_or_default();
+        older.iter().chain(newer)
+    }
 }
 
 /// Copies of a span port come within this time.
@@ -78,7 +135,7 @@ pub const COPY_SPAN: Span = Span::from_millis(20);
 
 impl EspFlow {
     /// How many first packets are kept.
-    pub const HEAD: usize = 40;
+    pub const HEAD: usize = 24;
     /// How many moves are kept.
     pub const MOVES: usize = 16;
 
@@ -104,6 +161,10 @@ impl EspFlow {
             sizes: (u32::MAX, 0),
             largest_ip: 0,
             head: Vec::new(),
+            offloaded: 0,
+            fragmented: 0,
+            truncated: 0,
+            log: Log::default(),
             window: 0,
         }
     }
@@ -118,7 +179,11 @@ impl EspFlow {
         self.packets += 1;
         self.octets += u64::from(len);
         self.sizes = (self.sizes.0.min(len), self.sizes.1.max(len));
-        self.largest_ip = self.largest_ip.max(ip_len);
+        if ip_len <= USUAL_MTU {
+            self.largest_ip = self.largest_ip.max(ip_len);
+        } else {
+            self.offloaded += 1;
+        }
         if self.head.len() < Self::HEAD {
             self.head.push((at, len));
         }
@@ -182,19 +247,10 @@ impl EspFlow {
     }
 }
 
-/// Key of the table: an SPI is chosen by the receiver, so it is unique per destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct EspKey {
-    /// SPI.
-    pub spi: u32,
-    /// Who receives.
-    pub destination: IpAddr,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     fn flow() -> EspFlow {
         let at = |n: u8| (IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)), 4500);

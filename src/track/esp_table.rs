@@ -1,12 +1,18 @@
 //! ESP flows by SPI and destination, and the sessions they belong to.
 
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::Core;
-use super::esp::{EspFlow, EspKey, Over};
+use super::esp::{EspFlow, Logged, Over};
+use super::esp_lay::lay;
+use super::path::cannot_shrink;
 use super::session::{Detail, Kind, Session, Side, Stamp};
-use crate::decap::Envelope;
+use crate::decap::{Addresses, Envelope};
+use crate::time::Timestamp;
 
 /// What an ESP header says.
 #[derive(Debug, Clone, Copy)]
@@ -17,60 +23,206 @@ pub(super) struct Packet {
     pub(super) over: Over,
 }
 
+/// ESP in a frame of plain shape, for the fast way: everything still borrowed.
+#[derive(Debug, Clone, Copy)]
+pub struct EspSight<'a> {
+    /// Its frame and time.
+    pub at: Stamp,
+    /// Source and destination.
+    pub addresses: Addresses<'a>,
+    /// UDP ports, 0 for protocol 50.
+    pub ports: (u16, u16),
+    /// SPI.
+    pub spi: u32,
+    /// Sequence number.
+    pub sequence: u32,
+    /// Octets from the SPI on, on the wire.
+    pub len: u32,
+    /// Octets of the IP datagram.
+    pub ip_len: u32,
+    /// Whether a router has to drop it where it is too long.
+    pub cannot_shrink: bool,
+    /// Whether snaplen cut it.
+    pub truncated: bool,
+}
+
+/// Key of the table: an SPI is chosen by the receiver, so it is unique per destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    spi: u32,
+    destination: u128,
+}
+
+impl std::hash::Hash for Key {
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are hashed")]
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(self.destination as u64 ^ u64::from(self.spi) << 32);
+        state.write_u64((self.destination >> 64) as u64);
+    }
+}
+
+fn wide(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+/// Tells one path (source and ports) from another.
+#[expect(clippy::cast_possible_truncation, reason = "both halves are mixed in")]
+fn path_tag(source: u128, ports: (u16, u16)) -> u64 {
+    let ports = u64::from(ports.0) << 16 | u64::from(ports.1);
+    (source as u64).rotate_left(32) ^ (source >> 64) as u64 ^ ports
+}
+
 #[derive(Debug)]
 struct Entry {
     flow: EspFlow,
+    key: Key,
     owner: u32,
+    path: u64,
+    /// Whether both directions are laid side by side later.
+    logged: bool,
+    /// Whether every packet must be seen with its envelope, because a router told its sender
+    /// a path MTU.
+    watched: bool,
 }
+
+/// A flow of which one packet was seen, between addresses that no session knows.
+#[derive(Debug, Clone, Copy)]
+struct Fresh {
+    envelope: Envelope,
+    packet: Packet,
+}
+
+/// Flows of one packet that are kept whole; beyond it a filter remembers that they were seen.
+const FRESH_KEPT: usize = 1024;
+/// Places of that filter, eight octets each.
+const FILTER: usize = 1 << 17;
 
 /// All ESP flows.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    flows: HashMap<EspKey, Entry, RandomState>,
-    by_owner: HashMap<u32, Vec<EspKey>, RandomState>,
-    not_tracked: u64,
+    index: HashMap<Key, u32, RandomState>,
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    by_owner: HashMap<u32, Vec<u32>, RandomState>,
+    fresh: HashMap<Key, Fresh, RandomState>,
+    filter: Vec<u64>,
 }
 
 impl Table {
-    pub(super) fn handle(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet) {
-        let key = EspKey {
-            spi: packet.spi,
-            destination: envelope.destination,
+    /// Counts a packet of a known flow on its usual path; `false` asks for the envelope.
+    #[inline]
+    pub(super) fn sight(&mut self, core: &mut Core, sight: &EspSight<'_>) -> bool {
+        let (source, destination) = sight.addresses.wide();
+        let key = Key {
+            spi: sight.spi,
+            destination,
         };
-        let at = Stamp::from(envelope);
-        let flow = envelope.flow();
-        if let Some(entry) = self.flows.get_mut(&key) {
-            if entry.flow.current() != flow {
-                entry.flow.moved(at, flow);
-            }
-            let copy = entry
-                .flow
-                .count(at, packet.sequence, packet.len, envelope.ip_len);
-            core.counters.copies += u64::from(copy);
-            let now = core.now;
-            if let Some(open) = core.slab.get_mut(entry.owner) {
-                open.session.touch(envelope, entry.flow.from);
-                if !copy {
-                    open.session.run_esp(entry.flow.from, at);
-                    open.session.size_esp(entry.flow.from, at, envelope);
-                }
-                let idle = open.idle.max(core.config.idle_established);
-                core.slab.touch(entry.owner, now, idle);
-            }
-            return;
+        let Some(entry) = self
+            .index
+            .get(&key)
+            .and_then(|at| self.entries.get_mut(*at as usize))
+        else {
+            return false;
+        };
+        let Some(entry) = entry else { return false };
+        if entry.path != path_tag(source, sight.ports) || entry.watched {
+            return false;
         }
-        self.add(core, envelope, packet, key);
+        entry.flow.truncated += u64::from(sight.truncated);
+        if entry
+            .flow
+            .count(sight.at, sight.sequence, sight.len, sight.ip_len)
+        {
+            core.counters.copies += 1;
+        } else if entry.logged {
+            entry.flow.log.note(Logged {
+                at: sight.at,
+                ip_len: sight.ip_len,
+                cannot_shrink: sight.cannot_shrink,
+                fragmented: false,
+            });
+        }
+        true
     }
 
-    fn add(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet, key: EspKey) {
-        if self.flows.len() >= core.config.esp_flows {
+    pub(super) fn handle(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet) {
+        let key = Key {
+            spi: packet.spi,
+            destination: wide(envelope.destination),
+        };
+        let Some(at) = self.index.get(&key).copied() else {
+            self.unknown(core, envelope, packet, key);
+            return;
+        };
+        let Some(Some(entry)) = self.entries.get_mut(at as usize) else {
+            return;
+        };
+        let flow = envelope.flow();
+        if entry.flow.current() != flow {
+            entry.flow.moved(Stamp::from(envelope), flow);
+            entry.path = tag_of(envelope);
+        }
+        core.counters.copies += u64::from(entry.count(envelope, packet));
+        if entry.watched {
+            let (owner, from) = (entry.owner, entry.flow.from);
+            if let Some(open) = core.slab.get_mut(owner) {
+                open.session.path.of_mut(from).count(envelope);
+            }
+        }
+    }
+
+    /// The first packet of a flow. Between addresses that no session knows, a second one is
+    /// waited for: a scan with as many SPIs as packets must not fill the memory.
+    fn unknown(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet, key: Key) {
+        if !core
+            .between(envelope.source, envelope.destination)
+            .is_empty()
+        {
+            self.add(core, envelope, packet, key);
+            return;
+        }
+        if let Some(first) = self.fresh.remove(&key) {
+            self.add(core, &first.envelope, first.packet, key);
+            self.handle(core, envelope, packet);
+        } else if self.fresh.len() < FRESH_KEPT {
+            self.fresh.insert(
+                key,
+                Fresh {
+                    envelope: *envelope,
+                    packet,
+                },
+            );
+        } else if self.seen_before(&key) {
+            self.add(core, envelope, packet, key);
+        } else {
+            core.counters.single_esp += 1;
+        }
+    }
+
+    /// Whether the filter knows a key; remembers it.
+    fn seen_before(&mut self, key: &Key) -> bool {
+        if self.filter.is_empty() {
+            self.filter.resize(FILTER, 0);
+        }
+        let tag = self.index.hasher().hash_one(key) | 1;
+        let place = usize::try_from(tag >> 32).unwrap_or_default() % FILTER;
+        let Some(slot) = self.filter.get_mut(place) else {
+            return false;
+        };
+        std::mem::replace(slot, tag) == tag
+    }
+
+    fn add(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet, key: Key) {
+        if self.index.len() >= core.config.esp_flows {
             core.counters.evicted_esp += 1;
-            self.not_tracked += 1;
             return;
         }
         let (owner, from) = Self::owner(core, envelope, packet);
         let at = Stamp::from(envelope);
-        let mut flow = EspFlow::new(
+        let flow = EspFlow::new(
             packet.spi,
             from,
             packet.over,
@@ -78,16 +230,30 @@ impl Table {
             at,
             packet.sequence,
         );
-        flow.count(at, packet.sequence, packet.len, envelope.ip_len);
-        if let Some(open) = core.slab.get_mut(owner) {
-            open.session.touch(envelope, from);
-            open.session.run_esp(from, at);
-            open.session.size_esp(from, at, envelope);
-        }
+        let open = core.slab.get(owner);
+        let logged = open.is_some_and(|open| !matches!(open.session.detail, Detail::Esp));
+        let told = open.is_some_and(|open| !open.session.path.of(from).limits.is_empty());
+        let path = tag_of(envelope);
+        let mut entry = Entry {
+            flow,
+            key,
+            owner,
+            path,
+            logged,
+            watched: told,
+        };
+        entry.count(envelope, packet);
         let (now, idle) = (core.now, core.config.idle_established);
         core.slab.touch(owner, now, idle);
-        self.flows.insert(key, Entry { flow, owner });
-        self.by_owner.entry(owner).or_default().push(key);
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+        });
+        if let Some(slot) = self.entries.get_mut(index as usize) {
+            *slot = Some(entry);
+        }
+        self.index.insert(key, index);
+        self.by_owner.entry(owner).or_default().push(index);
     }
 
     /// The session that a new SPI belongs to: the latest one between its addresses, and, in
@@ -117,20 +283,86 @@ impl Table {
         (core.open(session, envelope), Side::Client)
     }
 
+    fn owned(&self, owner: u32) -> impl Iterator<Item = &Entry> {
+        let list = self.by_owner.get(&owner).map_or(&[][..], Vec::as_slice);
+        list.iter()
+            .filter_map(|at| self.entries.get(*at as usize)?.as_ref())
+    }
+
+    /// When a flow of a session was last used.
+    pub(super) fn last_used(&self, owner: u32) -> Option<Timestamp> {
+        self.owned(owner).map(|entry| entry.flow.last.time).max()
+    }
+
+    /// A router told one end of a session a path MTU: from now on sizes matter.
+    pub(super) fn watch(&mut self, owner: u32) {
+        let list = self.by_owner.get(&owner).cloned().unwrap_or_default();
+        for at in list {
+            if let Some(Some(entry)) = self.entries.get_mut(at as usize) {
+                entry.watched = true;
+            }
+        }
+    }
+
     /// Gives the flows of a session that is being closed.
     pub(super) fn release(&mut self, core: &mut Core, owner: u32) -> Vec<EspFlow> {
-        let keys = self.by_owner.remove(&owner).unwrap_or_default();
-        let mut flows: Vec<EspFlow> = keys
-            .iter()
-            .filter_map(|key| self.flows.remove(key))
-            .map(|e| e.flow)
-            .collect();
+        let list = self.by_owner.remove(&owner).unwrap_or_default();
+        let mut flows: Vec<EspFlow> = Vec::with_capacity(list.len());
+        for at in list {
+            if let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::take) {
+                self.index.remove(&entry.key);
+                self.free.push(at);
+                flows.push(entry.flow);
+            }
+        }
         flows.sort_by_key(|flow| (flow.first, flow.spi));
+        let now = core.now;
         if let Some(open) = core.slab.get_mut(owner) {
-            open.session.vantage.copies += flows.iter().map(|flow| flow.copies).sum::<u64>();
+            lay(&mut open.session, &flows, now);
         }
         flows
     }
+
+    /// Opens sessions for what was seen once: the capture ended.
+    pub(super) fn finish(&mut self, core: &mut Core) {
+        let mut fresh: Vec<(Key, Fresh)> = self.fresh.drain().collect();
+        fresh.sort_by_key(|(_, fresh)| (fresh.envelope.capture, fresh.envelope.frame));
+        for (key, Fresh { envelope, packet }) in fresh {
+            self.add(core, &envelope, packet, key);
+        }
+    }
+}
+
+impl Entry {
+    fn count(&mut self, envelope: &Envelope, packet: Packet) -> bool {
+        let at = Stamp::from(envelope);
+        self.flow.truncated += u64::from(envelope.truncated);
+        self.flow.fragmented += u64::from(envelope.fragments > 1);
+        let ip_len = if envelope.fragments > 1 {
+            0
+        } else {
+            envelope.ip_len
+        };
+        if self.flow.count(at, packet.sequence, packet.len, ip_len) {
+            return true;
+        }
+        if self.logged {
+            self.flow.log.note(Logged {
+                at,
+                ip_len: envelope.ip_len,
+                cannot_shrink: cannot_shrink(envelope),
+                fragmented: envelope.fragments > 1,
+            });
+        }
+        false
+    }
+}
+
+fn tag_of(envelope: &Envelope) -> u64 {
+    path_tag(
+        wide(envelope.source),
+        (envelope.source_port, envelope.destination_port),
+    )
 }
 
 /// How well a session fits as the owner of an ESP flow, and who would be its sender.

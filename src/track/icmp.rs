@@ -9,16 +9,20 @@ use super::{Core, Event, Incomplete, ike_table};
 use crate::decap::{Icmp, Quoted};
 
 /// Finds the session an ICMP error is about and notes the fact there.
-pub(super) fn handle(core: &mut Core, ike: &ike_table::Table, event: &Event<'_>, icmp: &Icmp<'_>) {
-    let Some(quoted) = icmp.quoted else { return };
+///
+/// Gives the session where it told a path MTU.
+pub(super) fn handle(
+    core: &mut Core,
+    ike: &ike_table::Table,
+    event: &Event<'_>,
+    icmp: &Icmp<'_>,
+) -> Option<u32> {
+    let quoted = icmp.quoted?;
     let Some((index, about)) = owner(core, ike, &quoted, event.envelope.destination) else {
         core.counters.unrelated_icmp += 1;
-        return;
+        return None;
     };
-    let Some(open) = core.slab.get_mut(index) else {
-        return;
-    };
-    let session = &mut open.session;
+    let session = &mut core.slab.get_mut(index)?.session;
     let at = Stamp::from(event.envelope);
     session.frames += 1;
     session.last = session.last.max(at);
@@ -35,6 +39,7 @@ pub(super) fn handle(core: &mut Core, ike: &ike_table::Table, event: &Event<'_>,
         quoted_len: quoted.ip_len,
         repeats: super::session::Repeats::default(),
     };
+    let told = fact.is_too_big().then_some(index);
     if let (true, Some(mtu)) = (fact.is_too_big(), fact.mtu) {
         session
             .path
@@ -42,6 +47,7 @@ pub(super) fn handle(core: &mut Core, ike: &ike_table::Table, event: &Event<'_>,
             .told(fact.at, mtu, fact.quoted_len);
     }
     note(session, fact);
+    told
 }
 
 fn note(session: &mut Session, fact: IcmpFact) {

@@ -6,6 +6,7 @@
 
 use crate::decap::Envelope;
 use crate::time::{Span, Timestamp};
+use crate::track::esp::Logged;
 use crate::track::session::Stamp;
 
 /// Longer datagrams in one piece were never on a link of usual MTU: the capturing host's card
@@ -90,30 +91,10 @@ impl Sent {
             });
         }
     }
-
-    /// Counts an ESP packet.
-    pub fn esp(&mut self, at: Stamp, envelope: &Envelope) {
-        if envelope.ip_len <= USUAL_MTU || envelope.fragments > 1 {
-            self.esp.get_or_insert_default().sent(Round {
-                at,
-                last: at.time,
-                size: envelope.ip_len,
-                cannot_shrink: cannot_shrink(envelope),
-                fragmented: envelope.fragments > 1,
-            });
-        }
-    }
-
-    /// The other end sent ESP: what was sent just before may be answered by it.
-    pub fn esp_answer(&mut self, time: Timestamp) {
-        if let Some(esp) = &mut self.esp {
-            esp.answer(time);
-        }
-    }
 }
 
 /// Whether a router has to drop it where it is too long.
-fn cannot_shrink(envelope: &Envelope) -> bool {
+pub fn cannot_shrink(envelope: &Envelope) -> bool {
     envelope.dont_fragment || envelope.destination.is_ipv6() || envelope.fragments > 1
 }
 
@@ -194,6 +175,17 @@ impl Sizes {
         usize::try_from(size / Self::STEP).map_or(Self::CLASSES - 1, |n| n.min(Self::CLASSES - 1))
     }
 
+    /// The sender sent a datagram.
+    pub fn packet(&mut self, packet: &Logged) {
+        self.sent(Round {
+            at: packet.at,
+            last: packet.at.time,
+            size: packet.ip_len,
+            cannot_shrink: packet.cannot_shrink,
+            fragmented: packet.fragmented,
+        });
+    }
+
     fn sent(&mut self, new: Round) {
         self.expire(new.last);
         let class = Self::class(new.size);
@@ -209,7 +201,9 @@ impl Sizes {
 
     /// All open rounds count as answered: which one it was cannot be seen, and a false
     /// "unanswered" would be worse.
-    fn answer(&mut self, time: Timestamp) {
+    ///
+    /// The other end sent something.
+    pub fn answer(&mut self, time: Timestamp) {
         self.expire(time);
         for round in self.open.drain(..) {
             if let Some(class) = self.classes.get_mut(Self::class(round.size)) {
@@ -279,6 +273,11 @@ impl Sizes {
     /// the way. The last ones.
     pub fn vanished(&self) -> &[Vanished] {
         &self.vanished
+    }
+
+    /// Packets in between are not known: what is open is neither answered nor not.
+    pub fn skip(&mut self) {
+        self.open.clear();
     }
 
     /// The capture ends: what is still open is neither.

@@ -533,34 +533,6 @@ impl Session {
         }
     }
 
-    /// Counts an ESP packet of one end, copies excluded.
-    pub fn run_esp(&mut self, from: Side, at: Stamp) {
-        match &mut self.esp_run {
-            Some(run) if run.from == from => {
-                run.packets += 1;
-                run.last = at;
-            }
-            other => {
-                if let Some(run) = other {
-                    let pace = self.esp_pace.of_mut(run.from);
-                    *pace = (*pace).max(at.time - run.since.time);
-                }
-                *other = Some(EspRun {
-                    from,
-                    packets: 1,
-                    since: at,
-                    last: at,
-                });
-            }
-        }
-    }
-
-    /// Counts an ESP packet of one end by its size, copies excluded.
-    pub fn size_esp(&mut self, from: Side, at: Stamp, envelope: &Envelope) {
-        self.path.of_mut(from.other()).esp_answer(at.time);
-        self.path.of_mut(from).esp(at, envelope);
-    }
-
     /// Settles what waits for an answer.
     pub fn end_sizes(&mut self, now: Timestamp) {
         for sent in [&mut self.path.client, &mut self.path.gateway] {

@@ -82,6 +82,21 @@ impl Slab {
         }
     }
 
+    /// Notes activity at `used` that was not told at once; `false` where even so the silence
+    /// has lasted too long.
+    pub(crate) fn extend(&mut self, index: u32, used: Timestamp, now: Timestamp) -> bool {
+        let Some(open) = self.get_mut(index) else {
+            return false;
+        };
+        open.last_seen = open.last_seen.max(used);
+        let (deadline, generation) = (open.last_seen + open.idle, open.generation);
+        if deadline <= now {
+            return false;
+        }
+        self.due.push(Reverse((deadline, index, generation)));
+        true
+    }
+
     pub(crate) fn remove(&mut self, index: u32) -> Option<Open> {
         let open = self.slots.get_mut(index as usize)?.take()?;
         self.free.push(index);
