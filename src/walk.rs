@@ -97,7 +97,7 @@ impl Front {
                             return;
                         }
                     }
-                    Class::Ike { .. } | Class::Keepalive => {}
+                    _ => {}
                 }
             }
             Glance::Tcp {
