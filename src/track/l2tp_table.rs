@@ -95,6 +95,9 @@ impl Table {
         if let Some(index) = self.by_id.get(&to_client) {
             return Some((*index, Side::Gateway));
         }
+        if let Some(found) = assigned.and_then(|own| self.by_own_id(envelope, own)) {
+            return Some(found);
+        }
         self.adopt(core, envelope, message, id)
             .or_else(|| self.late(core, envelope, message, message_type))
     }
@@ -134,6 +137,21 @@ impl Table {
             Detail::L2tp(Box::default()),
         );
         (core.open(session, envelope), Side::Client)
+    }
+
+    /// By the ID that the sender gave to be addressed by, which `SCCRP` and `StopCCN` repeat: a
+    /// client that never got an answer knows no ID of the gateway's.
+    fn by_own_id(&self, envelope: &Envelope, own: u32) -> Option<(u32, Side)> {
+        let client = (envelope.source, envelope.source_port, envelope.destination);
+        let gateway = (
+            envelope.destination,
+            envelope.destination_port,
+            envelope.source,
+        );
+        let of = |(ip, port, peer), side| self.by_id.get(&(ip, port, peer, side, own)).copied();
+        of(client, Side::Client)
+            .map(|index| (index, Side::Client))
+            .or_else(|| of(gateway, Side::Gateway).map(|index| (index, Side::Gateway)))
     }
 
     /// A tunnel between the same endpoints whose receiver's ID is not known yet: its answer
