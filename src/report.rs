@@ -386,7 +386,7 @@ pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
         Detail::Ike1(facts) => ike1::agreement(facts),
         Detail::Ike2(facts) => ike2::agreement(facts),
         Detail::L2tp(facts) => l2tp::agreement(facts),
-        Detail::Esp => (Value::Null, Value::Null),
+        Detail::Esp | Detail::Radius => (Value::Null, Value::Null),
     };
     let endpoint = |e: &crate::track::session::Endpoint| EndpointReport {
         ip: e.ip.to_string(),

@@ -31,6 +31,8 @@ pub mod l2tp;
 mod l2tp_table;
 pub mod path;
 pub mod ppp;
+pub mod radius;
+mod radius_table;
 pub mod session;
 mod slab;
 
@@ -314,6 +316,7 @@ pub struct Tracker {
     ike: ike_table::Table,
     esp: esp_table::Table,
     l2tp: l2tp_table::Table,
+    radius: radius_table::Table,
 }
 
 impl Tracker {
@@ -331,6 +334,7 @@ impl Tracker {
             ike: ike_table::Table::default(),
             esp: esp_table::Table::default(),
             l2tp: l2tp_table::Table::default(),
+            radius: radius_table::Table::default(),
         }
     }
 
@@ -371,6 +375,10 @@ impl Tracker {
             What::L2tp { message, octets } => {
                 self.l2tp.handle(&mut self.core, event, message, octets);
             }
+            What::Radius { packet, .. } => {
+                self.radius
+                    .handle(&mut self.core, &self.l2tp, event, &packet);
+            }
             What::NatKeepalive => self.keepalive(event.envelope),
             What::Esp {
                 spi,
@@ -405,7 +413,6 @@ impl Tracker {
             | What::Ah { .. }
             | What::Pppoe { .. }
             | What::Ppp { .. }
-            | What::Radius { .. }
             | What::Unreadable(_) => {}
         }
     }

@@ -14,6 +14,7 @@ mod negotiation;
 mod path;
 mod points;
 mod ppp;
+mod radius;
 mod reachability;
 
 /// All families in the order in which they are asked.
@@ -27,6 +28,7 @@ pub static FAMILIES: &[&Family] = &[
     &liveness::FAMILY,
     &path::FAMILY,
     &ppp::FAMILY,
+    &radius::FAMILY,
     &l2tp::FAMILY,
     &points::FAMILY,
 ];
@@ -37,6 +39,7 @@ pub fn progress(session: &Session) -> Progress {
         Detail::Ike1(_) => super::ike1::progress(session),
         Detail::Ike2(_) => Story::of(session).map_or(UNKNOWN, |story| ike2(&story)),
         Detail::L2tp(_) => l2tp::progress(session),
+        Detail::Radius => radius::progress(session),
         Detail::Esp => Progress {
             stage: Stage::EspData,
             ..UNKNOWN

@@ -1,5 +1,6 @@
 //! L2TP sessions by their endpoints and tunnel IDs.
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 
@@ -18,10 +19,22 @@ use crate::time::Span;
 /// who receives, and the ID that the receiver gave.
 type Key = (IpAddr, u16, IpAddr, Side, u32);
 
+/// Logins that are remembered.
+const LOGINS_KEPT: usize = 256;
+
+/// Whether a data message holds a packet of an authentication protocol.
+fn is_login(message: &Message<'_>) -> bool {
+    !message.is_control()
+        && vpnscope_dissectors::ppp::Frame::parse(message.body)
+            .is_ok_and(|frame| frame.protocol.authenticates())
+}
+
 /// Where each tunnel ID belongs.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     by_id: HashMap<Key, u32, RandomState>,
+    /// Users that logged in lately, newest last, and their sessions. Bounded.
+    logins: VecDeque<(String, u32)>,
 }
 
 impl Table {
@@ -63,6 +76,9 @@ impl Table {
             attributes.as_ref(),
         );
         let idle = patience(&facts, &config);
+        if is_login(&incoming.message) {
+            self.remember(&facts, index);
+        }
         open.session.detail = Detail::L2tp(facts);
         core.counters.copies += u64::from(is_copy);
         if attributes.is_some() {
@@ -210,6 +226,38 @@ impl Table {
         Some((index, from))
     }
 
+    /// Remembers who logs in, for the RADIUS that follows.
+    fn remember(&mut self, facts: &L2tp, index: u32) {
+        let users = facts.calls.iter().filter_map(|call| call.ppp.login());
+        let Some(user) = users.filter_map(|login| login.user.clone()).next_back() else {
+            return;
+        };
+        let login = (user, index);
+        if self.logins.back() == Some(&login) {
+            return;
+        }
+        if self.logins.len() >= LOGINS_KEPT {
+            self.logins.pop_front();
+        }
+        self.logins.push_back(login);
+    }
+
+    /// The session in which a user logged in last and has no verdict yet.
+    pub(super) fn login_of(&self, core: &Core, user: &str) -> Option<u32> {
+        let recent = self.logins.iter().rev().take(LOGINS_KEPT);
+        recent
+            .filter(|(name, _)| name == user)
+            .map(|(_, index)| *index)
+            .find(|index| {
+                let open = core.slab.get(*index);
+                let ppp = open.and_then(|open| open.session.ppp());
+                let login = ppp.and_then(super::ppp::Ppp::login);
+                login.is_some_and(|login| {
+                    login.verdict.is_none() && login.user.as_deref() == Some(user)
+                })
+            })
+    }
+
     /// Makes the IDs of a session findable.
     fn register(&mut self, core: &Core, index: u32) {
         let Some(session) = core.slab.get(index).map(|open| &open.session) else {
@@ -331,3 +379,6 @@ fn patience(facts: &L2tp, config: &super::Config) -> Span {
         config.idle_unanswered
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use crate::track::ike2::Ike2;
 use crate::track::l2tp::L2tp;
 use crate::track::path::Sent;
 use crate::track::ppp::Ppp;
+use crate::track::radius::Exchange;
 
 /// The two ends of a session. The client is the first initiator seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -418,6 +419,8 @@ pub enum Detail {
     Ike1(Box<Ike1>),
     /// IKEv2.
     Ike2(Box<Ike2>),
+    /// RADIUS without the login it serves: see [`Session::radius`].
+    Radius,
     /// L2TP with the PPP inside.
     L2tp(Box<L2tp>),
     /// ESP alone.
@@ -465,6 +468,8 @@ pub struct Session {
     pub path: PerSide<Sent>,
     /// NAT keepalives seen of each end.
     pub keepalives: PerSide<u32>,
+    /// What was asked of a RADIUS server about this login. Bounded.
+    pub radius: Vec<Exchange>,
     /// What the capture could show.
     pub vantage: Vantage,
     /// Protocol-specific facts.
@@ -512,6 +517,7 @@ impl Session {
             esp_pace: PerSide::default(),
             path: PerSide::default(),
             keepalives: PerSide::default(),
+            radius: Vec::new(),
             vantage: Vantage::default(),
             detail,
         }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use vpnscope_dissectors::ppp::{IpcpOption, LcpOption, MsChapError, Protocol};
 
+use super::radius::RADIUS_TIMEOUT;
 use super::reachability::enough;
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
 use crate::time::Span;
@@ -17,7 +18,6 @@ pub(super) static FAMILY: Family = Family {
         &PPP_LCP_LOOP,
         &PPP_AUTH_PROTOCOL_MISMATCH,
         &PPP_AUTH_FAILED,
-        &RADIUS_TIMEOUT,
         &PPP_MPPE_REQUIRED,
         &PPP_IPCP_REJECTED,
         &CONFIG_NO_ADDRESS,
@@ -110,35 +110,6 @@ cause! {
             "Try the same name and password where they are known to work; drop a stored password.",
             "Read the server's or RADIUS log of that second: it names the account's state.",
         ],
-    }
-}
-
-cause! {
-    /// ## What it means
-    /// The server does not get an answer from the RADIUS server that it asks about the user.
-    ///
-    /// ## What is seen
-    /// Access-Requests repeated without an answer; or, from outside, a login that gets no
-    /// verdict while the server is there.
-    ///
-    /// ## Likely causes
-    /// - The RADIUS server is down, or UDP 1812 does not pass.
-    /// - It does not know this client's address or shared secret and stays silent.
-    ///
-    /// ## What to check on each side
-    /// - Server: route to the RADIUS server, shared secret, source address of the requests.
-    /// - RADIUS server: is this client configured, and does its log show the requests?
-    ///
-    /// ## When this is wrong
-    /// When the verdict was lost on its way to the client: a capture at the server tells.
-    pub(super) static RADIUS_TIMEOUT = {
-        code: "radius-timeout",
-        title: "the RADIUS server does not answer",
-        remedies: [
-            "Capture UDP 1812 between the VPN server and the RADIUS server.",
-            "Check that the RADIUS server knows the VPN server's address and shared secret.",
-        ],
-        needs: "a capture between the VPN server and its RADIUS server",
     }
 }
 
