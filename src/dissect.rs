@@ -3,7 +3,7 @@
 //! Ports are hints: they make an uncertain shape acceptable, and never turn a certain one
 //! into something else.
 
-use vpnscope_dissectors::{Verdict, ike, l2tp, natt, ppp, pppoe, radius};
+use vpnscope_dissectors::{Verdict, dns, ike, l2tp, natt, ppp, pppoe, radius};
 
 pub mod streams;
 
@@ -32,6 +32,8 @@ pub enum Class {
     L2tp,
     /// RADIUS.
     Radius,
+    /// DNS.
+    Dns,
     /// Nothing that is analysed.
     NotOurs,
 }
@@ -52,6 +54,10 @@ pub fn classify(ports: (u16, u16), payload: &[u8]) -> Class {
 
 /// The protocols that their first octets and their length give away.
 fn others(ports: (u16, u16), payload: &[u8]) -> Class {
+    let has_port = ports.0 == dns::PORT || ports.1 == dns::PORT;
+    if has_port && dns::recognise(payload) != Verdict::NotOurs {
+        return Class::Dns;
+    }
     match *payload {
         [0, 0, 0, 0, ref rest @ ..] if ike::recognise(rest) == Verdict::Certain => {
             Class::Ike { marker: true }
@@ -195,6 +201,10 @@ fn content(segment: &Segment<'_>, give: &mut impl FnMut(What<'_>)) -> bool {
                     },
                     Err(error) => What::Unreadable(error),
                 }),
+                Class::Dns => match dns::Message::parse(payload) {
+                    Ok(message) => give(What::Dns(message)),
+                    Err(_) => return false,
+                },
                 Class::NotOurs => return false,
             }
             true

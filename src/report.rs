@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::diagnose::{Severity, Verdict};
 use crate::source::{Format, Statistics};
 use crate::track::esp::EspFlow;
-use crate::track::session::{Detail, Session, Step};
+use crate::track::session::{Detail, Kind, Session, Step};
 
 pub mod compare;
 pub mod decode;
@@ -20,6 +20,7 @@ mod ike1;
 mod ike2;
 mod l2tp;
 pub mod replay;
+mod tls;
 
 /// The name and version of this model.
 pub const SCHEMA: &str = "vpnscope.report/1";
@@ -387,17 +388,25 @@ pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
         Detail::Ike2(facts) => ike2::agreement(facts),
         Detail::L2tp(facts) => l2tp::agreement(facts),
         Detail::Esp | Detail::Radius => (Value::Null, Value::Null),
+        Detail::Tls(facts) => tls::agreement(facts),
+        Detail::Dns(_) => (Value::Null, Value::Null),
     };
     let endpoint = |e: &crate::track::session::Endpoint| EndpointReport {
         ip: e.ip.to_string(),
         port: e.port,
     };
-    let retransmissions = session.retransmissions();
+    let mut retransmissions = session.retransmissions();
+    let octets = session.tls().map(tls::octets);
+    if let Some(facts) = session.tls() {
+        let again = tls::retransmissions(facts);
+        retransmissions.client = retransmissions.client.saturating_add(again.client);
+        retransmissions.gateway = retransmissions.gateway.saturating_add(again.gateway);
+    }
     SessionReport {
         id,
         kind: session.kind.word(),
         client: endpoint(&session.client),
-        gateway: Some(endpoint(&session.gateway)),
+        gateway: (session.kind != Kind::Dns).then(|| endpoint(&session.gateway)),
         gateway_name: session.gateway_name.clone(),
         roles_known: session.roles_known,
         first: session.first.time.to_string(),
@@ -416,8 +425,16 @@ pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
                 client: retransmissions.client,
                 gateway: retransmissions.gateway,
             },
-            tcp_octets: None,
-            udp_octets: None,
+            tcp_octets: octets.map(|(tcp, _)| Both {
+                client: tcp.client,
+                gateway: tcp.gateway,
+            }),
+            udp_octets: octets
+                .filter(|(_, udp)| udp.client + udp.gateway > 0)
+                .map(|(_, udp)| Both {
+                    client: udp.client,
+                    gateway: udp.gateway,
+                }),
         },
         wireshark_filter: wireshark_filter(session),
         ladder: session
@@ -498,6 +515,9 @@ fn rung(session: &Session, step: &Step) -> Rung {
     }
     if let Some(facts) = session.ike1() {
         ike1::notes(facts, session, step, &mut notes);
+    }
+    if let Some(facts) = session.tls() {
+        tls::notes(facts, step, &mut notes);
     }
     if step.fragments > 1 {
         notes.push(format!("{} IP fragments", step.fragments));
@@ -599,6 +619,12 @@ fn wireshark_filter(session: &Session) -> String {
             l2tp::wireshark_filter(facts).join(" || ")
         )
         .replace(" && ()", " && l2tp");
+    }
+    if let Some(facts) = session.tls() {
+        return tls::wireshark_filter(session, facts);
+    }
+    if let Detail::Dns(facts) = &session.detail {
+        return format!("dns.qry.name == \"{}\"", facts.name);
     }
     parts.extend(
         session

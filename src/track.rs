@@ -29,12 +29,15 @@ pub mod ike2;
 mod ike_table;
 pub mod l2tp;
 mod l2tp_table;
+pub mod names;
 pub mod path;
 pub mod ppp;
 pub mod radius;
 mod radius_table;
 pub mod session;
 mod slab;
+pub mod tls;
+mod tls_table;
 
 pub use esp::{EspFlow, Over};
 pub use esp_table::EspSight;
@@ -166,6 +169,8 @@ pub enum TlsEvent<'a> {
     Gap {
         /// Which connection.
         stream: Stream,
+        /// Where in the sender's stream.
+        offset: u32,
         /// How many.
         len: u32,
     },
@@ -287,6 +292,12 @@ impl Core {
         self.pairs.get(&Self::pair(a, b)).map_or(&[], Vec::as_slice)
     }
 
+    /// Reports a session that is over as soon as it is known.
+    pub(crate) fn open_closed(&mut self, session: Session) {
+        let index = self.slab.insert(session, self.now);
+        self.close(index, Ending::Idle);
+    }
+
     /// Lets go of a session and reports it.
     pub(crate) fn close(&mut self, index: u32, ending: Ending) {
         let Some(Open {
@@ -309,6 +320,9 @@ impl Core {
     }
 }
 
+/// How often look-ups are gone through for those that are over.
+const NAMES_EVERY: Span = Span::from_secs(5);
+
 /// The tracker.
 #[derive(Debug)]
 pub struct Tracker {
@@ -317,6 +331,10 @@ pub struct Tracker {
     esp: esp_table::Table,
     l2tp: l2tp_table::Table,
     radius: radius_table::Table,
+    tls: tls_table::Table,
+    names: names::Names,
+    /// When look-ups are gone through next.
+    names_due: Timestamp,
 }
 
 impl Tracker {
@@ -335,6 +353,9 @@ impl Tracker {
             esp: esp_table::Table::default(),
             l2tp: l2tp_table::Table::default(),
             radius: radius_table::Table::default(),
+            tls: tls_table::Table::default(),
+            names: names::Names::default(),
+            names_due: Timestamp::default(),
         }
     }
 
@@ -406,14 +427,11 @@ impl Tracker {
             What::Incomplete(incomplete) => {
                 icmp::incomplete(&mut self.core, &self.ike, incomplete);
             }
-            What::Tcp(_)
-            | What::Tls(_)
-            | What::Dtls(_)
-            | What::Dns(_)
-            | What::Ah { .. }
-            | What::Pppoe { .. }
-            | What::Ppp { .. }
-            | What::Unreadable(_) => {}
+            What::Tcp(ref tcp) => self.tls.tcp(&mut self.core, event, tcp),
+            What::Tls(ref tls) => self.tls.tls(&mut self.core, event, tls),
+            What::Dtls(ref dtls) => self.tls.dtls(&mut self.core, event, dtls),
+            What::Dns(ref message) => self.names.handle(&mut self.core, event, message),
+            What::Ah { .. } | What::Pppoe { .. } | What::Ppp { .. } | What::Unreadable(_) => {}
         }
     }
 
@@ -444,6 +462,10 @@ impl Tracker {
                 self.close(index, Ending::Idle);
             }
         }
+        if self.names_due <= now {
+            self.names_due = now + NAMES_EVERY;
+            self.names.advance(&mut self.core, now);
+        }
     }
 
     /// When `advance` will have something to do.
@@ -463,6 +485,7 @@ impl Tracker {
         for index in self.core.slab.indices() {
             self.close(index, Ending::CaptureEnd);
         }
+        self.names.finish(&mut self.core);
     }
 
     fn close(&mut self, index: u32, ending: Ending) {
@@ -472,8 +495,18 @@ impl Tracker {
             return;
         };
         open.session.esp = flows;
+        if open.session.gateway_name.is_none() {
+            let name = self.names.name(open.session.gateway.ip);
+            open.session.gateway_name = name.map(str::to_string);
+        }
+        let (client, gateway) = (open.session.client.ip, open.session.gateway.ip);
+        let lookup = self.names.lookup(client, gateway);
+        if let (Some(lookup), session::Detail::Tls(facts)) = (lookup, &mut open.session.detail) {
+            facts.lookups.push(lookup);
+        }
         self.ike.forget(&open.session);
         self.l2tp.forget(&open.session, index);
+        self.tls.forget(&open.session);
         self.core.close(index, ending);
     }
 }

@@ -68,7 +68,7 @@ impl Default for Config {
             patience: Span::from_millis(20),
             opening_idle: Span::from_secs(75),
             idle: Span::from_secs(3600),
-            closed: Span::from_secs(30),
+            closed: Span::from_secs(5),
             octets: 256 << 20,
             recognise: vpnscope_dissectors::tls::recognise,
         }
@@ -216,8 +216,13 @@ pub enum Fact {
     },
     /// A copy made by a span port.
     Copy,
-    /// Nothing more will be said of this connection.
-    Forgotten,
+    /// Nothing more will be said of this connection. How many frames each end sent.
+    Forgotten {
+        /// Frames of the opener.
+        opener: u32,
+        /// Frames of the acceptor.
+        acceptor: u32,
+    },
 }
 
 /// What is delivered.
@@ -640,6 +645,9 @@ impl<U: Reader> Assembler<U> {
             }
         }
         let opening = entry.opening(key.capture());
+        let [opener, acceptor] = &mut connection.halves;
+        opener.frames = u32::from(opening.syns);
+        acceptor.frames = u32::from(opening.answer.is_some());
         let delivery = Delivery {
             connection: connection.number,
             flow,
@@ -707,7 +715,7 @@ impl<U: Reader> Assembler<U> {
         now: Timestamp,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
-        const SWEEP: Span = Span::from_secs(10);
+        const SWEEP: Span = Span::from_secs(5);
         if now < self.next_sweep {
             return;
         }
@@ -842,6 +850,7 @@ fn forget<U>(
     envelope: &Envelope,
     sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
 ) {
+    let [opener, acceptor] = &connection.halves;
     let delivery = Delivery {
         connection: connection.number,
         flow,
@@ -849,7 +858,10 @@ fn forget<U>(
         envelope,
         at: *at,
         from: Party::Opener,
-        what: What::Fact(Fact::Forgotten),
+        what: What::Fact(Fact::Forgotten {
+            opener: opener.frames,
+            acceptor: acceptor.frames,
+        }),
     };
     sink(&mut connection.user, &delivery);
 }
@@ -910,6 +922,8 @@ impl<U, S: FnMut(&mut U, &Delivery<'_>) -> Appetite> Work<'_, '_, U, S> {
             self.fact(Fact::SynRepeated);
             return;
         }
+        let half = self.connection.half(party);
+        half.frames = half.frames.saturating_add(1);
         let notable = tcp.payload_len > 0 || tcp.flags & (Tcp::FIN | Tcp::RST) != 0;
         let half = self.connection.half(party);
         if !half.is_started() && !tcp.has(Tcp::RST) {

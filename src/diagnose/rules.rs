@@ -44,6 +44,7 @@ pub fn progress(session: &Session) -> Progress {
             stage: Stage::EspData,
             ..UNKNOWN
         },
+        Detail::Tls(_) | Detail::Dns(_) => UNKNOWN,
     }
 }
 

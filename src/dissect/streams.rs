@@ -266,11 +266,11 @@ impl Reader {
             tcp::What::Fact(fact) => {
                 if matches!(
                     fact,
-                    Fact::Reset { .. } | Fact::Fin { .. } | Fact::Forgotten
+                    Fact::Reset { .. } | Fact::Fin { .. } | Fact::Forgotten { .. }
                 ) {
                     self.show_if_expected(delivery, gateway, sink);
                 }
-                if matches!(fact, Fact::Forgotten) {
+                if matches!(fact, Fact::Forgotten { .. }) {
                     self.end(delivery, sink);
                 }
                 if self.shown {
@@ -278,7 +278,7 @@ impl Reader {
                 }
             }
             tcp::What::Octets { offset, octets } => self.octets(delivery, offset, octets, sink),
-            tcp::What::Gap { len, .. } => self.gap(delivery, len, sink),
+            tcp::What::Gap { offset, len } => self.gap(delivery, offset, len, sink),
         }
         match &self.content {
             Carries::Unknown => Appetite::All,
@@ -350,7 +350,13 @@ impl Reader {
         self.content = content;
     }
 
-    fn gap(&mut self, delivery: &Delivery<'_>, len: u32, sink: &mut impl FnMut(&Event<'_>)) {
+    fn gap(
+        &mut self,
+        delivery: &Delivery<'_>,
+        offset: u32,
+        len: u32,
+        sink: &mut impl FnMut(&Event<'_>),
+    ) {
         self.octets = true;
         let mut content = std::mem::take(&mut self.content);
         match &mut content {
@@ -366,6 +372,7 @@ impl Reader {
                         frames: &[],
                         what: What::Tls(TlsEvent::Gap {
                             stream: self::stream(delivery),
+                            offset,
                             len,
                         }),
                     });

@@ -400,6 +400,8 @@ fn fit(session: &Session, flow: &crate::decap::Flow, packet: Packet) -> Option<(
         }
         Detail::Esp => 1 + u8::from(ports),
         Detail::L2tp(_) | Detail::Radius => return None,
+        Detail::L2tp(_) => return None,
+        Detail::Tls(_) | Detail::Dns(_) => return None,
     };
     Some((score, side))
 }

@@ -12,9 +12,11 @@ use crate::track::esp::EspFlow;
 use crate::track::ike1::Ike1;
 use crate::track::ike2::Ike2;
 use crate::track::l2tp::L2tp;
+use crate::track::names::Look;
 use crate::track::path::Sent;
 use crate::track::ppp::Ppp;
 use crate::track::radius::Exchange;
+use crate::track::tls::Tls;
 
 /// The two ends of a session. The client is the first initiator seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -226,6 +228,24 @@ impl Step {
         }
     }
 
+    /// A step of which only this is known.
+    pub fn bare(at: Stamp, from: Side, message: impl Into<Cow<'static, str>>, flow: Flow) -> Self {
+        Self {
+            at,
+            frames: Vec::new(),
+            from,
+            message: message.into(),
+            length: 0,
+            ip_len: 0,
+            dont_fragment: false,
+            fragments: 1,
+            flow,
+            ttl: 0,
+            repeats: Repeats::default(),
+            copies: 0,
+        }
+    }
+
     /// How often it was sent.
     pub const fn sent(&self) -> u32 {
         self.repeats.count.saturating_add(1)
@@ -425,6 +445,10 @@ pub enum Detail {
     L2tp(Box<L2tp>),
     /// ESP alone.
     Esp,
+    /// TLS, with the DTLS that belongs to it, or DTLS alone.
+    Tls(Box<Tls>),
+    /// A look-up that came to nothing.
+    Dns(Box<Look>),
 }
 
 /// One attempt of one client at one gateway.
@@ -496,7 +520,17 @@ impl Session {
             Side::Client => (source, destination),
             Side::Gateway => (destination, source),
         };
-        let at = Stamp::from(envelope);
+        Self::empty(kind, client, gateway, Stamp::from(envelope), detail)
+    }
+
+    /// A session without frames that begins at `at`.
+    pub fn empty(
+        kind: Kind,
+        client: Endpoint,
+        gateway: Endpoint,
+        at: Stamp,
+        detail: Detail,
+    ) -> Self {
         Self {
             id: 0,
             kind,
@@ -609,6 +643,14 @@ impl Session {
     pub fn ike2(&self) -> Option<&Ike2> {
         match &self.detail {
             Detail::Ike2(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// The TLS facts, where it is TLS or DTLS.
+    pub fn tls(&self) -> Option<&Tls> {
+        match &self.detail {
+            Detail::Tls(facts) => Some(facts),
             _ => None,
         }
     }

@@ -81,6 +81,8 @@ pub(super) struct Half {
     /// Sequence number of the FIN.
     pub(super) fin: Option<u32>,
     pub(super) window_closed: bool,
+    /// Frames it sent.
+    pub(super) frames: u32,
 }
 
 impl Half {

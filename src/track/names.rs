@@ -1,0 +1,389 @@
+//! DNS: which name a client looked up before it went to an address, and look-ups that came to
+//! nothing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+
+use vpnscope_dissectors::dns::{Data, Message, RecordType, ResponseCode};
+
+use super::session::{Detail, Endpoint, Kind, Session, Side, Stamp, Step};
+use super::tls::Lookup;
+use super::{Core, Event};
+use crate::time::{Span, Timestamp};
+
+/// One name looked up by one client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The name, lower case.
+    pub name: String,
+    /// Queries: when, what for, and which server was asked. Bounded.
+    pub queries: Vec<Query>,
+    /// Queries in all.
+    pub asked: u32,
+    /// Answers. Bounded.
+    pub answers: Vec<Answer>,
+    /// An answer named an address.
+    pub resolved: bool,
+}
+
+/// A query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Query {
+    /// Its frame.
+    pub at: Stamp,
+    /// The server.
+    pub server: IpAddr,
+    /// The type asked for.
+    pub record_type: RecordType,
+}
+
+/// An answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// Its frame.
+    pub at: Stamp,
+    /// The server.
+    pub server: IpAddr,
+    /// Its code.
+    pub code: ResponseCode,
+    /// How many addresses it names.
+    pub addresses: u32,
+}
+
+impl Look {
+    /// Servers that were asked, each once.
+    pub fn servers(&self) -> Vec<IpAddr> {
+        let all: BTreeSet<IpAddr> = self.queries.iter().map(|query| query.server).collect();
+        all.into_iter().collect()
+    }
+}
+
+/// All look-ups.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// By client and name.
+    open: BTreeMap<(IpAddr, String), Open>,
+    /// The last name that was looked up for an address, and by whom.
+    addresses: BTreeMap<IpAddr, Named>,
+    order: VecDeque<IpAddr>,
+    /// Names that led to a session.
+    carried: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+struct Open {
+    look: Look,
+    client: Endpoint,
+    last: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+struct Named {
+    name: String,
+    client: IpAddr,
+    asked: Stamp,
+    answered: Stamp,
+}
+
+/// Look-ups that are open at a time.
+const OPEN_KEPT: usize = 20_000;
+/// Addresses that are remembered.
+const ADDRESSES_KEPT: usize = 50_000;
+/// Queries and answers of a look-up that are kept.
+const KEPT: usize = 24;
+/// Silence after which a look-up is over.
+const IDLE: Span = Span::from_secs(60);
+
+impl Names {
+    /// Adds a message.
+    pub(super) fn handle(&mut self, core: &mut Core, event: &Event<'_>, message: &Message<'_>) {
+        let Some(Ok(question)) = message.questions().next() else {
+            return;
+        };
+        let is_address = matches!(
+            question.record_type,
+            RecordType::A | RecordType::AAAA | RecordType::HTTPS | RecordType::SVCB
+        );
+        if !is_address || question.class != 1 {
+            return;
+        }
+        let name = question.name.to_string().to_lowercase();
+        if message.flags.is_response() {
+            self.answer(event, name, message);
+        } else {
+            self.query(core, event, name, question.record_type);
+        }
+    }
+
+    fn query(&mut self, core: &mut Core, event: &Event<'_>, name: String, record_type: RecordType) {
+        let envelope = event.envelope;
+        let key = (envelope.source, name);
+        let over = self
+            .open
+            .get(&key)
+            .is_some_and(|open| envelope.time - open.last > IDLE);
+        if over && let Some(open) = self.open.remove(&key) {
+            self.end(core, open);
+        }
+        if self.open.len() >= OPEN_KEPT {
+            self.open.pop_first();
+        }
+        let open = self.open.entry(key).or_insert_with_key(|(ip, name)| Open {
+            look: Look {
+                name: name.clone(),
+                queries: Vec::new(),
+                asked: 0,
+                answers: Vec::new(),
+                resolved: false,
+            },
+            client: Endpoint {
+                ip: *ip,
+                port: envelope.source_port,
+            },
+            last: envelope.time,
+        });
+        open.last = open.last.max(envelope.time);
+        open.look.asked = open.look.asked.saturating_add(1);
+        if open.look.queries.len() < KEPT {
+            open.look.queries.push(Query {
+                at: Stamp::from(envelope),
+                server: envelope.destination,
+                record_type,
+            });
+        }
+    }
+
+    fn answer(&mut self, event: &Event<'_>, name: String, message: &Message<'_>) {
+        let envelope = event.envelope;
+        let key = (envelope.destination, name);
+        let Some(open) = self.open.get_mut(&key) else {
+            return;
+        };
+        open.last = open.last.max(envelope.time);
+        let at = Stamp::from(envelope);
+        let mut addresses: u32 = 0;
+        let asked = open.look.queries.first().map_or(at, |query| query.at);
+        let mut named: Vec<IpAddr> = Vec::new();
+        for record in message.answers().flatten().take(64) {
+            match record.data {
+                Data::Ipv4(address) => named.push(address.into()),
+                Data::Ipv6(address) => named.push(address.into()),
+                _ => continue,
+            }
+            addresses += 1;
+        }
+        open.look.resolved |= addresses > 0;
+        if open.look.answers.len() < KEPT {
+            open.look.answers.push(Answer {
+                at,
+                server: envelope.source,
+                code: message.flags.response_code(),
+                addresses,
+            });
+        }
+        let (client, name) = key;
+        for address in named {
+            let known = Named {
+                name: name.clone(),
+                client,
+                asked,
+                answered: at,
+            };
+            if self.addresses.insert(address, known).is_none() {
+                self.order.push_back(address);
+            }
+        }
+        while self.order.len() > ADDRESSES_KEPT {
+            if let Some(oldest) = self.order.pop_front() {
+                self.addresses.remove(&oldest);
+            }
+        }
+    }
+
+    /// What the client of a session looked up before it went to its gateway.
+    pub(super) fn lookup(&mut self, client: IpAddr, gateway: IpAddr) -> Option<Lookup> {
+        let named = self.addresses.get(&gateway)?;
+        self.carried.insert(named.name.clone());
+        (named.client == client).then(|| Lookup {
+            name: named.name.clone(),
+            asked: named.asked,
+            answered: Some(named.answered),
+        })
+    }
+
+    /// The name that anybody looked up for an address.
+    pub(super) fn name(&self, gateway: IpAddr) -> Option<&str> {
+        self.addresses
+            .get(&gateway)
+            .map(|named| named.name.as_str())
+    }
+
+    /// Ends look-ups that are over.
+    pub(super) fn advance(&mut self, core: &mut Core, now: Timestamp) {
+        let over: Vec<_> = self
+            .open
+            .iter()
+            .filter(|(_, open)| now - open.last > IDLE)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in over {
+            if let Some(open) = self.open.remove(&key) {
+                self.end(core, open);
+            }
+        }
+    }
+
+    /// Ends all look-ups: the capture ended.
+    pub(super) fn finish(&mut self, core: &mut Core) {
+        let mut all: Vec<Open> = std::mem::take(&mut self.open).into_values().collect();
+        all.sort_by_key(|open| open.look.queries.first().map(|query| query.at));
+        for open in all {
+            self.end(core, open);
+        }
+    }
+
+    /// A look-up that came to nothing is a session of its own, where it is about a VPN.
+    fn end(&mut self, core: &mut Core, open: Open) {
+        let Open { look, client, .. } = open;
+        let Some(first) = look.queries.first().copied() else {
+            return;
+        };
+        if look.resolved || (!looks_like_vpn(&look.name) && !self.carried.contains(&look.name)) {
+            return;
+        }
+        let longer = format!("{}.", look.name);
+        let found_otherwise = self.addresses.values().any(|named| {
+            named.client == client.ip
+                && (named.name == look.name || longer.starts_with(&format!("{}.", named.name)))
+        });
+        if found_otherwise {
+            return;
+        }
+        core.open_closed(session(look, client, first));
+    }
+}
+
+fn session(look: Look, client: Endpoint, first: Query) -> Session {
+    let gateway = Endpoint {
+        ip: first.server,
+        port: 53,
+    };
+    let name = look.name.clone();
+    let mut steps: Vec<Step> = Vec::new();
+    let mut last = first.at;
+    for query in &look.queries {
+        let text = format!("DNS query {} {}", query.record_type, name);
+        let repeats = steps
+            .iter_mut()
+            .find(|step| step.message == text && step.flow.destination.0 == query.server);
+        last = last.max(query.at);
+        match repeats {
+            Some(step) => step.repeats.note(query.at),
+            None => steps.push(step(query.at, Side::Client, text, client, query.server)),
+        }
+    }
+    for answer in &look.answers {
+        let text = format!("DNS answer {}", answer.code);
+        last = last.max(answer.at);
+        steps.push(step(answer.at, Side::Gateway, text, client, answer.server));
+    }
+    steps.sort_by_key(|step| step.at);
+    let frames = look.queries.len() + look.answers.len();
+    let mut session = Session::empty(
+        Kind::Dns,
+        client,
+        gateway,
+        first.at,
+        Detail::Dns(Box::new(look)),
+    );
+    session.last = last;
+    session.frames = u64::try_from(frames).unwrap_or(u64::MAX);
+    session.gateway_name = Some(name);
+    session.steps = steps;
+    let answers = session
+        .steps
+        .iter()
+        .filter(|step| step.from == Side::Gateway);
+    session.vantage.frames.gateway = answers.count() as u64;
+    session.vantage.frames.client = session.frames - session.vantage.frames.gateway;
+    session
+}
+
+fn step(at: Stamp, from: Side, message: String, client: Endpoint, server: IpAddr) -> Step {
+    let flow = crate::decap::Flow {
+        source: (client.ip, client.port),
+        destination: (server, 53),
+    };
+    let flow = if from == Side::Client {
+        flow
+    } else {
+        flow.reversed()
+    };
+    Step::bare(at, from, message, flow)
+}
+
+/// Whether a name looks like that of a VPN gateway: one of its labels is, or begins or ends
+/// with, a word that people use for one.
+pub fn looks_like_vpn(name: &str) -> bool {
+    const WORDS: [&str; 14] = [
+        "vpn",
+        "ras",
+        "remote",
+        "connect",
+        "gw",
+        "gateway",
+        "anyconnect",
+        "sslvpn",
+        "ipsec",
+        "ikev2",
+        "l2tp",
+        "dialin",
+        "einwahl",
+        "webvpn",
+    ];
+    const PARTS: [&str; 3] = ["vpn", "anyconnect", "globalprotect"];
+    let host = name.trim_end_matches('.').to_lowercase();
+    // The registered domain says who runs it, not what it is: the last two labels count only
+    // with an unmistakable word.
+    let labels: Vec<&str> = host.split('.').collect();
+    let own = labels.len().saturating_sub(2).max(1);
+    labels.iter().enumerate().any(|(place, label)| {
+        let bare = label.trim_matches(|c: char| c.is_ascii_digit() || c == '-');
+        let word = place < own
+            && label.split('-').chain([bare]).any(|part| {
+                let part = part.trim_matches(|c: char| c.is_ascii_digit());
+                WORDS.contains(&part)
+            });
+        word || PARTS.iter().any(|part| label.contains(part))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_gateways() {
+        for name in [
+            "vpn.example.test",
+            "vpn2.example.test",
+            "ras.firm.example",
+            "gw-01.firm.example",
+            "sslvpn.firm.example",
+            "remote.firm.example.",
+            "myvpn.example.com",
+            "eu-west.corpvpn.net",
+        ] {
+            assert!(looks_like_vpn(name), "{name}");
+        }
+        for name in [
+            "www.example.com",
+            "connectivity-check.ubuntu.com",
+            "grass.example.com",
+            "mail.gw.com",
+            "",
+        ] {
+            assert!(!looks_like_vpn(name), "{name}");
+        }
+    }
+}

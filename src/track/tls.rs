@@ -1,0 +1,256 @@
+//! Facts of a TLS session: its TCP connections, the DTLS associations that belong to it, and
+//! the look-ups of its gateway's name.
+
+use crate::decap::Flow;
+use crate::time::{Span, Timestamp};
+use crate::track::session::{PerSide, Side, Stamp};
+
+pub mod association;
+pub mod connection;
+pub mod hello;
+
+pub use association::Association;
+pub use connection::Connection;
+pub use hello::{Answer, Chain, Hello};
+
+/// Facts of a TLS or DTLS session.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tls {
+    /// TCP connections in the order of their opening. Bounded.
+    pub connections: Vec<Connection>,
+    /// DTLS associations in the order of their first datagram. Bounded.
+    pub associations: Vec<Association>,
+    /// Connections and associations beyond the bound.
+    pub not_kept: u32,
+    /// Look-ups of the gateway's name by this client. Bounded.
+    pub lookups: Vec<Lookup>,
+    /// Who sends what over which channel.
+    pub flow: DataFlow,
+    /// Associations that might as well belong to another session from the same address.
+    pub ambiguous: bool,
+    /// The DTLS client sent from another address or port without a new hello.
+    pub moves: Vec<Move>,
+}
+
+impl Tls {
+    /// Connections, and associations, that are kept.
+    pub const KEPT: usize = 64;
+
+    /// The last connection.
+    pub fn connection(&self) -> Option<&Connection> {
+        self.connections.last()
+    }
+
+    /// The last connection that carried TLS; a reconnect that failed is none.
+    pub fn channel(&self) -> Option<&Connection> {
+        self.connections
+            .iter()
+            .rev()
+            .find(|connection| !connection.hellos.is_empty() || connection.started_late)
+            .or_else(|| self.connection())
+    }
+
+    /// Whether an association was established at any time.
+    pub fn has_tunnel(&self) -> bool {
+        self.associations.iter().any(Association::is_established)
+    }
+}
+
+/// A client's datagrams went on from another address or port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// The first datagram from there.
+    pub at: Stamp,
+    /// Client to gateway, before.
+    pub before: Flow,
+    /// Client to gateway, after.
+    pub after: Flow,
+    /// Records from there.
+    pub records: u32,
+    /// Whether the gateway sent to the new place.
+    pub answered: bool,
+}
+
+/// A look-up of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// The name asked for.
+    pub name: String,
+    /// The first query.
+    pub asked: Stamp,
+    /// The first answer that says something.
+    pub answered: Option<Stamp>,
+}
+
+/// Who sends what, when, over TCP and over UDP, after the handshakes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DataFlow {
+    /// Records of application data over TCP.
+    pub tcp: PerSide<Activity>,
+    /// Records of application data over UDP.
+    pub udp: PerSide<Activity>,
+    /// Records of the client over UDP since the last of the gateway.
+    pub udp_unanswered: Run,
+    /// Records of the gateway over UDP since the last of the client.
+    pub udp_unheard: Run,
+    /// Application records of each side over TCP since the gateway's last over UDP.
+    pub tcp_since_udp: PerSide<Run>,
+    /// The latest time that TCP carried nothing new of the gateway and UDP neither.
+    pub gateway_last: Option<Stamp>,
+    /// The same of the client.
+    pub client_last: Option<Stamp>,
+    /// UDP records by length: which lengths of each side were followed by one of the peer.
+    pub sizes: PerSide<Sizes>,
+}
+
+/// How much of something there was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Activity {
+    /// The first.
+    pub first: Option<Stamp>,
+    /// The last.
+    pub last: Option<Stamp>,
+    /// How many.
+    pub count: u64,
+    /// Octets.
+    pub octets: u64,
+}
+
+impl Activity {
+    /// Notes one.
+    pub fn note(&mut self, at: Stamp, octets: u32) {
+        self.first.get_or_insert(at);
+        self.last = Some(at);
+        self.count += 1;
+        self.octets += u64::from(octets);
+    }
+}
+
+/// Several of something without something else between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Run {
+    /// The first.
+    pub first: Option<Stamp>,
+    /// The last.
+    pub last: Option<Stamp>,
+    /// How many.
+    pub count: u32,
+    /// The longest, octets.
+    pub longest: u32,
+}
+
+impl Run {
+    /// Notes one.
+    pub fn note(&mut self, at: Stamp, octets: u32) {
+        self.first.get_or_insert(at);
+        self.last = Some(at);
+        self.count = self.count.saturating_add(1);
+        self.longest = self.longest.max(octets);
+    }
+
+    /// From the first to the last.
+    pub fn spread(&self) -> Span {
+        match (self.first, self.last) {
+            (Some(first), Some(last)) => last.time - first.time,
+            _ => Span::default(),
+        }
+    }
+}
+
+/// Datagrams of one side by size: which crossed.
+///
+/// A datagram is taken to have crossed when the peer sends within half a second after it and
+/// before the next one; what is sent into silence several times has not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sizes {
+    /// One entry a size, of the datagram's IP length. Bounded.
+    pub list: Vec<Size>,
+    /// The datagram that waits for an answer.
+    waiting: Option<(u32, Timestamp)>,
+}
+
+/// Datagrams of one size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// IP length, octets.
+    pub ip_len: u32,
+    /// How many.
+    pub sent: u32,
+    /// How many were followed by the peer.
+    pub followed: u32,
+    /// The first.
+    pub first: Stamp,
+    /// The last.
+    pub last: Stamp,
+}
+
+impl Sizes {
+    const KEPT: usize = 64;
+    const PATIENCE: Span = Span::from_millis(500);
+
+    /// Notes a datagram.
+    pub fn sent(&mut self, ip_len: u32, at: Stamp) {
+        self.waiting = Some((ip_len, at.time));
+        if let Some(size) = self.list.iter_mut().find(|size| size.ip_len == ip_len) {
+            size.sent = size.sent.saturating_add(1);
+            size.last = at;
+        } else if self.list.len() < Self::KEPT {
+            self.list.push(Size {
+                ip_len,
+                sent: 1,
+                followed: 0,
+                first: at,
+                last: at,
+            });
+        }
+    }
+
+    /// The peer sent something.
+    pub fn heard(&mut self, now: Timestamp) {
+        let Some((ip_len, sent)) = self.waiting.take() else {
+            return;
+        };
+        if now - sent > Self::PATIENCE {
+            return;
+        }
+        if let Some(size) = self.list.iter_mut().find(|size| size.ip_len == ip_len) {
+            size.followed = size.followed.saturating_add(1);
+        }
+    }
+}
+
+impl DataFlow {
+    /// Notes a record of application data over UDP.
+    pub fn udp(&mut self, from: Side, at: Stamp, octets: u32, ip_len: u32) {
+        self.udp.of_mut(from).note(at, octets);
+        self.heard(from, at);
+        self.sizes.of_mut(from).sent(ip_len, at);
+        self.sizes.of_mut(from.other()).heard(at.time);
+        match from {
+            Side::Client => {
+                self.udp_unanswered.note(at, octets);
+                self.udp_unheard = Run::default();
+            }
+            Side::Gateway => {
+                self.udp_unanswered = Run::default();
+                self.udp_unheard.note(at, octets);
+                self.tcp_since_udp = PerSide::default();
+            }
+        }
+    }
+
+    /// Notes a record of application data over TCP.
+    pub fn tcp(&mut self, from: Side, at: Stamp, octets: u32) {
+        self.tcp.of_mut(from).note(at, octets);
+        self.tcp_since_udp.of_mut(from).note(at, octets);
+        self.heard(from, at);
+    }
+
+    /// Notes that an end was heard of.
+    pub fn heard(&mut self, from: Side, at: Stamp) {
+        match from {
+            Side::Client => self.client_last = Some(at),
+            Side::Gateway => self.gateway_last = Some(at),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! What the hellos and certificates of TLS and DTLS said, owned.
+
+use vpnscope_dissectors::tls::extension::Body;
+use vpnscope_dissectors::tls::fingerprint::{Carrier, ja4};
+use vpnscope_dissectors::tls::{
+    Certificate, Certificates, CipherSuite, ClientHello, ExtensionType, NamedGroup, ServerHello,
+    SignatureScheme, Ssl2ClientHello, Version,
+};
+
+use crate::track::session::Stamp;
+
+/// Codes of a list that are kept.
+const KEPT: usize = 128;
+/// Certificates of a chain that are kept.
+const CERTIFICATES_KEPT: usize = 8;
+
+/// A `ClientHello`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// The frame that completed it.
+    pub at: Stamp,
+    /// What the old field says.
+    pub version: Version,
+    /// All versions offered, newest first where the client lists them.
+    pub versions: Vec<Version>,
+    /// Its random.
+    pub random: [u8; 32],
+    /// The session it wants to resume, or a decoy.
+    pub session_id: Vec<u8>,
+    /// Octets of the cookie, DTLS only.
+    pub cookie: Option<usize>,
+    /// Suites in the client's order, GREASE and signals left out.
+    pub suites: Vec<CipherSuite>,
+    /// Whether `TLS_FALLBACK_SCSV` is among them.
+    pub is_fallback: bool,
+    /// Groups in the client's order.
+    pub groups: Vec<NamedGroup>,
+    /// Groups it sent a key for.
+    pub key_shares: Vec<NamedGroup>,
+    /// Signature schemes in the client's order.
+    pub schemes: Vec<SignatureScheme>,
+    /// Application protocols.
+    pub alpn: Vec<String>,
+    /// The host name it asks for.
+    pub server_name: Option<String>,
+    /// It offers a pre-shared key or a ticket of TLS 1.3.
+    pub has_psk: bool,
+    /// It offers a ticket of TLS 1.2.
+    pub has_ticket: bool,
+    /// Its fingerprint.
+    pub ja4: String,
+    /// Whether all of it was there.
+    pub is_whole: bool,
+}
+
+impl Hello {
+    /// Keeps what matters.
+    pub fn of(hello: &ClientHello<'_>, at: Stamp, carrier: Carrier) -> Self {
+        let mut versions: Vec<Version> = hello
+            .supported_versions()
+            .map(|versions| {
+                let known = versions.iter().filter(|version| version.rank() > 0);
+                known.take(KEPT).collect()
+            })
+            .unwrap_or_default();
+        if versions.is_empty() {
+            versions.push(hello.version);
+        }
+        let suites = hello.cipher_suites.iter();
+        let ticket = hello.extension(ExtensionType::SESSION_TICKET);
+        Self {
+            at,
+            version: hello.version,
+            versions,
+            random: *hello.random,
+            session_id: hello.session_id.0.to_vec(),
+            cookie: hello.cookie.map(|cookie| cookie.len()),
+            suites: suites
+                .clone()
+                .filter(|suite| !suite.is_grease() && !suite.is_signal())
+                .take(KEPT)
+                .collect(),
+            is_fallback: suites
+                .clone()
+                .any(|suite| suite == CipherSuite::TLS_FALLBACK_SCSV),
+            groups: hello.groups().map_or_else(Vec::new, |groups| {
+                let real = groups.iter().filter(|group| !group.is_grease());
+                real.take(KEPT).collect()
+            }),
+            key_shares: hello.key_shares().map_or_else(Vec::new, |shares| {
+                let groups = shares.flatten().map(|share| share.group);
+                groups
+                    .filter(|group| !group.is_grease())
+                    .take(KEPT)
+                    .collect()
+            }),
+            schemes: hello
+                .signature_algorithms()
+                .map_or_else(Vec::new, |schemes| schemes.iter().take(KEPT).collect()),
+            alpn: hello.alpn().map_or_else(Vec::new, |protocols| {
+                let names = protocols.flatten().take(16);
+                names.map(|name| text(name.0)).collect()
+            }),
+            server_name: hello.server_name().map(|name| text(name.0)),
+            has_psk: hello.extension(ExtensionType::PRE_SHARED_KEY).is_some(),
+            has_ticket: matches!(ticket, Some(Body::SessionTicket(ticket)) if !ticket.is_empty()),
+            ja4: ja4(hello, carrier),
+            is_whole: hello.fault.is_none(),
+        }
+    }
+
+    /// Keeps what matters of an SSL 2.0 hello.
+    pub fn of_ssl2(hello: &Ssl2ClientHello<'_>, at: Stamp) -> Self {
+        Self {
+            at,
+            version: hello.version,
+            versions: vec![hello.version],
+            random: [0; 32],
+            session_id: hello.session_id.0.to_vec(),
+            cookie: None,
+            suites: hello.cipher_suites().take(KEPT).collect(),
+            is_fallback: false,
+            groups: Vec::new(),
+            key_shares: Vec::new(),
+            schemes: Vec::new(),
+            alpn: Vec::new(),
+            server_name: None,
+            has_psk: false,
+            has_ticket: false,
+            ja4: String::new(),
+            is_whole: true,
+        }
+    }
+
+    /// The newest version offered.
+    pub fn newest(&self) -> Version {
+        let newest = self.versions.iter().max_by_key(|version| version.rank());
+        newest.copied().unwrap_or(self.version)
+    }
+
+    /// The oldest version offered; a client that lists none takes any up to the newest.
+    pub fn oldest_listed(&self) -> Version {
+        let oldest = self.versions.iter().min_by_key(|version| version.rank());
+        oldest.copied().unwrap_or(self.version)
+    }
+}
+
+/// A `ServerHello` or `HelloRetryRequest`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The frame that completed it.
+    pub at: Stamp,
+    /// Whether it asks for another `ClientHello`.
+    pub is_retry: bool,
+    /// The version chosen.
+    pub version: Version,
+    /// The suite chosen.
+    pub suite: CipherSuite,
+    /// The session that may be resumed, or is.
+    pub session_id: Vec<u8>,
+    /// The group chosen, TLS 1.3.
+    pub group: Option<NamedGroup>,
+    /// The protocol chosen, TLS 1.2 and before.
+    pub alpn: Option<String>,
+    /// It uses a pre-shared key of TLS 1.3.
+    pub has_psk: bool,
+}
+
+impl Answer {
+    /// Keeps what matters.
+    pub fn of(hello: &ServerHello<'_>, at: Stamp) -> Self {
+        Self {
+            at,
+            is_retry: hello.is_hello_retry_request(),
+            version: hello.selected_version(),
+            suite: hello.cipher_suite,
+            session_id: hello.session_id.0.to_vec(),
+            group: hello.group(),
+            alpn: hello.alpn().map(|name| text(name.0)),
+            has_psk: hello.extension(ExtensionType::PRE_SHARED_KEY).is_some(),
+        }
+    }
+
+    /// Whether it is TLS 1.3 or DTLS 1.3.
+    pub fn is_tls13(&self) -> bool {
+        self.version.rank() >= Version::TLS_1_3.rank()
+    }
+}
+
+/// A Certificate message in clear.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// The frame that completed it.
+    pub at: Stamp,
+    /// The certificates that could be read, the sender's own first.
+    pub certificates: Vec<Certificate>,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl Chain {
+    /// Keeps what matters.
+    pub fn of(message: &Certificates<'_>, at: Stamp) -> Self {
+        let entries = message.entries().flatten();
+        Self {
+            at,
+            certificates: entries
+                .take(CERTIFICATES_KEPT)
+                .filter_map(|entry| Certificate::parse(entry.der.0).ok())
+                .collect(),
+            count: message.entries().flatten().count(),
+        }
+    }
+
+    /// The sender's own certificate.
+    pub fn leaf(&self) -> Option<&Certificate> {
+        self.certificates.first()
+    }
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets.get(..octets.len().min(255)).unwrap_or_default()).into_owned()
+}
