@@ -425,10 +425,12 @@ pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
                 client: retransmissions.client,
                 gateway: retransmissions.gateway,
             },
-            tcp_octets: octets.map(|(tcp, _)| Both {
-                client: tcp.client,
-                gateway: tcp.gateway,
-            }),
+            tcp_octets: octets
+                .filter(|_| session.kind != Kind::Dtls)
+                .map(|(tcp, _)| Both {
+                    client: tcp.client,
+                    gateway: tcp.gateway,
+                }),
             udp_octets: octets
                 .filter(|(_, udp)| udp.client + udp.gateway > 0)
                 .map(|(_, udp)| Both {
