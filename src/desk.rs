@@ -75,6 +75,7 @@ impl Desk {
             span: statistics.first.zip(statistics.last),
             dropped: statistics.dropped,
             truncated: statistics.truncated_frames > 0,
+            filtered: statistics.filter.is_some(),
         });
     }
 

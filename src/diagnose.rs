@@ -420,6 +420,8 @@ pub struct CaptureFacts {
     pub dropped: Option<u64>,
     /// Whether snaplen cut frames.
     pub truncated: bool,
+    /// Whether a filter chose the frames.
+    pub filtered: bool,
 }
 
 /// What a rule may know besides the session.

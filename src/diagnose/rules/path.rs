@@ -1,7 +1,7 @@
 //! Did large datagrams cross the path, and their fragments?
 
 use crate::diagnose::ike2::{Auth, Story};
-use crate::diagnose::{Context, Family, Findings, Stage, cause};
+use crate::diagnose::{Context, Family, Finding, Findings, Stage, cause};
 use crate::track::ike2::Message;
 use crate::track::session::{Session, Side, Stamp};
 
@@ -45,7 +45,7 @@ cause! {
         code: "fragment-lost",
         title: "fragments of a large message do not arrive",
         remedies: [
-            "Switch on IKE fragmentation (RFC 7383) at both ends, so that no IP fragments are needed.",
+            "Let the ends cut large messages themselves, so that no IP fragments are needed: IKE fragmentation (RFC 7383), a smaller DTLS MTU.",
             "Permit IP fragments on every firewall of the path.",
             "Make the message smaller: shorter certificate chain, ECDSA instead of RSA.",
         ],
@@ -117,11 +117,15 @@ cause! {
     }
 }
 
-fn check(session: &Session, _: &Context, findings: &mut Findings) {
+fn check(session: &Session, context: &Context, findings: &mut Findings) {
+    // Another family knows its protocol better.
+    if FAMILY.causes.iter().any(|cause| findings.has(cause.code)) {
+        return;
+    }
     if sizes::frag_needed_ignored(session, findings) {
         return;
     }
-    let cut = arrived::in_part(session).or_else(|| unheard::never_heard(session));
+    let cut = arrived::in_part(session, context).or_else(|| unheard::never_heard(session));
     if let Some((step, finding)) = cut {
         // The same silence, explained better.
         for code in ["no-response", "response-lost", "eap-failed"] {
@@ -166,8 +170,8 @@ fn went_on(session: &Session, side: Side, at: Stamp) -> bool {
             .any(|flow| flow.from == side && flow.last.time > at.time)
 }
 
-/// How both ends stand to fragmentation of IKE itself, as a sentence.
-fn ike_fragmentation(session: &Session) -> Option<String> {
+/// How both ends stand to fragmentation of IKE itself: a sentence, and what to do about it.
+fn ike_fragmentation(session: &Session) -> Option<(&'static str, &'static str)> {
     /// `IKEV2_FRAGMENTATION_SUPPORTED`.
     const SUPPORTED: u16 = 16430;
     let facts = session.ike2()?;
@@ -176,19 +180,32 @@ fn ike_fragmentation(session: &Session) -> Option<String> {
         .init_rounds()
         .filter_map(|e| e.request.as_ref())
         .next_back();
-    let words = match (said(asked), said(facts.accepted())) {
-        (true, true) => "Both ends offered IKE fragmentation (RFC 7383).",
-        (true, false) => "The gateway did not offer IKE fragmentation (RFC 7383).",
-        (false, true) => "The client did not offer IKE fragmentation (RFC 7383).",
-        (false, false) => "Neither end offered IKE fragmentation (RFC 7383).",
-    };
-    Some(words.to_string())
+    Some(match (said(asked), said(facts.accepted())) {
+        (true, true) => (
+            "Both ends offered IKE fragmentation (RFC 7383).",
+            "Set a smaller IKE fragment size at the sender, below the largest size that passes (strongSwan: fragment_size; 576 to be safe everywhere).",
+        ),
+        (true, false) => (
+            "The client offered IKE fragmentation (RFC 7383), the gateway did not.",
+            "Switch on IKE fragmentation (RFC 7383) at the gateway; the client offers it (strongSwan: fragmentation = yes; Windows RRAS: registry value EnableServerFragmentation = 1).",
+        ),
+        (false, true) => (
+            "The client did not offer IKE fragmentation (RFC 7383).",
+            "Switch on IKE fragmentation (RFC 7383) at the client (strongSwan: fragmentation = yes).",
+        ),
+        (false, false) => (
+            "Neither end offered IKE fragmentation (RFC 7383).",
+            "Switch on IKE fragmentation (RFC 7383) at both ends (strongSwan: fragmentation = yes, fragment_size = 1280; Windows RRAS: registry value EnableServerFragmentation = 1).",
+        ),
+    })
 }
 
-fn with_sentence(mut summary: String, sentence: Option<String>) -> String {
-    if let Some(sentence) = sentence {
-        summary.push(' ');
-        summary.push_str(&sentence);
+/// Adds how both ends stand to fragmentation of IKE.
+fn with_ike_fragmentation(mut finding: Finding, session: &Session) -> Finding {
+    if let Some((sentence, remedy)) = ike_fragmentation(session) {
+        finding.summary.push(' ');
+        finding.summary.push_str(sentence);
+        finding = finding.remedy(remedy);
     }
-    summary
+    finding
 }

@@ -1,22 +1,20 @@
 //! What the receiver's side shows: part of a message arrives, again and again, never all of it.
 
-use super::{
-    FRAGMENT_LOST, PMTU_BLACKHOLE, SIDES, ike_fragmentation, stage, went_on, with_sentence,
-};
+use super::{FRAGMENT_LOST, PMTU_BLACKHOLE, SIDES, stage, went_on, with_ike_fragmentation};
 use crate::diagnose::mtu::to_try;
-use crate::diagnose::{Basis, Confidence, Finding, Findings, Stage};
+use crate::diagnose::{Basis, Confidence, Context, Finding, Findings, Stage};
 use crate::time::Span;
 use crate::track::ike2::Message;
 use crate::track::session::{IncompleteDatagram, Session, Side, Stamp};
 
 /// Part of a message arrived, again and again, and never all of it.
-pub(super) fn in_part(session: &Session) -> Option<(Option<Stamp>, Finding)> {
-    ip_fragments(session)
+pub(super) fn in_part(session: &Session, context: &Context) -> Option<(Option<Stamp>, Finding)> {
+    ip_fragments(session, context)
         .or_else(|| ike_fragments(session))
         .map(|finding| (None, finding))
 }
 
-fn ip_fragments(session: &Session) -> Option<Finding> {
+fn ip_fragments(session: &Session, context: &Context) -> Option<Finding> {
     for side in SIDES {
         let list: Vec<&IncompleteDatagram> = session
             .incomplete
@@ -29,12 +27,17 @@ fn ip_fragments(session: &Session) -> Option<Finding> {
         if went_on(session, side, first) {
             continue;
         }
-        return Some(ip_finding(session, side, &list));
+        return Some(ip_finding(session, context, side, &list));
     }
     None
 }
 
-fn ip_finding(session: &Session, side: Side, list: &[&IncompleteDatagram]) -> Finding {
+fn ip_finding(
+    session: &Session,
+    context: &Context,
+    side: Side,
+    list: &[&IncompleteDatagram],
+) -> Finding {
     let largest = list.iter().map(|d| d.largest).max().unwrap_or_default();
     let only_first = list.iter().all(|d| d.has_first);
     let no_first = list.iter().all(|d| !d.has_first);
@@ -45,7 +48,13 @@ fn ip_finding(session: &Session, side: Side, list: &[&IncompleteDatagram]) -> Fi
         (_, true) => "the first fragments never arrive here",
         _ => "some fragments of each are missing here",
     };
-    let sure = if list.len() >= 2 && others_seen(session, list) {
+    // A filter by port hides all but the first fragments; then the ends would go on.
+    let filtered = context
+        .captures
+        .get(usize::from(session.first.capture))
+        .is_some_and(|capture| capture.filtered);
+    let plain = list.len() >= 3 && !filtered;
+    let sure = if plain || list.len() >= 2 && others_seen(session, list) {
         Confidence::Certain
     } else {
         Confidence::Likely
@@ -54,13 +63,10 @@ fn ip_finding(session: &Session, side: Side, list: &[&IncompleteDatagram]) -> Fi
         &FRAGMENT_LOST,
         stage(session),
         Basis::Absence { of: side },
-        with_sentence(
-            format!(
-                "The {} sent a message in IP fragments {} time(s) (largest fragment {largest} octets), and {which}; it never became whole.",
-                side.word(),
-                list.len()
-            ),
-            ike_fragmentation(session),
+        format!(
+            "The {} sent a message in IP fragments {} time(s) (largest fragment {largest} octets), and {which}; it never became whole.",
+            side.word(),
+            list.len()
         ),
     )
     .sure(sure);
@@ -75,6 +81,7 @@ fn ip_finding(session: &Session, side: Side, list: &[&IncompleteDatagram]) -> Fi
             );
         }
     }
+    let finding = with_ike_fragmentation(finding, session);
     let settled = list.len() >= 2 || session.vantage.watched_after >= Span::from_secs(4);
     if settled {
         finding

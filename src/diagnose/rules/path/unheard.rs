@@ -1,6 +1,6 @@
 //! What the sender's side shows: small messages are answered, a large one never.
 
-use super::{FRAGMENT_LOST, PMTU_BLACKHOLE, ike_fragmentation, stage, went_on, with_sentence};
+use super::{FRAGMENT_LOST, PMTU_BLACKHOLE, stage, went_on, with_ike_fragmentation};
 use crate::diagnose::rules::reachability::enough;
 use crate::diagnose::{Basis, Finding};
 use crate::track::path::USUAL_MTU;
@@ -85,20 +85,17 @@ fn unheard(
         cause,
         stage(session),
         Basis::Absence { of: other },
-        with_sentence(
-            format!(
-                "The {} ({how}) was sent {} time(s) over {}, and {silence}; messages of up to {passed} octets in one piece were answered.",
-                step.message,
-                step.sent(),
-                step.spread()
-            ),
-            ike_fragmentation(session),
+        format!(
+            "The {} ({how}) was sent {} time(s) over {}, and {silence}; messages of up to {passed} octets in one piece were answered.",
+            step.message,
+            step.sent(),
+            step.spread()
         ),
     )
     .step(step, ", never heard")
     .candidates(&["fragment-lost", "pmtu-blackhole", "nat-t-blocked"]);
     finding.candidates.retain(|code| *code != cause.code);
-    finding
+    with_ike_fragmentation(finding, session)
 }
 
 /// Total and largest IP size of the IKE fragments that a step's message came in.
