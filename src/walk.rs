@@ -298,7 +298,11 @@ fn dispatch(
     sink: &mut impl FnMut(&Event<'_>),
 ) -> bool {
     match &segment.content {
-        Content::Tcp(_) => dissect::cisco_tcp(segment, sink) || streams.tcp(segment, sink),
+        Content::Tcp(_) => {
+            // An AH header around the segment is an event of its own.
+            let ah = segment.ah.is_some() && messages.segment(segment, frames, sink);
+            dissect::cisco_tcp(segment, sink) || streams.tcp(segment, sink) || ah
+        }
         Content::Icmp(icmp) => {
             streams.icmp(icmp, &segment.envelope, sink);
             messages.segment(segment, frames, sink)

@@ -39,12 +39,16 @@ pub(super) fn add(layer: &mut Layer, what: &What<'_>, context: Context, truncate
             }
             push(layer, "records", fields);
         }
-        What::Fragment { fragment, .. } => {
+        What::Fragment { fragment, again } => {
             let mut fields = head(fragment.message_type, fragment.length);
             fields.insert("message_seq".into(), fragment.message_seq.into());
             fields.insert("fragment_offset".into(), fragment.fragment_offset.into());
             fields.insert("fragment_length".into(), fragment.fragment_length.into());
             push(layer, "handshakes", Value::Object(fields));
+            // A message sent again completes nothing, but says all that it says.
+            if *again && fragment.fragment_length == fragment.length {
+                whole(layer, fragment.message_type, &fragment.body, context);
+            }
         }
         What::Message {
             message_type, body, ..
