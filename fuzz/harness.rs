@@ -269,7 +269,9 @@ pub fn tls(octets: &[u8]) {
     let Some((&[shape, number], body)) = octets.split_first_chunk::<2>() else {
         return;
     };
-    let version = [0x0300, 0x0301, 0x0303, 0x0304, 0xfeff, 0xfefd, 0xfefc, 0x0100];
+    let version = [
+        0x0300, 0x0301, 0x0303, 0x0304, 0xfeff, 0xfefd, 0xfefc, 0x0100,
+    ];
     let context = tls::Context {
         is_dtls: shape & 1 != 0,
         version: (shape & 2 != 0).then(|| tls::Version(version[usize::from(shape >> 5)])),

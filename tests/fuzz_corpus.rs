@@ -42,10 +42,11 @@ fn old_findings_stay_found() {
 
 #[test]
 fn every_target_is_one_that_is_replayed() {
-    let programs: BTreeSet<String> = common::files(&common::repository("fuzz/fuzz_targets"), |_| true)
-        .iter()
-        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
-        .collect();
+    let programs: BTreeSet<String> =
+        common::files(&common::repository("fuzz/fuzz_targets"), |_| true)
+            .iter()
+            .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
     let replayed: BTreeSet<String> = harness::TARGETS
         .iter()
         .map(|(name, _)| (*name).to_string())

@@ -4,9 +4,11 @@ use serde_json::{Map, Value, json};
 use vpnscope_dissectors::eap;
 use vpnscope_dissectors::ike::RawPayload;
 use vpnscope_dissectors::ike::v2::{
-    AttributeValue, ConfigValue, Identification, NotifyData, Payload, PayloadType, Proposal,
-    Selector, Transform,
+    AttributeValue, ConfigValue, Identification, Payload, PayloadType, Proposal, Selector,
+    Transform,
 };
+
+mod notify;
 
 pub(super) type Fields = Map<String, Value>;
 
@@ -75,7 +77,7 @@ fn fill_rest(fields: &mut Fields, payload: &Payload<'_>) {
             set(fields, "method_name", auth.method.to_string());
         }
         Payload::Nonce(nonce) => set(fields, "nonce", hex(nonce)),
-        Payload::Notify(notify) => self::notify(fields, notify),
+        Payload::Notify(notify) => notify::fill(fields, notify),
         Payload::Delete(delete) => {
             set(fields, "protocol", delete.protocol.0);
             set(fields, "protocol_name", delete.protocol.to_string());
@@ -192,45 +194,6 @@ fn identity(fields: &mut Fields, id: &Identification<'_>) {
     set(fields, "id_type", id.id_type.0);
     set(fields, "id_type_name", id.id_type.to_string());
     set(fields, "identity", id.identity().to_string());
-}
-
-fn notify(fields: &mut Fields, notify: &vpnscope_dissectors::ike::v2::Notify<'_>) {
-    set(fields, "protocol", notify.protocol.0);
-    set(fields, "notify_type", notify.notify_type.0);
-    set(fields, "notify_name", notify.notify_type.to_string());
-    set(fields, "spi", hex(&notify.spi));
-    set(fields, "data", hex(&notify.data));
-    match notify.content() {
-        Ok(
-            NotifyData::None
-            | NotifyData::Octets(_)
-            | NotifyData::NatDetection(_)
-            | NotifyData::Cookie(_),
-        ) => {}
-        Ok(NotifyData::KeyExchange(group)) => {
-            set(fields, "group", group.0);
-            set(fields, "group_name", group.to_string());
-        }
-        Ok(NotifyData::HashAlgorithms(codes)) => {
-            let names: Vec<Value> = codes
-                .iter()
-                .take(SHOWN)
-                .map(|c| c.to_string().into())
-                .collect();
-            set(fields, "hash_algorithms", names);
-        }
-        Ok(NotifyData::AuthMethods(announcements)) => {
-            let names: Vec<Value> = announcements
-                .take(SHOWN)
-                .flatten()
-                .map(|a| a.method.to_string().into())
-                .collect();
-            set(fields, "auth_methods", names);
-        }
-        Ok(NotifyData::Win32(code)) => set(fields, "win32_code", code),
-        Ok(other) => set(fields, "content", format!("{other:?}")),
-        Err(error) => set(fields, "error", error.to_string()),
-    }
 }
 
 fn selector(selector: &Selector<'_>) -> Value {
