@@ -424,6 +424,19 @@ pub struct CaptureFacts {
     pub filtered: bool,
 }
 
+/// What others need to know of one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its client.
+    pub client: crate::track::session::Endpoint,
+    /// Its first frame's time.
+    pub first: Timestamp,
+    /// The gateway's last message, where it sent any.
+    pub answered: Option<Timestamp>,
+    /// When data began to flow.
+    pub granted: Option<Timestamp>,
+}
+
 /// What a rule may know besides the session.
 #[derive(Debug, Default)]
 pub struct Context {
@@ -436,6 +449,8 @@ pub struct Context {
     pub accepted: std::collections::BTreeMap<std::net::IpAddr, Vec<crate::track::ike2::Suite>>,
     /// Addresses between which IKE was seen: client and gateway. Bounded.
     pub ike: std::collections::BTreeSet<(std::net::IpAddr, std::net::IpAddr)>,
+    /// Attempts by gateway. Bounded.
+    pub attempts: std::collections::BTreeMap<std::net::IpAddr, Vec<Attempt>>,
     /// The gateway that the user named.
     pub gateway: Option<std::net::IpAddr>,
 }
@@ -443,6 +458,31 @@ pub struct Context {
 impl Context {
     /// How many addresses are remembered.
     pub const KEPT: usize = 100_000;
+
+    /// How many attempts are remembered of one gateway: the first ones.
+    const ATTEMPTS: usize = 4096;
+
+    fn learn_attempt(&mut self, session: &Session) {
+        let known = self.attempts.len() < Self::KEPT;
+        if !known && !self.attempts.contains_key(&session.gateway.ip) {
+            return;
+        }
+        let list = self.attempts.entry(session.gateway.ip).or_default();
+        if list.len() >= Self::ATTEMPTS {
+            return;
+        }
+        list.push(Attempt {
+            client: session.client,
+            first: session.first.time,
+            answered: session
+                .steps
+                .iter()
+                .filter(|s| s.from == Side::Gateway)
+                .map(|s| s.last().time)
+                .max(),
+            granted: session.esp.iter().map(|f| f.first.time).min(),
+        });
+    }
 
     /// Learns from a session before any is diagnosed.
     pub fn learn(&mut self, session: &Session) {
@@ -454,6 +494,7 @@ impl Context {
                 self.heard.insert(session.client.ip);
             }
         }
+        self.learn_attempt(session);
         let is_ike = matches!(session.kind, Kind::Ikev1 | Kind::Ikev2);
         if is_ike && self.ike.len() < Self::KEPT {
             self.ike.insert((session.client.ip, session.gateway.ip));

@@ -6,6 +6,8 @@ use crate::track::session::{Detail, Session};
 
 mod auth;
 mod child;
+mod crowd;
+mod encapsulation;
 mod esp;
 mod l2tp;
 mod liveness;
@@ -16,6 +18,7 @@ mod points;
 mod ppp;
 mod radius;
 mod reachability;
+mod traffic;
 
 /// All families in the order in which they are asked.
 pub static FAMILIES: &[&Family] = &[
@@ -30,6 +33,9 @@ pub static FAMILIES: &[&Family] = &[
     &ppp::FAMILY,
     &radius::FAMILY,
     &l2tp::FAMILY,
+    &crowd::FAMILY,
+    &encapsulation::FAMILY,
+    &traffic::FAMILY,
     &points::FAMILY,
 ];
 

@@ -77,6 +77,10 @@ pub struct EspFlow {
     /// The first and the last packets, to lay both directions side by side.
     pub log: Log,
     /// Which of the last 64 sequence numbers were seen.
+    /// Packets that came more than a window of 64 behind the newest one.
+    pub beyond_window: u64,
+    /// Some of them.
+    pub late_at: Vec<Stamp>,
     window: u64,
 }
 
@@ -165,6 +169,8 @@ impl EspFlow {
             fragmented: 0,
             truncated: 0,
             log: Log::default(),
+            beyond_window: 0,
+            late_at: Vec::new(),
             window: 0,
         }
     }
@@ -175,7 +181,11 @@ impl EspFlow {
             self.copies += 1;
             return true;
         }
+        let before = self.beyond_window;
         self.advance(sequence);
+        if self.beyond_window > before && self.late_at.len() < Self::MOVES {
+            self.late_at.push(at);
+        }
         self.packets += 1;
         self.octets += u64::from(len);
         self.sizes = (self.sizes.0.min(len), self.sizes.1.max(len));
@@ -229,6 +239,8 @@ impl EspFlow {
         self.latest_by = self.latest_by.max(behind);
         if behind < 64 {
             self.window |= 1 << behind;
+        } else {
+            self.beyond_window += 1;
         }
         self.missing = self.missing.saturating_sub(1);
     }

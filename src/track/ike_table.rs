@@ -83,10 +83,10 @@ impl Table {
     fn place(&mut self, core: &mut Core, incoming: &Incoming<'_>) -> (u32, usize) {
         let header = &incoming.wire.header;
         if let Some(index) = self.find(header.initiator_spi.0, header.responder_spi.0) {
-            let sa = core
-                .slab
-                .get(index)
-                .and_then(|open| open.session.ike2()?.find_sa(header));
+            let sa = core.slab.get(index).and_then(|open| {
+                let facts = open.session.ike2()?;
+                facts.find_sa(header).or_else(|| facts.other_answer(header))
+            });
             if let Some(sa) = sa {
                 return (index, sa);
             }

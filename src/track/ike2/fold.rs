@@ -39,6 +39,15 @@ impl Ike2 {
         })
     }
 
+    /// The SA whose first request another host than the first answered: same initiator SPI,
+    /// another responder SPI.
+    pub fn other_answer(&self, header: &Header) -> Option<usize> {
+        let answers = header.exchange_type == kind::SA_INIT && header.flags.is_response();
+        self.sas
+            .iter()
+            .position(|sa| answers && sa.initiator_spi == header.initiator_spi.0)
+    }
+
     /// Who sent a message: the I flag names the end that began this SA.
     pub fn sender(&self, sa: usize, header: &Header) -> Side {
         let initiator = self.sas.get(sa).map_or(Side::Client, |sa| sa.initiator);
@@ -103,6 +112,8 @@ pub fn fold(session: &mut Session, facts: &mut Ike2, sa: usize, incoming: &Incom
         }
         // Another message where one stands already: the step shows it, the facts keep the
         // first, which is the one that the peer acted on.
+        let accepts = is_response && message.has(PayloadType::SA.0);
+        learn_responder(facts, sa, &header, accepts, incoming);
         push_step(session, from, &header, incoming, message.length);
         return Folded::New;
     }
