@@ -311,3 +311,36 @@ fn a_named_mtu_is_obeyed_or_not() {
     assert_eq!(filed.session.path.client.limits[0].mtu, 1299);
     assert_eq!(filed.verdict.cause, Some("frag-needed-ignored"));
 }
+
+/// A Cisco fragment with the cookies of an `IKEv1` datagram on port 500.
+fn cisco_fragment(of: &[u8], number: u8, last: bool) -> Vec<u8> {
+    let data = [0x5a; 200];
+    let payload = wrap::cat(&[&[0, 0, 0, 208, 0, 1, number, u8::from(last)], &data]);
+    let mut ike = of[28..56].to_vec();
+    ike[16] = 132;
+    ike[24..28].copy_from_slice(&u32::to_be_bytes(28 + 208));
+    let (from, to) = (
+        of[12..16].try_into().unwrap(),
+        of[16..20].try_into().unwrap(),
+    );
+    let message = wrap::cat(&[&ike, &payload]);
+    wrap::ipv4(from, to, 17, 0, &wrap::udp(500, 500, &message))
+}
+
+#[test]
+fn a_cisco_fragment_that_never_arrives() {
+    let all = datagrams("ikev1-main-psk-established/client.pcap");
+    // The third message has both cookies and is the client's.
+    for (number, last, what) in [
+        (1, false, "the last never"),
+        (2, true, "number 1 of 2 never"),
+    ] {
+        let mut list = all[..4].to_vec();
+        let fragment = cisco_fragment(&all[2].1, number, last);
+        repeated(&mut list, &[&fragment]);
+        let filed = judge(&list);
+        assert_eq!(filed.verdict.cause, Some("fragment-lost"), "{what}");
+        let summary = &filed.verdict.findings[0].summary;
+        assert!(summary.contains(what), "{summary}");
+    }
+}

@@ -126,8 +126,11 @@ pub fn glance<'a>(frame: &Frame<'a>) -> Glance<'a> {
     match frame.link {
         LinkType::ETHERNET => ethernet(octets, wire),
         LinkType::LINUX_SLL => match octets.first_chunk::<16>() {
-            Some(&[.., p0, p1]) => by_type(octets, wire, 16, u16::from_be_bytes([p0, p1])),
-            None => Glance::Complex,
+            // Hardware types of interfaces without datagrams (netlink, frame relay) are at 0x03xx.
+            Some(&[_, _, 0, _, .., p0, p1]) => {
+                by_type(octets, wire, 16, u16::from_be_bytes([p0, p1]))
+            }
+            _ => Glance::Complex,
         },
         LinkType::RAW | LinkType::IPV4 | LinkType::IPV6 => {
             match (octets.first().map(|first| first >> 4), frame.link) {

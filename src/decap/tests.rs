@@ -429,6 +429,16 @@ fn ppp_control_is_for_a_dissector() {
     );
 }
 
+#[test]
+fn cooked_frames_of_netlink_hold_no_datagram() {
+    let ip = ipv4(CLIENT, GATEWAY, 50, 0, &[1; 40]);
+    let header = [0, 4, 0x03, 0x38, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0];
+    let octets = cat(&[&header, &ip]);
+    let frame = frame(&octets, LinkType::LINUX_SLL.0);
+    assert_eq!(decap(&frame).content, Content::Nothing);
+    assert_eq!(glance(&frame), Glance::Complex);
+}
+
 mod corpus;
 
 mod generated {

@@ -170,41 +170,60 @@ fn went_on(session: &Session, side: Side, at: Stamp) -> bool {
             .any(|flow| flow.from == side && flow.last.time > at.time)
 }
 
-/// How both ends stand to fragmentation of IKE itself: a sentence, and what to do about it.
-fn ike_fragmentation(session: &Session) -> Option<(&'static str, &'static str)> {
+/// Which ends say that they fragment IKE itself: client, gateway; `None` where it is not IKE.
+fn fragmentation_said(session: &Session) -> Option<(bool, bool)> {
     /// `IKEV2_FRAGMENTATION_SUPPORTED`.
     const SUPPORTED: u16 = 16430;
+    if let Some(facts) = session.ike1() {
+        let abilities = &facts.abilities;
+        return Some((
+            abilities.client.fragmentation,
+            abilities.gateway.fragmentation,
+        ));
+    }
     let facts = session.ike2()?;
     let said = |m: Option<&Message>| m.is_some_and(|m| m.notify(SUPPORTED).is_some());
     let asked = facts
         .init_rounds()
         .filter_map(|e| e.request.as_ref())
         .next_back();
-    Some(match (said(asked), said(facts.accepted())) {
+    Some((said(asked), said(facts.accepted())))
+}
+
+/// How both ends stand to fragmentation of IKE itself: a sentence, and what to do about it.
+fn ike_fragmentation(session: &Session) -> Option<(String, &'static str)> {
+    let said = fragmentation_said(session)?;
+    let how = if session.ike1().is_some() {
+        "IKE fragmentation (Cisco's vendor id)"
+    } else {
+        "IKE fragmentation (RFC 7383)"
+    };
+    let (sentence, remedy) = match said {
         (true, true) => (
-            "Both ends offered IKE fragmentation (RFC 7383).",
+            format!("Both ends offered {how}."),
             "Set a smaller IKE fragment size at the sender, below the largest size that passes (strongSwan: fragment_size; 576 to be safe everywhere).",
         ),
         (true, false) => (
-            "The client offered IKE fragmentation (RFC 7383), the gateway did not.",
-            "Switch on IKE fragmentation (RFC 7383) at the gateway; the client offers it (strongSwan: fragmentation = yes; Windows RRAS: registry value EnableServerFragmentation = 1).",
+            format!("The client offered {how}, the gateway did not."),
+            "Switch on IKE fragmentation at the gateway; the client offers it (strongSwan: fragmentation = yes; Windows RRAS: registry value EnableServerFragmentation = 1).",
         ),
         (false, true) => (
-            "The client did not offer IKE fragmentation (RFC 7383).",
-            "Switch on IKE fragmentation (RFC 7383) at the client (strongSwan: fragmentation = yes).",
+            format!("The client did not offer {how}."),
+            "Switch on IKE fragmentation at the client (strongSwan: fragmentation = yes).",
         ),
         (false, false) => (
-            "Neither end offered IKE fragmentation (RFC 7383).",
-            "Switch on IKE fragmentation (RFC 7383) at both ends (strongSwan: fragmentation = yes, fragment_size = 1280; Windows RRAS: registry value EnableServerFragmentation = 1).",
+            format!("Neither end offered {how}."),
+            "Switch on IKE fragmentation at both ends (strongSwan: fragmentation = yes, fragment_size = 1280; Windows RRAS: registry value EnableServerFragmentation = 1).",
         ),
-    })
+    };
+    Some((sentence, remedy))
 }
 
 /// Adds how both ends stand to fragmentation of IKE.
 fn with_ike_fragmentation(mut finding: Finding, session: &Session) -> Finding {
     if let Some((sentence, remedy)) = ike_fragmentation(session) {
         finding.summary.push(' ');
-        finding.summary.push_str(sentence);
+        finding.summary.push_str(&sentence);
         finding = finding.remedy(remedy);
     }
     finding

@@ -4,6 +4,7 @@ use super::{FRAGMENT_LOST, PMTU_BLACKHOLE, SIDES, stage, went_on, with_ike_fragm
 use crate::diagnose::mtu::to_try;
 use crate::diagnose::{Basis, Confidence, Context, Finding, Findings, Stage};
 use crate::time::Span;
+use crate::track::ike1::FragmentSet;
 use crate::track::ike2::Message;
 use crate::track::session::{IncompleteDatagram, Session, Side, Stamp};
 
@@ -11,6 +12,7 @@ use crate::track::session::{IncompleteDatagram, Session, Side, Stamp};
 pub(super) fn in_part(session: &Session, context: &Context) -> Option<(Option<Stamp>, Finding)> {
     ip_fragments(session, context)
         .or_else(|| ike_fragments(session))
+        .or_else(|| cisco_fragments(session))
         .map(|finding| (None, finding))
 }
 
@@ -150,6 +152,56 @@ fn ike_fragments(session: &Session) -> Option<Finding> {
                 return ike_finding(session, side, message);
             }
         }
+    }
+    None
+}
+
+/// Cisco's fragments of an `IKEv1` message, of which some never came.
+fn cisco_fragments(session: &Session) -> Option<Finding> {
+    let facts = session.ike1()?;
+    for side in SIDES {
+        let sets: Vec<&FragmentSet> = facts
+            .fragments
+            .iter()
+            .filter(|set| set.from == side && !set.is_complete())
+            .collect();
+        let stamps = || {
+            sets.iter()
+                .flat_map(|set| set.seen.iter().map(|(_, at, _)| *at))
+        };
+        let Some(first) = stamps().min().filter(|at| !went_on(session, side, *at)) else {
+            continue;
+        };
+        let times = sets
+            .iter()
+            .flat_map(|set| set.seen.iter().map(|(.., times)| *times))
+            .sum::<u32>();
+        let what = match sets.first().map(|set| (set.missing(), set.total)) {
+            Some((missing, Some(total))) if !missing.is_empty() => {
+                let list: Vec<String> = missing.iter().map(u8::to_string).collect();
+                format!("number {} of {total}", list.join(", "))
+            }
+            _ => "the last".to_string(),
+        };
+        let mut finding = Finding::failure(
+            &FRAGMENT_LOST,
+            stage(session),
+            Basis::Absence { of: side },
+            format!(
+                "Of the IKE fragments (Cisco) of the {}'s message {what} never arrived here, while the others came {times} time(s).",
+                side.word()
+            ),
+        );
+        for at in stamps().take(16) {
+            finding = finding.frame(at, "IKE fragment, others of its message are missing");
+        }
+        let settled = session.vantage.watched_after >= Span::from_secs(4)
+            || session.last.time - first.time >= Span::from_secs(1);
+        return Some(if settled {
+            finding
+        } else {
+            finding.inconclusive()
+        });
     }
     None
 }
