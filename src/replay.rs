@@ -22,6 +22,7 @@ pub mod recording;
 pub mod rng;
 pub mod script;
 pub mod settings;
+mod tls;
 
 pub use conversation::{Channel, Conversation, Message, Protocol};
 pub use engine::{Ending, Noise, Replayer, Transmit};

@@ -8,6 +8,7 @@ use super::conversation::{Conversation, Message, Protocol, Side};
 use crate::time::{Span, Timestamp};
 
 mod ike;
+mod tls;
 
 /// Whether a field may differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,15 +124,37 @@ pub struct Difference {
     /// Message by message, in the order of the second conversation; what only the first has
     /// stands where it would have been.
     pub steps: Vec<StepDifference>,
-    /// How far each came: the highest rank of what the gateway said.
-    pub ranks: (u8, u8),
-    /// The last refusal of each.
-    pub refusals: (Option<String>, Option<String>),
-    /// The last word of the gateway in each.
-    pub last_words: (Option<String>, Option<String>),
+    /// What was said in the first conversation.
+    pub recorded: Vec<Description>,
+    /// What was said in the second.
+    pub live: Vec<Description>,
 }
 
 impl Difference {
+    /// How far each came: the highest rank of what was said.
+    pub fn ranks(&self) -> (u8, u8) {
+        let rank = |all: &[Description]| all.iter().map(|d| d.rank).max().unwrap_or_default();
+        (rank(&self.recorded), rank(&self.live))
+    }
+
+    /// The last refusal that `from` said in each.
+    pub fn refusals(&self, from: Side) -> (Option<String>, Option<String>) {
+        let refusal = |all: &[Description]| {
+            let mut said = all.iter().rev().filter(|d| d.from == from);
+            said.find_map(|d| d.refusal.clone())
+        };
+        (refusal(&self.recorded), refusal(&self.live))
+    }
+
+    /// The last thing that `from` said in each.
+    pub fn last_words(&self, from: Side) -> (Option<String>, Option<String>) {
+        let word = |all: &[Description]| {
+            let mut said = all.iter().rev().filter(|d| d.from == from);
+            said.next().map(|d| d.name.clone())
+        };
+        (word(&self.recorded), word(&self.live))
+    }
+
     /// The first field of what `from` said that differs and should not.
     pub fn first(&self, from: Side) -> Option<(&StepDifference, &FieldDifference)> {
         self.steps
@@ -156,7 +179,8 @@ pub fn name(protocol: Protocol, message: &Message) -> String {
 fn describe(protocol: Protocol, group: &[&Message]) -> Option<Description> {
     match protocol {
         Protocol::Ikev1 | Protocol::Ikev2 => ike::describe(group.first()?),
-        Protocol::L2tp | Protocol::Tls | Protocol::Dtls => None,
+        Protocol::Tls | Protocol::Dtls => tls::describe(protocol, group),
+        Protocol::L2tp => None,
     }
 }
 
@@ -235,15 +259,10 @@ pub fn compare(recorded: &Conversation, live: &Conversation) -> Difference {
         .iter()
         .map(|(a, b)| step(a.and_then(|i| first.get(i)), b.and_then(|i| second.get(i))))
         .collect();
-    let rank = |all: &[Description]| all.iter().map(|d| d.rank).max().unwrap_or_default();
-    let gateway = |d: &&Description| d.from == Side::Gateway;
-    let refusal = |all: &[Description]| all.iter().rev().find_map(|d| d.refusal.clone());
-    let word = |all: &[Description]| all.iter().rev().find(gateway).map(|d| d.name.clone());
     Difference {
         steps,
-        ranks: (rank(&first), rank(&second)),
-        refusals: (refusal(&first), refusal(&second)),
-        last_words: (word(&first), word(&second)),
+        recorded: first,
+        live: second,
     }
 }
 

@@ -20,6 +20,11 @@ mod vary;
 
 pub(super) use nat::detection;
 
+/// A public value of our own for a group of IKE.
+pub(super) fn public_value(group: u16, rng: &mut Rng) -> Option<Vec<u8>> {
+    share::public_value(KeyExchange(group), rng)
+}
+
 /// Payload types that are touched.
 mod kind {
     pub(super) const V1_KE: u8 = 4;

@@ -90,8 +90,9 @@ pub fn judge(replayer: &Replayer) -> Judgement {
     excuse(&mut difference, role);
     let heard = live.of(role.other()).count();
     let silent = recorded.of(role.other()).count() == 0;
-    let (was, is) = difference.ranks;
-    let recording_failed = silent || difference.refusals.0.is_some() || was == 0;
+    let peer = role.other();
+    let (was, is) = difference.ranks();
+    let recording_failed = silent || difference.refusals(peer).0.is_some() || was == 0;
     let (verdict, why) = match replayer.ending() {
         Some(Ending::Flood) => (Verdict::NotPlayed, flood(replayer)),
         _ if heard == 0 && !silent => (Verdict::NotPlayed, nothing(replayer)),
@@ -99,19 +100,13 @@ pub fn judge(replayer: &Replayer) -> Judgement {
             Verdict::Same,
             "no answer, now as in the recording".to_string(),
         ),
-        _ if is > was && recording_failed => (Verdict::Further, further(&difference)),
+        _ if is > was && recording_failed => (Verdict::Further, further(&difference, peer)),
         ending => verdict(&difference, role, ending),
     };
     Judgement {
         verdict,
         why,
-        reached: if role == Side::Client {
-            difference.last_words.1.clone()
-        } else {
-            live.messages
-                .last()
-                .map(|m| super::compare::name(live.protocol, m))
-        },
+        reached: difference.last_words(peer).1,
         difference,
         recording_failed,
     }
@@ -142,7 +137,7 @@ fn verdict(difference: &Difference, role: Side, ending: Option<Ending>) -> (Verd
             value(&field.live),
             value(&field.recorded)
         );
-        if let (was, Some(refusal)) = &difference.refusals
+        if let (was, Some(refusal)) = &difference.refusals(role.other())
             && was.as_ref() != Some(refusal)
         {
             why = format!("the peer refuses with {refusal}; {why}");
@@ -156,7 +151,7 @@ fn verdict(difference: &Difference, role: Side, ending: Option<Ending>) -> (Verd
         ),
         _ => (
             Verdict::Same,
-            match &difference.refusals.1 {
+            match &difference.refusals(role.other()).1 {
                 Some(refusal) => format!("the peer refuses with {refusal}, as recorded"),
                 None => "every answer is as recorded, as far as it can be played".to_string(),
             },
@@ -164,13 +159,13 @@ fn verdict(difference: &Difference, role: Side, ending: Option<Ending>) -> (Verd
     }
 }
 
-fn further(difference: &Difference) -> String {
-    let (was, _) = &difference.refusals;
+fn further(difference: &Difference, peer: Side) -> String {
+    let (was, _) = &difference.refusals(peer);
     let stopped = was.as_ref().map_or_else(
         || "fell silent".to_string(),
         |refusal| format!("was refused with {refusal}"),
     );
-    let now = difference.last_words.1.clone().unwrap_or_default();
+    let now = difference.last_words(peer).1.unwrap_or_default();
     format!("the recording {stopped}; now the peer answers with {now}")
 }
 

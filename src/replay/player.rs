@@ -34,7 +34,6 @@ pub(super) enum Heard {
     /// It was waited for.
     Answer,
     /// A part of what is waited for: there is more to come.
-    #[expect(dead_code, reason = "what comes in parts is not played yet")]
     Part,
     /// The same as before.
     Again,

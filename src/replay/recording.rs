@@ -153,24 +153,65 @@ pub fn read(
         why,
     };
     let protocol = protocol(session.kind).map_err(unsupported)?;
-    let mut reader = Reader::new(session, protocol);
-    let mut fragments = ip::Assembler::new(ip::Config::default());
-    while let Some(frame) = source.next_frame() {
-        reader.frame(&frame, &mut fragments);
-    }
-    let conversation = reader.conversation;
+    let conversation = extract(source, &Selection::of(session, protocol));
     if conversation.messages.is_empty() {
         return Err(RecordingError::NoOctets(session.id));
     }
     Ok(conversation)
 }
 
+/// Which messages of a capture are one conversation.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    /// In which protocol.
+    pub protocol: Protocol,
+    /// Its number.
+    pub session: u32,
+    /// Who began.
+    pub client: SocketAddr,
+    /// Its peer.
+    pub gateway: SocketAddr,
+    /// The frames of its messages, where every one of them is known; addresses may move then.
+    pub frames: Option<HashSet<u64>>,
+    /// The first frame and the last.
+    pub range: (u64, u64),
+}
+
+impl Selection {
+    fn of(session: &Session, protocol: Protocol) -> Self {
+        let named = matches!(protocol, Protocol::Ikev1 | Protocol::Ikev2);
+        let frames = session
+            .steps
+            .iter()
+            .flat_map(|step| {
+                let sightings = step.sightings().map(|sighting| sighting.frame);
+                sightings.chain(step.frames.iter().copied())
+            })
+            .collect();
+        Self {
+            protocol,
+            session: session.id,
+            client: SocketAddr::new(session.client.ip, session.client.port),
+            gateway: SocketAddr::new(session.gateway.ip, session.gateway.port),
+            frames: named.then_some(frames),
+            range: (session.first.frame, session.last.frame),
+        }
+    }
+}
+
+/// Reads the octets of a conversation.
+pub fn extract(source: &mut impl FrameSource, selection: &Selection) -> Conversation {
+    let mut reader = Reader::new(selection.clone());
+    let mut fragments = ip::Assembler::new(ip::Config::default());
+    while let Some(frame) = source.next_frame() {
+        reader.frame(&frame, &mut fragments);
+    }
+    reader.conversation
+}
+
 /// Picks the datagrams of one session.
 struct Reader {
-    /// The frames of its messages, where the session names every one of them.
-    frames: Option<HashSet<u64>>,
-    first: u64,
-    last: u64,
+    selection: Selection,
     octets: usize,
     streams: [Stream; 2],
     conversation: Conversation,
@@ -184,30 +225,18 @@ struct Stream {
 }
 
 impl Reader {
-    fn new(session: &Session, protocol: Protocol) -> Self {
-        let named = matches!(protocol, Protocol::Ikev1 | Protocol::Ikev2);
-        let frames = session
-            .steps
-            .iter()
-            .flat_map(|step| {
-                step.sightings()
-                    .map(|s| s.frame)
-                    .chain(step.frames.iter().copied())
-            })
-            .collect();
+    fn new(selection: Selection) -> Self {
         Self {
-            frames: named.then_some(frames),
-            first: session.first.frame,
-            last: session.last.frame,
             octets: 0,
             streams: Default::default(),
             conversation: Conversation {
-                protocol,
-                session: session.id,
-                client: SocketAddr::new(session.client.ip, session.client.port),
-                gateway: SocketAddr::new(session.gateway.ip, session.gateway.port),
+                protocol: selection.protocol,
+                session: selection.session,
+                client: selection.client,
+                gateway: selection.gateway,
                 messages: Vec::new(),
             },
+            selection,
         }
     }
 
@@ -224,16 +253,19 @@ impl Reader {
 
     fn segment(&mut self, segment: &Segment<'_>) {
         let envelope = &segment.envelope;
-        let ours = match &self.frames {
+        let ours = match &self.selection.frames {
             Some(frames) => frames.contains(&envelope.frame),
-            None => (self.first..=self.last).contains(&envelope.frame),
+            None => {
+                let (first, last) = self.selection.range;
+                (first..=last).contains(&envelope.frame)
+            }
         };
         let Some(from) = self.side(envelope).filter(|_| ours) else {
             return;
         };
         match segment.content {
             Content::Udp { payload, .. } if !self.conversation.protocol.is_stream() => {
-                let named = self.frames.is_some();
+                let named = self.selection.frames.is_some();
                 let (channel, octets) = unmark(envelope, payload, named);
                 self.datagram(envelope, from, channel, octets);
             }
@@ -249,7 +281,7 @@ impl Reader {
         let source = SocketAddr::new(envelope.source, envelope.source_port);
         let destination = SocketAddr::new(envelope.destination, envelope.destination_port);
         let (client, gateway) = (self.conversation.client, self.conversation.gateway);
-        if self.frames.is_some() {
+        if self.selection.frames.is_some() {
             // The session named the frame; ports and even addresses may have moved.
             return if source.ip() == gateway.ip() || destination.ip() == client.ip() {
                 Some(Side::Gateway)

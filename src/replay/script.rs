@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 
-use super::conversation::{Channel, Conversation, Protocol, Side};
+use super::conversation::{Channel, Conversation, Message, Protocol, Side};
 use super::player::Player;
 use super::settings::{Settings, Substitution};
-use super::{compare, ike};
+use super::{compare, ike, tls};
 
 /// Why a recorded conversation cannot be played.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +76,8 @@ impl Script {
         let reach = match recording.protocol {
             Protocol::Ikev1 => ike::reach_v1(recording)?,
             Protocol::Ikev2 => ike::reach_v2(recording),
-            Protocol::L2tp | Protocol::Tls | Protocol::Dtls => {
+            Protocol::Tls | Protocol::Dtls => tls::reach(recording)?,
+            Protocol::L2tp => {
                 return Err(CannotPlay::Keys {
                     session: recording.session,
                     why: "its protocol is not played yet",
@@ -107,7 +108,7 @@ impl Script {
                 recorded: place,
                 name: compare::name(recording.protocol, message),
                 substitutions: if message.from == role {
-                    ike::substitutions(message)
+                    substitutions(recording.protocol, message)
                 } else {
                     Vec::new()
                 },
@@ -150,7 +151,12 @@ impl Script {
 
     /// The state machine that plays it.
     pub(super) fn player(&self, recording: &Conversation, settings: &Settings) -> Box<dyn Player> {
-        Box::new(ike::Ike::new(self, recording, settings))
+        match self.protocol {
+            Protocol::Tls | Protocol::Dtls => Box::new(tls::Tls::new(self, recording, settings)),
+            Protocol::Ikev1 | Protocol::Ikev2 | Protocol::L2tp => {
+                Box::new(ike::Ike::new(self, recording, settings))
+            }
+        }
     }
 
     /// The script as text, for `--show-script`.
@@ -204,6 +210,14 @@ impl Script {
             let _ = writeln!(text, "  {} later messages: {what}", self.later.len());
         }
         text
+    }
+}
+
+fn substitutions(protocol: Protocol, message: &Message) -> Vec<Substitution> {
+    match protocol {
+        Protocol::Ikev1 | Protocol::Ikev2 => ike::substitutions(message),
+        Protocol::Tls | Protocol::Dtls => tls::substitutions(protocol, message),
+        Protocol::L2tp => Vec::new(),
     }
 }
 
