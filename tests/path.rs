@@ -344,3 +344,47 @@ fn a_cisco_fragment_that_never_arrives() {
         assert!(summary.contains(what), "{summary}");
     }
 }
+
+#[test]
+fn a_large_message_in_one_piece_is_suspected_only_where_the_port_was_heard() {
+    let all = datagrams("ikev2-psk-mismatch/client.pcap");
+    for heard in [true, false] {
+        let mut list = all[..2].to_vec();
+        // The IKE_AUTH request, padded by its last payload to what Ethernet takes.
+        let request = &all[2].1;
+        let (from, to) = (
+            request[12..16].try_into().unwrap(),
+            request[16..20].try_into().unwrap(),
+        );
+        let ike_at = if request[22..24] == wrap::be16(4500) {
+            32
+        } else {
+            28
+        };
+        let mut ike = request[ike_at..].to_vec();
+        let more = 1440 - ike.len();
+        ike.resize(1440, 0x5a);
+        let length = u16::from_be_bytes([ike[30], ike[31]]) + u16::try_from(more).unwrap();
+        ike[30..32].copy_from_slice(&length.to_be_bytes());
+        ike[24..28].copy_from_slice(&1440_u32.to_be_bytes());
+        let datagram = if heard {
+            wrap::udp(500, 500, &ike)
+        } else {
+            wrap::udp(4500, 4500, &wrap::cat(&[&[0; 4], &ike]))
+        };
+        let datagram = wrap::ipv4(from, to, 17, 0x4000, &datagram);
+        repeated(&mut list, &[&datagram]);
+        let filed = judge(&list);
+        let cause = if heard {
+            "pmtu-blackhole"
+        } else {
+            "nat-t-blocked"
+        };
+        assert_eq!(
+            filed.verdict.cause,
+            Some(cause),
+            "{:?}",
+            filed.verdict.findings
+        );
+    }
+}

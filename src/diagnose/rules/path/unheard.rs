@@ -27,6 +27,15 @@ pub(super) fn never_heard(session: &Session) -> Option<(Option<Stamp>, Finding)>
         return None;
     }
     let parts = ike_parts(session, step);
+    if step.fragments <= 1 && parts.is_none() {
+        // Its size alone says little where nothing was ever heard from that port.
+        let heard_there = before
+            .iter()
+            .any(|s| s.from == other && s.flow == step.flow.reversed());
+        if !heard_there {
+            return None;
+        }
+    }
     let asked = asked_again(session, step);
     let mut finding = unheard(session, step, parts, asked, passed);
     if let Some(asked) = asked {
@@ -110,11 +119,14 @@ fn ike_parts(session: &Session, step: &Step) -> Option<(u16, u32)> {
     (fragments.total > 1).then_some((fragments.total, fragments.largest_ip))
 }
 
-/// Large enough for a path to mind: in fragments, or near what every path takes, with DF.
+/// Datagrams of up to so many octets pass nearly everywhere, tunnels and PPPoE included.
+const PASSES: u32 = 1400;
+
+/// Large enough for a path to mind: in fragments, or near what Ethernet takes, with DF.
 fn is_large(session: &Session, step: &Step) -> bool {
     let cannot_shrink = step.dont_fragment || step.flow.source.0.is_ipv6();
     step.fragments > 1
-        || cannot_shrink && step.ip_len > 1280 && step.ip_len <= USUAL_MTU
+        || cannot_shrink && step.ip_len > PASSES && step.ip_len <= USUAL_MTU
         || cannot_shrink && ike_parts(session, step).is_some()
 }
 
