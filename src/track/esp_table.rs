@@ -400,7 +400,6 @@ fn fit(session: &Session, flow: &crate::decap::Flow, packet: Packet) -> Option<(
         }
         Detail::Esp => 1 + u8::from(ports),
         Detail::L2tp(_) | Detail::Radius => return None,
-        Detail::L2tp(_) => return None,
         Detail::Tls(_) | Detail::Dns(_) => return None,
     };
     Some((score, side))
