@@ -14,6 +14,7 @@ pub(super) fn weigh(mut list: Vec<Finding>, session: &Session, context: &Context
             Basis::Inferred => finding.confidence = finding.confidence.min(Confidence::Likely),
             Basis::Absence { of } => absence(finding, of, session, context),
         }
+        traps(finding, session, context);
         if session.vantage.started_late && finding.outcome != Outcome::Incomplete {
             finding.outcome = Outcome::Incomplete;
             finding.confidence = Confidence::Possible;
@@ -24,6 +25,35 @@ pub(super) fn weigh(mut list: Vec<Finding>, session: &Session, context: &Context
         }
     }
     list
+}
+
+/// Nothing is certain where the capture is known to lack something: what is missing may have
+/// told of an earlier cause.
+fn traps(finding: &mut Finding, session: &Session, context: &Context) {
+    let vantage = &session.vantage;
+    let gaps = vantage.unseen.client + vantage.unseen.gateway > 0;
+    let dropped = context
+        .captures
+        .get(usize::from(session.first.capture))
+        .and_then(|capture| capture.dropped)
+        .is_some_and(|dropped| dropped > 0);
+    let evicted = vantage.ending == crate::track::session::Ending::Evicted;
+    if finding.confidence != Confidence::Certain {
+        return;
+    }
+    if gaps || dropped || evicted {
+        finding.confidence = Confidence::Likely;
+        note(
+            finding,
+            "a capture without gaps: messages of this session are missing from this one",
+        );
+    } else if vantage.truncated > 0 {
+        finding.confidence = Confidence::Likely;
+        note(
+            finding,
+            "a capture of whole frames: snaplen cut messages of this session",
+        );
+    }
 }
 
 /// What did not come may have come unseen.

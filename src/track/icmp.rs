@@ -94,8 +94,35 @@ fn owner(
             .get(*index)
             .is_some_and(|open| uses(&open.session, quoted))
     });
-    let index = by_ports.or_else(|| list.last().copied().filter(|_| quoted.protocol == 50))?;
-    Some((index, side(core, index, quoted)?))
+    if let Some(index) = by_ports.or_else(|| list.last().copied().filter(|_| quoted.protocol == 50))
+    {
+        return Some((index, side(core, index, quoted)?));
+    }
+    if list.is_empty() {
+        return foreign(core, quoted, told);
+    }
+    None
+}
+
+/// The session of a quotation whose addresses nobody knows here: a translator, or whoever
+/// rewrote the capture, left them as they were. The receiver and the ports still tell.
+fn foreign(core: &Core, quoted: &Quoted<'_>, told: IpAddr) -> Option<(u32, Side)> {
+    const FEW: usize = 64;
+    if core.slab.len() > FEW {
+        return None;
+    }
+    let ports = (quoted.source_port, quoted.destination_port);
+    core.slab.indices().into_iter().rev().find_map(|index| {
+        let session = &core.slab.get(index)?.session;
+        let about = session.side_of(told)?;
+        let step = session.steps.iter().rev().find(|step| {
+            let here = (step.flow.source.1, step.flow.destination.1);
+            (step.from == about && here == ports)
+                || (step.from != about && (here.1, here.0) == ports)
+        });
+        let by_esp = quoted.protocol == 50 && session.ike2().is_some();
+        (step.is_some() || by_esp).then_some((index, about))
+    })
 }
 
 fn uses(session: &Session, quoted: &Quoted<'_>) -> bool {

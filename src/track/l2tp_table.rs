@@ -146,6 +146,9 @@ impl Table {
                 return (index, Side::Client);
             }
         }
+        if let Some(index) = Self::overtaken(core, envelope) {
+            return (index, Side::Client);
+        }
         let session = Session::open(
             Kind::L2tp,
             envelope,
@@ -153,6 +156,31 @@ impl Table {
             Detail::L2tp(Box::default()),
         );
         (core.open(session, envelope), Side::Client)
+    }
+
+    /// The tunnel whose answer stands before this request: times that run a little wrong. It
+    /// did not begin before the capture after all.
+    fn overtaken(core: &mut Core, envelope: &Envelope) -> Option<u32> {
+        const OVERTAKE: Span = Span::from_millis(50);
+        let flow = envelope.flow();
+        let list = core.between(envelope.source, envelope.destination);
+        let index = list.iter().rev().take(8).copied().find(|index| {
+            core.slab.get(*index).is_some_and(|open| {
+                let session = &open.session;
+                let near = (envelope.time - session.first.time).0.abs() <= OVERTAKE.0;
+                let fresh = session
+                    .l2tp()
+                    .is_some_and(|facts| facts.of_type(MessageType::SCCRQ).next().is_none());
+                session.vantage.started_late
+                    && near
+                    && fresh
+                    && sender_within(session, &flow) == Some(Side::Client)
+            })
+        })?;
+        let session = &mut core.slab.get_mut(index)?.session;
+        session.vantage.started_late = false;
+        session.roles_known = true;
+        Some(index)
     }
 
     /// By the ID that the sender gave to be addressed by, which `SCCRP` and `StopCCN` repeat: a

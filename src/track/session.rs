@@ -83,6 +83,16 @@ pub struct Stamp {
     pub time: Timestamp,
 }
 
+impl Stamp {
+    /// How far the times of one exchange may run wrong: clocks, queues, merged captures.
+    pub const JITTER: Span = Span::from_millis(20);
+
+    /// Whether this may have come after `other`, as far as times can be trusted.
+    pub fn follows(self, other: Self) -> bool {
+        self.time + Self::JITTER >= other.time
+    }
+}
+
 impl From<&Envelope> for Stamp {
     fn from(envelope: &Envelope) -> Self {
         Self {

@@ -437,7 +437,7 @@ fn stopped(session: &Session, facts: &L2tp) -> Option<Finding> {
     if let Some(call) = facts
         .main_call()
         .and_then(|call| call.disconnect.as_ref())
-        .filter(|call| call.at.time <= stop.at.time)
+        .filter(|call| stop.at.follows(call.at))
     {
         // The call ended first: the tunnel goes with it.
         return Some(call_ended(session, call));
@@ -452,6 +452,13 @@ fn stopped(session: &Session, facts: &L2tp) -> Option<Finding> {
             words(stop, true)
         ),
     );
+    // Somebody asked again before: the end may be the consequence of what got lost.
+    let repeated = session.steps.iter().any(|step| step.repeats.count > 0);
+    let finding = if repeated {
+        finding.sure(Confidence::Likely)
+    } else {
+        finding
+    };
     Some(closed_by(finding, session, stop))
 }
 

@@ -324,7 +324,7 @@ fn unproven(session: &Session, ppp: &Ppp) -> Option<Finding> {
     let ended = ppp
         .terminated
         .iter()
-        .find(|end| end.by != login.authenticator && end.at.time >= verdict.at.time)?;
+        .find(|end| end.by != login.authenticator && end.at.follows(verdict.at))?;
     let finding = Finding::failure(
         &PPP_AUTH_FAILED,
         Stage::PppAuthentication,
@@ -345,7 +345,7 @@ fn undecided(session: &Session, ppp: &Ppp) -> Option<Finding> {
     let login = ppp.login().filter(|login| login.verdict.is_none())?;
     let step = session.step(login.answered.or(login.asked)?)?;
     let answered = login.answered.is_some();
-    let ended = ppp.terminated.iter().find(|end| end.at.time > step.at.time);
+    let ended = ppp.terminated.iter().find(|end| end.at.follows(step.at));
     let waited = session.last.time - step.at.time;
     let silent =
         enough(step, session) && waited.0 + session.vantage.watched_after.0 >= Span::from_secs(8).0;
@@ -713,6 +713,9 @@ fn authentication_protocol(session: &Session, ppp: &Ppp) -> Option<Finding> {
     let mut finding = Finding::failure(cause, Stage::PppLcp, Basis::Seen, summary);
     if loops {
         finding = finding.candidates(&["ppp-auth-protocol-mismatch"]);
+    } else if !refusal.rejected && refusal.count > 1 {
+        // One more refusal, perhaps not captured, and it is a loop.
+        finding = finding.sure(Confidence::Likely);
     }
     finding = refusals(finding, session, refusal);
     finding = with_step(finding, session, half.first);

@@ -104,6 +104,12 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
     )
     .frame(answer.at, "Access-Reject")
     .frame(last.at, "Access-Request");
+    // Without the login that asked for it nobody can say what was refused to whom.
+    let finding = if session.kind == Kind::Radius {
+        finding.sure(Confidence::Likely)
+    } else {
+        finding
+    };
     findings.push(finding);
 }
 
