@@ -91,6 +91,13 @@ fn absence(finding: &mut Finding, of: Side, session: &Session, context: &Context
             "a capture without drops: the capturing host lost frames",
         );
     }
+    if esp_holes(session) {
+        ceiling = Confidence::Possible;
+        note(
+            finding,
+            "a capture without holes: sequence numbers are missing from the ESP that it does show",
+        );
+    }
     let ip = match of {
         Side::Client => session.client.ip,
         Side::Gateway => session.gateway.ip,
@@ -100,6 +107,18 @@ fn absence(finding: &mut Finding, of: Side, session: &Session, context: &Context
         ceiling = ceiling.min(Confidence::Likely);
     }
     finding.confidence = finding.confidence.min(ceiling);
+}
+
+/// More than one packet in ten is missing from what flows: where so much is lost, by the
+/// network or by the capture, silence says little.
+fn esp_holes(session: &Session) -> bool {
+    let (missing, packets) = session.esp.iter().fold((0u64, 0u64), |(m, p), flow| {
+        (
+            m.saturating_add(flow.missing),
+            p.saturating_add(flow.packets),
+        )
+    });
+    missing > 0 && missing.saturating_mul(9) > packets
 }
 
 fn note(finding: &mut Finding, needs: &str) {

@@ -143,6 +143,7 @@ impl Table {
                 .and_then(|open| open.session.l2tp())
                 .is_none_or(|facts| facts.stop.is_some());
             if !is_over {
+                Self::began(core, index, envelope);
                 return (index, Side::Client);
             }
         }
@@ -161,26 +162,34 @@ impl Table {
     /// The tunnel whose answer stands before this request: times that run a little wrong. It
     /// did not begin before the capture after all.
     fn overtaken(core: &mut Core, envelope: &Envelope) -> Option<u32> {
-        const OVERTAKE: Span = Span::from_millis(50);
         let flow = envelope.flow();
         let list = core.between(envelope.source, envelope.destination);
         let index = list.iter().rev().take(8).copied().find(|index| {
             core.slab.get(*index).is_some_and(|open| {
                 let session = &open.session;
-                let near = (envelope.time - session.first.time).0.abs() <= OVERTAKE.0;
-                let fresh = session
-                    .l2tp()
-                    .is_some_and(|facts| facts.of_type(MessageType::SCCRQ).next().is_none());
                 session.vantage.started_late
-                    && near
-                    && fresh
+                    && session
+                        .l2tp()
+                        .is_some_and(|facts| facts.of_type(MessageType::SCCRQ).next().is_none())
                     && sender_within(session, &flow) == Some(Side::Client)
             })
         })?;
-        let session = &mut core.slab.get_mut(index)?.session;
-        session.vantage.started_late = false;
-        session.roles_known = true;
-        Some(index)
+        Self::began(core, index, envelope).then_some(index)
+    }
+
+    /// The first request of a session that seemed to have started before the capture.
+    fn began(core: &mut Core, index: u32, envelope: &Envelope) -> bool {
+        const OVERTAKE: Span = Span::from_millis(50);
+        let Some(open) = core.slab.get_mut(index) else {
+            return false;
+        };
+        let session = &mut open.session;
+        let near = (envelope.time - session.first.time).0.abs() <= OVERTAKE.0;
+        if near && session.vantage.started_late {
+            session.vantage.started_late = false;
+            session.roles_known = true;
+        }
+        near
     }
 
     /// By the ID that the sender gave to be addressed by, which `SCCRP` and `StopCCN` repeat: a

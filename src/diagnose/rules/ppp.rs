@@ -713,8 +713,8 @@ fn authentication_protocol(session: &Session, ppp: &Ppp) -> Option<Finding> {
     let mut finding = Finding::failure(cause, Stage::PppLcp, Basis::Seen, summary);
     if loops {
         finding = finding.candidates(&["ppp-auth-protocol-mismatch"]);
-    } else if !refusal.rejected && refusal.count > 1 {
-        // One more refusal, perhaps not captured, and it is a loop.
+    } else if !refusal.rejected {
+        // More refusals, perhaps not captured, and it is a loop.
         finding = finding.sure(Confidence::Likely);
     }
     finding = refusals(finding, session, refusal);
