@@ -443,6 +443,11 @@ impl Walk {
         self.front.evicted_streams()
     }
 
+    /// Fragments that a span port or the network delivered again; the tracker never sees them.
+    pub fn copied_fragments(&self) -> u64 {
+        self.front.fragment_counters().duplicates
+    }
+
     /// Datagrams given up early because a budget was reached.
     pub fn evicted_fragments(&self) -> u64 {
         self.front.fragment_counters().evicted

@@ -18,6 +18,13 @@ use serde_json::Value;
 
 /// The report of a capture, without what is about the file itself.
 fn report(capture: &[u8]) -> Value {
+    let (report, file) = whole_report(capture);
+    assert_eq!(file["undecodable_frames"], 0);
+    report
+}
+
+/// The report of a capture, and apart what is about the file.
+fn whole_report(capture: &[u8]) -> (Value, Value) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_vpnscope"))
         .args(["analyze", "--format", "json", "-"])
         .stdin(Stdio::piped())
@@ -29,8 +36,7 @@ fn report(capture: &[u8]) -> Value {
     let output = child.wait_with_output().unwrap();
     let mut report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let file = report.as_object_mut().unwrap().remove("captures").unwrap();
-    assert_eq!(file[0]["undecodable_frames"], 0);
-    report
+    (report, file[0].clone())
 }
 
 #[test]
@@ -183,4 +189,39 @@ fn ipsec_over_tcp_of_cisco_is_recognised() {
     let wrapped = report(&capture(&over_cisco_tcp(name), &wrap::ALL[0]));
     assert_eq!(wrapped["sessions"][0]["kind"], "ikev2");
     assert_eq!(wrapped["sessions"][0]["outcome"], "established");
+}
+
+#[test]
+fn copies_of_fragments_by_a_span_port_are_counted_and_change_nothing() {
+    let name = "ikev2-frag-needed-then-established/client.pcap";
+    let list = datagrams(name);
+    let mut twice = Vec::new();
+    let mut fragments = 0;
+    for (time, ip) in &list {
+        twice.push((*time, ip.clone()));
+        if u16::from_be_bytes([ip[6], ip[7]]) & 0x3fff != 0 {
+            fragments += 1;
+            // The copy after one more router, a little later.
+            let mut copy = ip.clone();
+            copy[8] -= 1;
+            copy[10..12].copy_from_slice(&[0, 0]);
+            let sum = wrap::ones_complement(&copy[..20]);
+            copy[10..12].copy_from_slice(&wrap::be16(sum));
+            twice.push((time + 30_000, copy));
+        }
+    }
+    assert!(fragments >= 4);
+    let (plain, _) = whole_report(&capture(&list, &wrap::ALL[0]));
+    let (copied, file) = whole_report(&capture(&twice, &wrap::ALL[0]));
+    assert_eq!(file["duplicated_frames"], fragments);
+    for key in ["outcome", "cause", "counters"] {
+        assert_eq!(
+            copied["sessions"][0][key], plain["sessions"][0][key],
+            "{key}"
+        );
+    }
+    assert_eq!(
+        copied["sessions"][0]["ladder"].as_array().unwrap().len(),
+        plain["sessions"][0]["ladder"].as_array().unwrap().len()
+    );
 }

@@ -300,6 +300,7 @@ fn read(
     press.summary.evicted.sessions += counters.evicted_sessions;
     press.summary.evicted.fragments += walk.evicted_fragments();
     let fatal = statistics.problems.iter().any(|problem| problem.fatal);
-    let report = report::capture(&statistics, counters.copies, walk.counters().undecodable);
+    let copies = counters.copies + walk.copied_fragments();
+    let report = report::capture(&statistics, copies, walk.counters().undecodable);
     Ok((report, if fatal { Exit::Trouble } else { Exit::Clean }))
 }
