@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 mod analyze;
 mod compare;
 mod decode;
+mod explain;
 mod output;
 #[cfg(feature = "replay")]
 mod replay;
@@ -30,6 +31,8 @@ enum Command {
     Replay(Box<replay::Args>),
     /// Lay captures of the same event from different points side by side
     Compare(compare::Args),
+    /// Say what an error code, a log line, a cause or a stage means, and what to check
+    Explain(explain::Args),
     /// Print the JSON Schema of an output format
     Schema {
         /// Which format
@@ -53,6 +56,7 @@ enum SchemaOf {
     Decode,
     Replay,
     Compare,
+    Explain,
 }
 
 /// The form of the output.
@@ -117,6 +121,7 @@ pub fn run() -> u8 {
         #[cfg(feature = "replay")]
         Command::Replay(args) => replay::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Schema { of } => schema(of),
         Command::Completions { shell } => completions(shell),
         Command::Man => man(),
@@ -136,6 +141,7 @@ fn schema(of: SchemaOf) -> anyhow::Result<Exit> {
         SchemaOf::Report => schemars::schema_for!(crate::report::Report),
         SchemaOf::Replay => schemars::schema_for!(crate::report::replay::ReplayReport),
         SchemaOf::Compare => schemars::schema_for!(crate::report::compare::CompareReport),
+        SchemaOf::Explain => schemars::schema_for!(crate::explain::Explanation),
         SchemaOf::Decode => schemars::schema_for!(crate::report::decode::FrameReport),
     };
     let mut out = output::open(None)?;

@@ -4,17 +4,20 @@
 //! knowledge is data: `explain/causes.toml` holds the catalogue of causes and stages,
 //! `explain/codes.toml` the crosswalk from users' codes and log lines to causes. Findings
 //! take their `seen_as` from here ([`seen_as`]), and `docs/causes.md` is written from it
-//! ([`causes_markdown`]). What this does not do: it reads no capture.
+//! ([`causes_markdown`]). [`judge`] weighs the causes
+//! against the sessions of a report. What this does not do: it reads no capture.
 
 use crate::report::SeenAs;
 
 mod catalogue;
+mod judge;
 mod lookup;
 mod markdown;
 mod model;
 mod text;
 
 pub use catalogue::{Catalogue, Cause, Dial, Entry, EntryKind, Stage};
+pub use judge::judge;
 pub use lookup::{Found, lookup, suggestions};
 pub use markdown::causes_markdown;
 pub use model::{CauseVerdict, Explanation, Match, MatchKind, SCHEMA};
