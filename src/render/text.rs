@@ -8,6 +8,8 @@ use crate::report::{CaptureReport, FindingReport, Report, Rung, SessionReport, S
 
 /// Columns.
 const WIDTH: usize = 80;
+/// A blank at which no line is broken; it is written as an ordinary one.
+const NO_BREAK: &str = "\u{a0}";
 /// Lines of a ladder that are shown; the middle of a longer one is left out, and said so.
 const LADDER: usize = 24;
 
@@ -136,11 +138,10 @@ fn session(
     style: Style,
 ) -> io::Result<()> {
     headline(out, session, others, style)?;
-    let mut findings = session.findings.iter();
-    if let Some(primary) = findings.next() {
-        finding(out, report, primary, style)?;
-    } else {
-        established(out, session)?;
+    let mut findings = session.findings.iter().peekable();
+    match findings.next_if(|finding| finding.severity != "info") {
+        Some(primary) => finding(out, report, primary, style)?,
+        None => established(out, session)?,
     }
     for other in findings {
         also(out, report, other, style)?;
@@ -172,7 +173,12 @@ fn session(
     }
     ladder(out, session, style)?;
     remedies(out, session, style)?;
-    wrapped(out, "  Wireshark: ", &session.wireshark_filter)
+    let terms: Vec<String> = session
+        .wireshark_filter
+        .split(" || ")
+        .map(|term| term.replace(' ', NO_BREAK))
+        .collect();
+    wrapped(out, "  Wireshark: ", &terms.join(" || "))
 }
 
 fn headline(
@@ -560,7 +566,7 @@ fn wrapped(out: &mut impl Write, lead: &str, text: &str) -> io::Result<()> {
             write!(out, " ")?;
             column += 1;
         }
-        write!(out, "{word}")?;
+        write!(out, "{}", word.replace(NO_BREAK, " "))?;
         column += width;
         first = false;
     }

@@ -204,8 +204,11 @@ impl Detail<'_> {
 /// Whose vendor ID `octets` are; `None` where the table does not know. Of several rows that fit the
 /// longest counts.
 pub fn lookup(octets: &[u8]) -> Option<VendorMatch<'_>> {
+    // The first octet decides against nearly all of the table.
+    let first = octets.first();
     table::TABLE
         .iter()
+        .filter(|entry| entry.octets.first() == first)
         .filter_map(|entry| entry.matches(octets))
         .max_by_key(|found| found.matched)
 }
