@@ -136,13 +136,21 @@ pub fn run() -> u8 {
     }
 }
 
+/// The schema of what is written: a field that may be left out is not required.
+fn schema_of<T: schemars::JsonSchema>() -> schemars::Schema {
+    schemars::generate::SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<T>()
+}
+
 fn schema(of: SchemaOf) -> anyhow::Result<Exit> {
     let schema = match of {
-        SchemaOf::Report => schemars::schema_for!(crate::report::Report),
-        SchemaOf::Replay => schemars::schema_for!(crate::report::replay::ReplayReport),
-        SchemaOf::Compare => schemars::schema_for!(crate::report::compare::CompareReport),
-        SchemaOf::Explain => schemars::schema_for!(crate::explain::Explanation),
-        SchemaOf::Decode => schemars::schema_for!(crate::report::decode::FrameReport),
+        SchemaOf::Report => schema_of::<crate::report::Report>(),
+        SchemaOf::Replay => schema_of::<crate::report::replay::ReplayReport>(),
+        SchemaOf::Compare => schema_of::<crate::report::compare::CompareReport>(),
+        SchemaOf::Explain => schema_of::<crate::explain::Explanation>(),
+        SchemaOf::Decode => schema_of::<crate::report::decode::FrameReport>(),
     };
     let mut out = output::open(None)?;
     serde_json::to_writer_pretty(&mut out, &schema)?;

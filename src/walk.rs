@@ -415,6 +415,15 @@ impl Walk {
         self.front.pass(frame, &mut Tracked(&mut self.tracker));
     }
 
+    /// Takes a frame, and shows every event in it to `also` first.
+    pub fn frame_and(&mut self, frame: &Frame<'_>, also: &mut impl FnMut(&Event<'_>)) {
+        let tracker = &mut self.tracker;
+        self.front.frame(frame, &mut |event: &Event<'_>| {
+            also(event);
+            Tracked(tracker).event(event);
+        });
+    }
+
     /// What changed.
     pub fn poll(&mut self) -> Option<Change> {
         self.tracker.poll()

@@ -3,15 +3,16 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::output;
+use super::output::{self, Out};
 use super::{Common, Exit, Format};
 use crate::assemble::ip;
+use crate::desk::Desk;
 use crate::render::tree;
 use crate::report::decode::{Builder, FrameReport, Secrets, wire_len};
 use crate::source::FrameSource;
-use crate::source::file;
-use crate::track::Event;
-use crate::walk::Front;
+use crate::source::file::{self, FileSource};
+use crate::track::{self, Change, Event};
+use crate::walk::Walk;
 
 /// Options of `decode`.
 #[derive(Debug, clap::Args)]
@@ -30,41 +31,16 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut out = output::open(args.common.output.as_deref())?;
     let mut exit = Exit::Clean;
+    let mut desk = Desk::default();
     let mut first = true;
     if args.format == Format::Json {
         out.write_all(b"[")?;
     }
     for (number, path) in (0u16..).zip(&args.files) {
-        let mut source = match file::open(path, number) {
-            Ok(source) => source,
+        match file::open(path, number) {
+            Ok(source) => exit = exit.max(read(source, args, &mut desk, &mut out, &mut first)?),
             Err(error) => {
                 output::complain(&format!("vpnscope: {error}"));
-                exit = Exit::Trouble;
-                continue;
-            }
-        };
-        let mut front = Front::new(ip::Config::default());
-        while let Some(frame) = source.next_frame() {
-            let mut builder = Builder::default();
-            front.frame(&frame, &mut |event: &Event<'_>| {
-                builder.add(
-                    event,
-                    wire_len(event.envelope),
-                    Secrets(args.common.show_secrets),
-                );
-            });
-            if let Some(report) = builder.take() {
-                write(&mut out, args.format, &report, first)?;
-                first = false;
-            }
-        }
-        for problem in &source.statistics().problems {
-            output::complain(&format!(
-                "vpnscope: {}: {}",
-                source.statistics().name,
-                problem.what
-            ));
-            if problem.fatal {
                 exit = Exit::Trouble;
             }
         }
@@ -73,6 +49,53 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         out.write_all(b"]\n")?;
     }
     output::close(out)?;
+    // The sessions are diagnosed too: the exit status says whether one of them is in trouble.
+    let verdict = if desk.trouble() > 0 {
+        Exit::Findings
+    } else {
+        Exit::Clean
+    };
+    Ok(exit.max(verdict))
+}
+
+/// Decodes one file.
+fn read(
+    mut source: FileSource,
+    args: &Args,
+    desk: &mut Desk,
+    out: &mut Out,
+    first: &mut bool,
+) -> anyhow::Result<Exit> {
+    let secrets = Secrets(args.common.show_secrets);
+    let mut walk = Walk::new(ip::Config::default(), track::Config::default());
+    while let Some(frame) = source.next_frame() {
+        let mut builder = Builder::default();
+        walk.frame_and(&frame, &mut |event: &Event<'_>| {
+            builder.add(event, wire_len(event.envelope), secrets);
+        });
+        if let Some(report) = builder.take() {
+            write(out, args.format, &report, *first)?;
+            *first = false;
+        }
+        while let Some(Change::Closed(session)) = walk.poll() {
+            desk.close(session);
+        }
+    }
+    walk.finish();
+    let statistics = source.statistics();
+    desk.capture_ended(statistics);
+    let mut last = Vec::new();
+    while let Some(Change::Closed(session)) = walk.poll() {
+        last.push(session);
+    }
+    desk.close_all(last);
+    let mut exit = Exit::Clean;
+    for problem in &statistics.problems {
+        output::complain(&format!("vpnscope: {}: {}", statistics.name, problem.what));
+        if problem.fatal {
+            exit = Exit::Trouble;
+        }
+    }
     Ok(exit)
 }
 

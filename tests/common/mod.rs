@@ -20,6 +20,7 @@ use vpnscope::walk::Walk;
 
 pub mod damage;
 pub mod run;
+pub mod schema;
 pub mod score;
 pub mod wrap;
 
