@@ -375,6 +375,11 @@ impl Tracker {
         self.esp.sight(&mut self.core, sight)
     }
 
+    /// Whether a session between two addresses is open.
+    pub fn knows(&self, a: IpAddr, b: IpAddr) -> bool {
+        !self.core.between(a, b).is_empty()
+    }
+
     /// Adds an event.
     pub fn handle(&mut self, event: &Event<'_>) {
         self.take(event);

@@ -97,6 +97,7 @@ impl Front {
                             return;
                         }
                     }
+                    Class::Keepalive if !sink.knows(addresses) => return,
                     _ => {}
                 }
             }
@@ -205,6 +206,9 @@ pub trait Sink {
 
     /// ESP in a frame of plain shape. `true` where that was enough; `false` asks for the event.
     fn esp(&mut self, sight: &EspSight<'_>) -> bool;
+
+    /// Whether something between these addresses is followed: a keepalive alone is nothing.
+    fn knows(&self, addresses: Addresses<'_>) -> bool;
 }
 
 /// A function that takes events only.
@@ -217,6 +221,10 @@ impl<F: FnMut(&Event<'_>)> Sink for Plain<'_, F> {
 
     fn esp(&mut self, _: &EspSight<'_>) -> bool {
         false
+    }
+
+    fn knows(&self, _: Addresses<'_>) -> bool {
+        true
     }
 }
 
@@ -232,6 +240,10 @@ impl Sink for Tracked<'_> {
     #[inline]
     fn esp(&mut self, sight: &EspSight<'_>) -> bool {
         self.0.sight_esp(sight)
+    }
+
+    fn knows(&self, addresses: Addresses<'_>) -> bool {
+        self.0.knows(addresses.source(), addresses.destination())
     }
 }
 

@@ -96,7 +96,7 @@ struct Fresh {
 }
 
 /// Flows of one packet that are kept whole; beyond it a filter remembers that they were seen.
-const FRESH_KEPT: usize = 1024;
+const FRESH_KEPT: usize = 128;
 /// Places of that filter, eight octets each.
 const FILTER: usize = 1 << 17;
 
