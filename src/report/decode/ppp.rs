@@ -134,8 +134,8 @@ fn carried(
         Content::ChapMessage(message) => {
             let mut all = vec![("message", text(message.text.0).into())];
             if let Some(failure) = message.ms_chap_failure() {
-                all.push(("error", failure.error.0.into()));
-                all.push(("error_name", failure.error.to_string().into()));
+                all.push(("ms_chap_error", failure.error.0.into()));
+                all.push(("ms_chap_error_name", failure.error.to_string().into()));
                 all.push(("retry", failure.retry.into()));
             }
             all
