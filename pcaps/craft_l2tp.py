@@ -325,5 +325,38 @@ def main():
     s.write("l2tp-iccn-ack-lost", "single.pcap", "The acknowledgment of ICCN never arrives: PPP works, and after 31 s the client gives up", made, **failed("l2tp-control", "response-lost", key_frames=[7]))
 
 
+def silent_server_in_esp():
+    """From a real L2TP/IPsec session: everything up to the first ESP packet, which is then
+    repeated as an L2TP client does that hears nothing. Sequence number, IP identification and
+    checksums are put right; nobody can check the ESP without keys."""
+    octets = (HERE / "l2tp-ipsec-nat-established/client.pcap").read_bytes()
+    order = "<" if octets[:4] == b"\xd4\xc3\xb2\xa1" else ">"
+    story, at, first = Story(), 24, None
+    while at < len(octets):
+        seconds, micros, captured, _ = struct.unpack_from(order + "IIII", octets, at)
+        frame = octets[at + 16 : at + 16 + captured]
+        at += 16 + captured
+        time = seconds + micros / 1e6
+        is_ip = frame[12:14] == b"\x08\0"
+        is_esp = is_ip and frame[23] == 17 and frame[36:38] == b"\x11\x94" and frame[42:46] != bytes(4) and len(frame) > 60
+        if is_esp:
+            first = (time, frame)
+            break
+        story.frames.append((time, frame))
+    time, frame = first
+    for number, delay in enumerate((0, 1, 3, 7, 15), 1):
+        head = bytearray(frame)
+        head[18:20] = struct.pack(">H", 0x2000 + number)
+        head[24:26] = bytes(2)
+        head[24:26] = struct.pack(">H", checksum(bytes(head[14:34])))
+        head[40:42] = bytes(2)
+        head[46:50] = struct.pack(">I", number)
+        story.frames.append((time + delay, bytes(head)))
+    last = time + 31
+    story.frames.append((last, story.frames[0][1][:0] + bytes(12) + b"\x08\x06" + bytes(46)))
+    story.write("l2tp-ipsec-lns-silent", "client.pcap", "IPsec is up, the L2TP server inside never answers", "crafted-from-real", **failed("l2tp-control", "l2tp-no-response", certain=False, key_frames=[len(story.frames) - 5]))
+
+
 if __name__ == "__main__":
+    silent_server_in_esp()
     main()

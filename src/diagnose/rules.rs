@@ -10,6 +10,7 @@ mod crowd;
 mod encapsulation;
 mod esp;
 mod l2tp;
+mod l2tp_esp;
 mod liveness;
 mod natt;
 mod negotiation;
@@ -33,6 +34,7 @@ pub static FAMILIES: &[&Family] = &[
     &ppp::FAMILY,
     &radius::FAMILY,
     &l2tp::FAMILY,
+    &l2tp_esp::FAMILY,
     &crowd::FAMILY,
     &encapsulation::FAMILY,
     &traffic::FAMILY,

@@ -352,7 +352,7 @@ fn speaks_of_authentication(closing: &Closing) -> bool {
         .as_deref()
         .unwrap_or("")
         .to_ascii_lowercase();
-    ["authent", "authoriz", "authoris", "challenge", "secret"]
+    ["authent", "challenge", "secret"]
         .iter()
         .any(|word| text.contains(word))
 }
