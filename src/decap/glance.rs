@@ -120,6 +120,7 @@ pub enum Glance<'a> {
 }
 
 /// Looks at a frame.
+#[inline]
 pub fn glance<'a>(frame: &Frame<'a>) -> Glance<'a> {
     let octets = frame.octets;
     let wire = frame.wire_len;
@@ -143,6 +144,7 @@ pub fn glance<'a>(frame: &Frame<'a>) -> Glance<'a> {
     }
 }
 
+#[inline]
 fn ethernet(octets: &[u8], wire: u32) -> Glance<'_> {
     let Some(&[.., t0, t1]) = octets.first_chunk::<14>() else {
         return Glance::Complex;
@@ -157,6 +159,7 @@ fn ethernet(octets: &[u8], wire: u32) -> Glance<'_> {
     by_type(octets, wire, 18, u16::from_be_bytes([t0, t1]))
 }
 
+#[inline]
 fn by_type(octets: &[u8], wire: u32, at: usize, ether_type: u16) -> Glance<'_> {
     match ether_type {
         ether::IPV4 => v4(octets, wire, at),
@@ -283,11 +286,7 @@ fn udp<'a>(captured: &'a [u8], length: u32, addresses: Addresses<'a>) -> Glance<
     let declared = u32::from(u16::from_be_bytes([l0, l1]));
     let source_port = u16::from_be_bytes([s0, s1]);
     let destination_port = u16::from_be_bytes([d0, d1]);
-    if declared < 8
-        || declared > length
-        || port::is_tunnel(source_port)
-        || port::is_tunnel(destination_port)
-    {
+    if declared < 8 || declared > length || port::any_tunnel(source_port, destination_port) {
         return Glance::Complex;
     }
     Glance::Udp {

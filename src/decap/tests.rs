@@ -439,6 +439,19 @@ fn cooked_frames_of_netlink_hold_no_datagram() {
     assert_eq!(glance(&frame), Glance::Complex);
 }
 
+#[test]
+fn the_sieve_of_ports_lets_every_tunnel_through() {
+    for port in 0..=u16::MAX {
+        let expected = super::tunnel::port::tunnel(port).is_some();
+        assert_eq!(super::tunnel::port::any_tunnel(port, 0), expected, "{port}");
+        assert_eq!(
+            super::tunnel::port::any_tunnel(40_000, port),
+            expected,
+            "{port}"
+        );
+    }
+}
+
 mod corpus;
 
 mod generated {
