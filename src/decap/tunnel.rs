@@ -21,14 +21,14 @@ pub(super) mod port {
     const VXLAN_LINUX: u16 = 8472;
 
     /// A tunnel that a port announces.
-    pub(super) enum Tunnel {
+    pub(in crate::decap) enum Tunnel {
         Vxlan,
         Geneve,
         Mpls,
         Gtp,
     }
 
-    pub(super) const fn tunnel(number: u16) -> Option<Tunnel> {
+    pub(in crate::decap) const fn tunnel(number: u16) -> Option<Tunnel> {
         match number {
             VXLAN | VXLAN_GPE | VXLAN_LINUX => Some(Tunnel::Vxlan),
             GENEVE => Some(Tunnel::Geneve),
