@@ -8,6 +8,8 @@ mod analyze;
 mod compare;
 mod decode;
 mod explain;
+mod extract;
+mod keep;
 mod output;
 #[cfg(feature = "replay")]
 mod replay;
@@ -33,6 +35,8 @@ enum Command {
     Compare(compare::Args),
     /// Say what an error code, a log line, a cause or a stage means, and what to check
     Explain(explain::Args),
+    /// Write only the VPN-relevant frames to a new capture
+    Extract(extract::Args),
     /// Print the JSON Schema of an output format
     Schema {
         /// Which format
@@ -122,6 +126,7 @@ pub fn run() -> u8 {
         Command::Replay(args) => replay::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Extract(args) => extract::run(&args),
         Command::Schema { of } => schema(of),
         Command::Completions { shell } => completions(shell),
         Command::Man => man(),

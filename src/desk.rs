@@ -72,7 +72,7 @@ impl Desk {
     /// Takes what a capture's end tells.
     pub fn capture_ended(&mut self, statistics: &Statistics) {
         self.context.captures.push(CaptureFacts {
-            span: statistics.first.zip(statistics.last),
+            span: statistics.first.zip(statistics.ended.max(statistics.last)),
             dropped: statistics.dropped,
             truncated: statistics.truncated_frames > 0,
             filtered: statistics.filter.is_some(),

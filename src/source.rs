@@ -97,6 +97,8 @@ pub struct Statistics {
     pub first: Option<Timestamp>,
     /// Latest time of any frame.
     pub last: Option<Timestamp>,
+    /// Until when the capture went on at least, where it says so: later than its last frame.
+    pub ended: Option<Timestamp>,
     /// The capture filter, where the file or the interface names one.
     pub filter: Option<String>,
     /// Frames the capturing host dropped, where the file or the kernel says so.
@@ -123,6 +125,7 @@ impl Statistics {
             bytes: 0,
             first: None,
             last: None,
+            ended: None,
             filter: None,
             dropped: None,
             truncated_frames: 0,

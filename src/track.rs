@@ -207,6 +207,8 @@ pub struct Config {
     pub idle_half_open: Span,
     /// A session that works is closed after this silence.
     pub idle_established: Span,
+    /// Sessions are numbered on from here.
+    pub numbered_from: u32,
 }
 
 impl Default for Config {
@@ -217,6 +219,7 @@ impl Default for Config {
             idle_unanswered: Span::from_secs(600),
             idle_half_open: Span::from_secs(600),
             idle_established: Span::from_secs(6 * 3600),
+            numbered_from: 0,
         }
     }
 }
@@ -335,6 +338,7 @@ pub struct Tracker {
     names: names::Names,
     /// When look-ups are gone through next.
     names_due: Timestamp,
+    taken_by: Option<u32>,
 }
 
 impl Tracker {
@@ -342,9 +346,9 @@ impl Tracker {
     pub fn new(config: Config) -> Self {
         Self {
             core: Core {
+                slab: Slab::numbered_from(config.numbered_from),
                 config,
                 now: Timestamp::default(),
-                slab: Slab::default(),
                 pairs: HashMap::default(),
                 counters: Counters::default(),
                 changes: VecDeque::new(),
@@ -356,12 +360,23 @@ impl Tracker {
             tls: tls_table::Table::default(),
             names: names::Names::default(),
             names_due: Timestamp::default(),
+            taken_by: None,
         }
     }
 
     /// Counters so far.
     pub const fn counters(&self) -> Counters {
         self.core.counters
+    }
+
+    /// The highest number of a session so far.
+    pub const fn numbered(&self) -> u32 {
+        self.core.slab.numbered()
+    }
+
+    /// Number of the session that took the last event, where one did.
+    pub const fn taken_by(&self) -> Option<u32> {
+        self.taken_by
     }
 
     /// Sessions open now.
@@ -382,7 +397,9 @@ impl Tracker {
 
     /// Adds an event.
     pub fn handle(&mut self, event: &Event<'_>) {
+        self.core.slab.forget_changed();
         self.take(event);
+        self.taken_by = self.core.slab.changed();
         // The oldest idle session makes room for the new one.
         while self.core.slab.len() > self.core.config.sessions {
             let Some(index) = self.core.slab.oldest() else {

@@ -2,7 +2,7 @@
 
 use crate::assemble::ip;
 use crate::assemble::messages::cisco_ike;
-use crate::decap::{Addresses, Content, Flow, Glance, Segment, decap, glance};
+use crate::decap::{Addresses, Content, Flow, Glance, Icmp, Segment, decap, glance};
 use crate::dissect::streams::{self, Streams};
 use crate::dissect::{self, Class};
 use crate::source::Frame;
@@ -23,6 +23,19 @@ pub struct Counters {
     pub latest: Timestamp,
 }
 
+/// What a frame turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing of ours.
+    NotOurs,
+    /// Something of ours, or something that leads to it.
+    Ours,
+    /// A fragment: the rest of its datagram will tell.
+    Fragment,
+    /// It opens a connection: what it carries will tell.
+    Opening,
+}
+
 /// From frames to events: decap, assemble and dissect in line.
 #[derive(Debug)]
 pub struct Front {
@@ -32,6 +45,9 @@ pub struct Front {
     counters: Counters,
     /// Frames of the datagram that is being read.
     pieces: Vec<u64>,
+    /// Whether `flow` is kept.
+    keeps_flow: bool,
+    flow: Option<Flow>,
 }
 
 impl Front {
@@ -48,7 +64,25 @@ impl Front {
             streams: Streams::new(streams),
             counters: Counters::default(),
             pieces: Vec::new(),
+            keeps_flow: false,
+            flow: None,
         }
+    }
+
+    /// Keeps the flow of each frame for [`Front::flow`] from now on.
+    pub fn keep_flow(&mut self) {
+        self.keeps_flow = true;
+    }
+
+    /// The innermost addresses and ports of the last frame, or those an ICMP error quotes;
+    /// `None` for a frame that is not ours at first sight.
+    pub const fn flow(&self) -> Option<Flow> {
+        self.flow
+    }
+
+    /// The frames of the datagram that the last frame made whole, where it made one whole.
+    pub fn pieces(&self) -> &[u64] {
+        &self.pieces
     }
 
     /// Counters so far.
@@ -62,12 +96,16 @@ impl Front {
     }
 
     /// Takes a frame and gives every event in it to `sink`.
-    pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut impl FnMut(&Event<'_>)) {
-        self.pass(frame, &mut Plain(sink));
+    pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut impl FnMut(&Event<'_>)) -> Fate {
+        self.pass(frame, &mut Plain(sink))
     }
 
     /// Takes a frame; ESP of plain shape is offered to `sink` before anything is built for it.
-    pub fn pass(&mut self, frame: &Frame<'_>, sink: &mut impl Sink) {
+    pub fn pass(&mut self, frame: &Frame<'_>, sink: &mut impl Sink) -> Fate {
+        self.pieces.clear();
+        if self.keeps_flow {
+            self.flow = None;
+        }
         self.counters.frames += 1;
         self.counters.latest = self.counters.latest.max(frame.time);
         if self.streams.next_deadline() <= frame.time {
@@ -87,14 +125,13 @@ impl Front {
                     Class::NotOurs => {
                         let flow = || flow(&addresses, source_port, destination_port);
                         if !self.streams.wants_udp(frame.capture, flow, payload) {
-                            return;
+                            return Fate::NotOurs;
                         }
                     }
                     Class::Esp => {
                         let sight = sight(frame, addresses, ports, payload, payload_len);
                         if sight.is_some_and(|sight| sink.esp(&sight)) {
-                            self.counters.ours += 1;
-                            return;
+                            return self.sighted(&addresses, ports);
                         }
                     }
                     Class::Keepalive if !sink.knows(addresses) => return,
@@ -113,10 +150,10 @@ impl Front {
                 if !self.streams.wants_tcp(frame.capture, &flow, flags, payload)
                     && !dissect::is_cisco_tcp((source_port, destination_port), payload)
                 {
-                    return;
+                    return Fate::NotOurs;
                 }
             }
-            Glance::NotIp => return,
+            Glance::NotIp => return Fate::NotOurs,
             Glance::Esp {
                 addresses,
                 payload,
@@ -124,37 +161,52 @@ impl Front {
             } => {
                 let sight = sight(frame, addresses, (0, 0), payload, payload_len);
                 if sight.is_some_and(|sight| sink.esp(&sight)) {
-                    self.counters.ours += 1;
-                    return;
+                    return self.sighted(&addresses, (0, 0));
                 }
             }
             Glance::Complex => {}
         }
-        self.read(frame, &mut |event: &Event<'_>| sink.event(event));
+        self.read(frame, &mut |event: &Event<'_>| sink.event(event))
     }
 
-    fn read(&mut self, frame: &Frame<'_>, sink: &mut impl FnMut(&Event<'_>)) {
+    /// ESP that was told by its header alone.
+    #[inline]
+    fn sighted(&mut self, addresses: &Addresses<'_>, ports: (u16, u16)) -> Fate {
+        self.counters.ours += 1;
+        if self.keeps_flow {
+            self.flow = Some(flow(addresses, ports.0, ports.1));
+        }
+        Fate::Ours
+    }
+
+    fn read(&mut self, frame: &Frame<'_>, sink: &mut impl FnMut(&Event<'_>)) -> Fate {
         self.expire(frame.time, sink);
         let segment = decap(frame);
         if segment.stopped.is_some() && !segment.envelope.truncated {
             self.counters.undecodable += 1;
         }
-        let ours = if matches!(segment.content, Content::Fragment(_)) {
+        if self.keeps_flow {
+            self.flow = Some(told_flow(&segment));
+        }
+        let fate = if matches!(segment.content, Content::Fragment(_)) {
             self.fragment(&segment, sink)
         } else {
             dispatch(&mut self.messages, &mut self.streams, &segment, &[], sink)
         };
-        self.counters.ours += u64::from(ours);
+        self.counters.ours += u64::from(fate != Fate::NotOurs);
+        fate
     }
 
-    fn fragment(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(&Event<'_>)) -> bool {
+    fn fragment(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(&Event<'_>)) -> Fate {
         let Some(datagram) = self.fragments.handle(segment) else {
-            return true;
+            return Fate::Fragment;
         };
-        self.pieces.clear();
         self.pieces
             .extend(datagram.pieces().iter().map(|piece| piece.frame));
         let segment = datagram.segment();
+        if self.keeps_flow {
+            self.flow = Some(told_flow(&segment));
+        }
         let (messages, streams) = (&mut self.messages, &mut self.streams);
         dispatch(messages, streams, &segment, &self.pieces, sink)
     }
@@ -184,6 +236,14 @@ impl Front {
                 what,
             });
         }
+    }
+
+    /// Gives up what waited too long: no frame came, and it is this late.
+    pub fn advance(&mut self, now: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
+        if self.streams.next_deadline() <= now {
+            self.streams.advance(now, sink);
+        }
+        self.expire(now, sink);
     }
 
     /// Gives up what is still incomplete: the capture ended.
@@ -308,12 +368,17 @@ fn dispatch(
     segment: &Segment<'_>,
     frames: &[u64],
     sink: &mut impl FnMut(&Event<'_>),
-) -> bool {
-    match &segment.content {
+) -> Fate {
+    let ours = match &segment.content {
         Content::Tcp(_) => {
+            let envelope = &segment.envelope;
             // An AH header around the segment is an event of its own.
             let ah = segment.ah.is_some() && messages.segment(segment, frames, sink);
-            dissect::cisco_tcp(segment, sink) || streams.tcp(segment, sink) || ah
+            let ours = dissect::cisco_tcp(segment, sink) || streams.tcp(segment, sink) || ah;
+            if !ours && streams.is_opening(envelope.capture, &envelope.flow()) {
+                return Fate::Opening;
+            }
+            ours || streams.expects(&envelope.flow())
         }
         Content::Icmp(icmp) => {
             streams.icmp(icmp, &segment.envelope, sink);
@@ -323,6 +388,21 @@ fn dispatch(
             messages.segment(segment, frames, sink) || streams.udp(segment, frames, sink)
         }
         _ => messages.segment(segment, frames, sink),
+    };
+    if ours { Fate::Ours } else { Fate::NotOurs }
+}
+
+/// The flow of a segment; that of what it quotes where it is an ICMP error.
+fn told_flow(segment: &Segment<'_>) -> Flow {
+    match &segment.content {
+        Content::Icmp(Icmp {
+            quoted: Some(quoted),
+            ..
+        }) => Flow {
+            source: (quoted.source, quoted.source_port),
+            destination: (quoted.destination, quoted.destination_port),
+        },
+        _ => segment.envelope.flow(),
     }
 }
 
@@ -423,8 +503,42 @@ impl Walk {
     }
 
     /// Takes a frame.
-    pub fn frame(&mut self, frame: &Frame<'_>) {
-        self.front.pass(frame, &mut Tracked(&mut self.tracker));
+    pub fn frame(&mut self, frame: &Frame<'_>) -> Fate {
+        self.front.pass(frame, &mut Tracked(&mut self.tracker))
+    }
+
+    /// Takes a frame, and tells `told` of each event which session took it.
+    pub fn frame_of(
+        &mut self,
+        frame: &Frame<'_>,
+        told: &mut impl FnMut(&Event<'_>, Option<u32>),
+    ) -> Fate {
+        let tracker = &mut self.tracker;
+        self.front.frame(frame, &mut |event: &Event<'_>| {
+            tracker.advance(event.envelope.time);
+            tracker.handle(event);
+            told(event, tracker.taken_by());
+        })
+    }
+
+    /// The front, for what it knows of the last frame.
+    pub const fn front(&self) -> &Front {
+        &self.front
+    }
+
+    /// Keeps the flow of each frame from now on.
+    pub fn keep_flow(&mut self) {
+        self.front.keep_flow();
+    }
+
+    /// Says how late it is although no frame came: for interfaces.
+    pub fn advance(&mut self, now: Timestamp) {
+        let tracker = &mut self.tracker;
+        self.front.advance(now, &mut |event: &Event<'_>| {
+            tracker.advance(event.envelope.time);
+            tracker.handle(event);
+        });
+        self.tracker.advance(now);
     }
 
     /// Takes a frame, and shows every event in it to `also` first.
@@ -441,12 +555,35 @@ impl Walk {
         self.tracker.poll()
     }
 
+    /// Says until when the capture went on, where that is known to be after its last frame.
+    pub fn watched_until(&mut self, end: Option<Timestamp>) {
+        let latest = &mut self.front.counters.latest;
+        *latest = (*latest).max(end.unwrap_or(*latest));
+    }
+
     /// Ends the walk: everything still open is closed.
     pub fn finish(&mut self) {
+        self.finish_of(&mut |_, _| {});
+    }
+
+    /// Ends the walk, and tells `told` of each last event which session took it.
+    pub fn finish_of(&mut self, told: &mut impl FnMut(&Event<'_>, Option<u32>)) {
         let tracker = &mut self.tracker;
-        self.front
-            .finish(&mut |event: &Event<'_>| tracker.handle(event));
+        self.front.finish(&mut |event: &Event<'_>| {
+            tracker.handle(event);
+            told(event, tracker.taken_by());
+        });
         self.tracker.finish(self.front.counters.latest);
+    }
+
+    /// The highest number of a session so far.
+    pub const fn numbered(&self) -> u32 {
+        self.tracker.numbered()
+    }
+
+    /// Sessions open now.
+    pub fn open_sessions(&self) -> usize {
+        self.tracker.open_sessions()
     }
 
     /// Counters of the front.

@@ -377,6 +377,11 @@ impl<U: Reader> Assembler<U> {
             || (!payload.is_empty() && (self.config.recognise)(payload) != Verdict::NotOurs)
     }
 
+    /// Whether a connection was opened of which no octet was seen yet.
+    pub fn is_opening(&self, capture: u16, flow: &Flow) -> bool {
+        self.openings.contains(&Key::of(capture, flow).0)
+    }
+
     /// Takes a segment and gives what follows from it to `sink`, which answers what it wants
     /// of the connection from now on. `true` where the segment belongs to a connection that
     /// is followed.

@@ -225,11 +225,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     };
     let mut desk = Desk::new(args.choice.gateway.map(|(ip, _)| ip));
     let mut captures = Vec::new();
+    let mut sessions = 0;
     let mut exit = Exit::Clean;
     for (number, path) in (0u16..).zip(&args.files) {
         match file::open(path, number) {
             Ok(source) => {
-                let (capture, worst) = read(source, args, &mut desk, &mut press)?;
+                let (capture, worst) = read(source, args, &mut desk, &mut sessions, &mut press)?;
                 press.capture(&capture)?;
                 exit = exit.max(worst);
                 captures.push(capture);
@@ -265,9 +266,14 @@ fn read(
     mut source: FileSource,
     args: &Args,
     desk: &mut Desk,
+    sessions: &mut u32,
     press: &mut Press<'_>,
 ) -> anyhow::Result<(CaptureReport, Exit)> {
-    let mut walk = Walk::new(ip::Config::default(), track::Config::default());
+    let config = track::Config {
+        numbered_from: *sessions,
+        ..track::Config::default()
+    };
+    let mut walk = Walk::new(ip::Config::default(), config);
     let progress = output::Progress::new(&args.files, &args.common);
     while let Some(frame) = source.next_frame() {
         if !args.choice.takes_frame(frame.time) {
@@ -282,7 +288,11 @@ fn read(
             progress.at(source.offset());
         }
     }
+    if args.choice.until.is_none() {
+        walk.watched_until(source.statistics().ended);
+    }
     walk.finish();
+    *sessions = walk.numbered();
     let statistics = source.statistics().clone();
     desk.capture_ended(&statistics);
     let mut last = Vec::new();

@@ -121,6 +121,17 @@ impl Streams {
         matches!(payload.first(), Some(20..=63)) && self.dtls.wants(capture, &flow(), payload)
     }
 
+    /// Whether a segment belongs to a connection of which nothing can be said yet: it carried
+    /// no octets, and went where no gateway is expected.
+    pub fn is_opening(&self, capture: u16, flow: &Flow) -> bool {
+        !self.expects(flow) && self.tcp.is_opening(capture, flow)
+    }
+
+    /// Whether a gateway is expected at one end of a flow.
+    pub fn expects(&self, flow: &Flow) -> bool {
+        is_expected(flow, self.gateway) || is_expected(&flow.reversed(), self.gateway)
+    }
+
     /// Takes a segment. `true` where it was ours.
     pub fn tcp(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(&Event<'_>)) -> bool {
         let gateway = self.gateway;

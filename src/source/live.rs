@@ -180,9 +180,9 @@ impl LiveSource {
             dropped += counted.dropped_by_interface + counted.dropped_by_system;
             let counters = Counters {
                 time,
-                received: counted.received,
-                dropped_by_interface: counted.dropped_by_interface,
-                dropped_by_system: counted.dropped_by_system,
+                received: Some(counted.received),
+                dropped_by_interface: Some(counted.dropped_by_interface),
+                dropped_by_system: Some(counted.dropped_by_system),
             };
             all.push((origin(self.capture, number, handle.link), counters));
         }

@@ -79,12 +79,12 @@ pub struct Description {
 pub struct Counters {
     /// When they were read.
     pub time: Timestamp,
-    /// Frames received.
-    pub received: u64,
+    /// Frames received, where known.
+    pub received: Option<u64>,
     /// Frames dropped by the interface.
-    pub dropped_by_interface: u64,
+    pub dropped_by_interface: Option<u64>,
     /// Frames dropped by the system, for want of buffers.
-    pub dropped_by_system: u64,
+    pub dropped_by_system: Option<u64>,
 }
 
 /// Where a frame comes from: its capture, the interface within it, and the link type.

@@ -16,8 +16,6 @@ pub(super) fn lay(session: &mut Session, flows: &[EspFlow], now: Timestamp) {
         session.frames += seen + flow.fragmented;
         *session.vantage.frames.of_mut(flow.from) += seen;
         session.vantage.copies += flow.copies;
-        let truncated = u32::try_from(flow.truncated).unwrap_or(u32::MAX);
-        session.vantage.truncated = session.vantage.truncated.saturating_add(truncated);
         if flow.last.time > session.last.time {
             session.last = flow.last;
         }

@@ -166,6 +166,7 @@ impl Table {
             entry.path = tag_of(envelope);
         }
         core.counters.copies += u64::from(entry.count(envelope, packet));
+        core.slab.note_changed(entry.owner);
         if entry.watched {
             let (owner, from) = (entry.owner, entry.flow.from);
             if let Some(open) = core.slab.get_mut(owner) {

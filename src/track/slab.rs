@@ -29,9 +29,24 @@ pub(crate) struct Slab {
     next_generation: u32,
     next_id: u32,
     len: usize,
+    /// The session that was changed last.
+    changed: Option<u32>,
 }
 
 impl Slab {
+    /// Nothing open; sessions are numbered on from here.
+    pub(crate) fn numbered_from(number: u32) -> Self {
+        Self {
+            next_id: number,
+            ..Self::default()
+        }
+    }
+
+    /// The highest number so far.
+    pub(crate) const fn numbered(&self) -> u32 {
+        self.next_id
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }
@@ -65,7 +80,23 @@ impl Slab {
     }
 
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Open> {
+        self.changed = Some(index);
         self.slots.get_mut(index as usize)?.as_mut()
+    }
+
+    /// Notes which session was changed without being looked up.
+    pub(crate) fn note_changed(&mut self, index: u32) {
+        self.changed = Some(index);
+    }
+
+    /// Forgets which session was changed last.
+    pub(crate) fn forget_changed(&mut self) {
+        self.changed = None;
+    }
+
+    /// Number of the session that was changed last.
+    pub(crate) fn changed(&self) -> Option<u32> {
+        Some(self.get(self.changed?)?.session.id)
     }
 
     /// Notes activity, and how long silence may last from now on.

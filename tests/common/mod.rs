@@ -19,6 +19,7 @@ use vpnscope::track::{self, Change};
 use vpnscope::walk::Walk;
 
 pub mod damage;
+pub mod extracts;
 pub mod run;
 pub mod schema;
 pub mod score;
@@ -105,6 +106,7 @@ fn analyze_source(mut source: file::FileSource) -> Vec<Filed> {
             filed.push(desk.close(session));
         }
     }
+    walk.watched_until(source.statistics().ended);
     walk.finish();
     desk.capture_ended(source.statistics());
     let mut last = Vec::new();

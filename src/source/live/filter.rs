@@ -8,13 +8,14 @@ use crate::source::LinkType;
 ///
 /// All UDP, ICMP and IPv6; every IPv4 fragment; IP in IP, IPv6 in IPv4, GRE, ESP, AH, L2TPv3;
 /// of TCP the segments that open or end a connection, those that begin like a TLS record, IKE
-/// over TCP, DNS.
+/// over TCP, DNS. A load beyond the end of a frame refuses it whatever follows, so what looks at
+/// octets of the payload comes last.
 const IP: &str = "ip6 or udp or icmp or (ip[6:2] & 0x3fff != 0) \
 or ip proto 4 or ip proto 41 or ip proto 47 or ip proto 50 or ip proto 51 or ip proto 115 \
+or tcp port 4500 or tcp port 53 \
 or (tcp[tcpflags] & (tcp-syn|tcp-fin|tcp-rst) != 0) \
 or (tcp[((tcp[12:1] & 0xf0) >> 2):2] & 0xfcff = 0x1403) \
-or (tcp[((tcp[12:1] & 0xf0) >> 2):4] = 0x494b4554) \
-or tcp port 4500 or tcp port 53";
+or (tcp[((tcp[12:1] & 0xf0) >> 2):4] = 0x494b4554)";
 
 /// Carriers below IP that stand only where there is an Ethernet type: `PPPoE`, MPLS.
 const ETHERNET: &str = "ether proto 0x8863 or ether proto 0x8864 or ether proto 0x8847";

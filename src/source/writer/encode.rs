@@ -121,9 +121,16 @@ pub(super) fn interface_statistics(out: &mut Vec<u8>, interface: u32, counters: 
     block(out, 5, |out| {
         word(out, interface);
         time(out, counters.time);
-        option(out, 4, &counters.received.to_le_bytes());
-        option(out, 5, &counters.dropped_by_interface.to_le_bytes());
-        option(out, 7, &counters.dropped_by_system.to_le_bytes());
+        let known = [
+            (4, counters.received),
+            (5, counters.dropped_by_interface),
+            (7, counters.dropped_by_system),
+        ];
+        for (code, count) in known {
+            if let Some(count) = count {
+                option(out, code, &count.to_le_bytes());
+            }
+        }
         end_of_options(out);
     });
 }

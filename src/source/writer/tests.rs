@@ -153,9 +153,9 @@ fn interfaces_comments_and_counters_come_back() {
     writer.frame(&first, None).unwrap();
     let counters = Counters {
         time: first.time,
-        received: 9,
-        dropped_by_interface: 2,
-        dropped_by_system: 5,
+        received: Some(9),
+        dropped_by_interface: Some(2),
+        dropped_by_system: Some(5),
     };
     writer.counters(Origin::of(&second), &counters).unwrap();
     writer.finish().unwrap();
@@ -264,9 +264,9 @@ fn ring_of(folder: &Folder, name: &str, limits: Limits) -> Vec<(String, usize)> 
         let f = frame(no, &[7; 100]);
         let counters = Counters {
             time: f.time,
-            received: no,
-            dropped_by_interface: 0,
-            dropped_by_system: no / 10,
+            received: Some(no),
+            dropped_by_interface: Some(0),
+            dropped_by_system: Some(no / 10),
         };
         ring.counters(origin, counters);
         ring.frame(&f, None).unwrap();

@@ -4,13 +4,15 @@ use super::block::{self, Framing, Order};
 use super::{PcapNg, note};
 use crate::source::file::input::Input;
 use crate::source::{LinkType, Statistics};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use note::Walk;
 
 /// Interfaces kept in a section.
 const INTERFACES: usize = 65_536;
 /// Link types listed.
 const LINK_TYPES: usize = 256;
+/// Longest time that a capture is believed to have gone on without a frame.
+const LONGEST_SILENCE: Span = Span::from_secs(7 * 24 * 3600);
 /// Octets of filter text kept.
 const FILTER_TEXT: usize = 4096;
 
@@ -179,6 +181,10 @@ impl PcapNg {
             return note::problem(statistics, input.offset(), Walk::GoesOn, what);
         };
         let before = interface.dropped();
+        let half = |at| Some(u64::from(self.order.word(block, at)?));
+        if let (Some(high), Some(low)) = (half(12), half(16)) {
+            ended(statistics, interface.time(high << 32 | low));
+        }
         for (code, value) in self.order.options(block::after(block, 20)) {
             match code {
                 block::ISB_IFDROP => interface.drops.0 = self.order.long(value, 0),
@@ -201,6 +207,17 @@ impl PcapNg {
         let packets = self.drops.packets.unwrap_or(0).saturating_add(count);
         self.drops.packets = Some(packets);
         statistics.dropped = self.drops.total();
+    }
+}
+
+/// Statistics are read while a capture goes on. One that claims to have gone on for longer than
+/// anybody waits has another unit of time than it says.
+fn ended(statistics: &mut Statistics, time: Timestamp) {
+    let believed = statistics
+        .last
+        .is_some_and(|last| time > last && time.since(last) < LONGEST_SILENCE);
+    if believed {
+        statistics.ended = statistics.ended.max(Some(time));
     }
 }
 

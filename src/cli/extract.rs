@@ -1,0 +1,405 @@
+//! `vpnscope extract`: the frames that matter, to a new capture.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use std::collections::{HashMap, HashSet};
+
+use super::analyze::{parse_gateway, parse_time};
+use super::keep::Conversation;
+use super::keep::outbox::{Known, Outbox};
+use super::keep::shard::Shard;
+use super::{Exit, output};
+use crate::assemble::ip;
+use crate::decap::{Content, Flow, decap};
+use crate::dissect::streams;
+use crate::source::file::{self, FileSource};
+use crate::source::writer::{Counters, Description, Origin, Output, Writer};
+use crate::source::{Frame, FrameSource};
+use crate::time::Timestamp;
+use crate::track::{self, Change, EspSight, Event, What};
+use crate::walk::{Fate, Front, Sink, Walk};
+
+/// Options of `extract`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Captures: pcap or pcapng, plain, .gz or .zst; - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The new capture: .pcap or .pcapng, with .gz or .zst; - for standard output
+    #[arg(short, long, value_name = "OUT")]
+    output: PathBuf,
+    /// Only the frames of the session with this number, as `analyze` counts over these files
+    #[arg(long, value_name = "N", conflicts_with = "shard")]
+    session: Option<u32>,
+    /// Only one share of all address pairs, the same in every file and run
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Of ESP packets keep this many octets from the SPI on, at least 16
+    #[arg(long, value_name = "N")]
+    snap_esp: Option<usize>,
+    /// Only conversations of this client
+    #[arg(long, value_name = "ADDR")]
+    client: Option<IpAddr>,
+    /// Only conversations with this gateway
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_gateway)]
+    gateway: Option<(IpAddr, Option<u16>)>,
+    /// Only frames from this time on (RFC 3339 or seconds since 1970)
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<Timestamp>,
+    /// Only frames up to this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<Timestamp>,
+}
+
+impl Args {
+    fn takes_time(&self, time: Timestamp) -> bool {
+        self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time <= until)
+    }
+
+    fn takes_flow(&self, flow: &Flow) -> bool {
+        let has = |ip: IpAddr| flow.source.0 == ip || flow.destination.0 == ip;
+        self.client.is_none_or(has)
+            && self.gateway.is_none_or(|(ip, _)| has(ip))
+            && self.shard.is_none_or(|shard| shard.takes(flow))
+    }
+
+    fn front(&self) -> Front {
+        let streams = streams::Config {
+            gateway: self.gateway,
+            ..streams::Config::default()
+        };
+        let mut front = Front::with(ip::Config::default(), streams);
+        front.keep_flow();
+        front
+    }
+}
+
+/// Runs `extract`.
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    for input in &args.files {
+        if is_same(input, &args.output) {
+            bail!(
+                "{} is read from; name another output",
+                args.output.display()
+            );
+        }
+        if args.session.is_some() && input == Path::new("-") {
+            bail!("--session reads its input twice, which standard input does not allow");
+        }
+    }
+    let numbers = (0u16..).zip(&args.files);
+    let mut exit = Exit::Clean;
+    let mut sources = Vec::new();
+    for (number, path) in numbers {
+        match file::open(path, number) {
+            Ok(source) => sources.push((number, path, source)),
+            Err(error) => {
+                output::complain(&format!("vpnscope: {error}"));
+                exit = Exit::Trouble;
+            }
+        }
+    }
+    if sources.is_empty() {
+        return Ok(exit);
+    }
+    let writer = Writer::create(&args.output, Output::for_path(&args.output));
+    let mut out = Press {
+        writer: writer.with_context(|| format!("cannot write {}", args.output.display()))?,
+        snap_esp: args.snap_esp,
+        origins: Vec::new(),
+    };
+    let mut sessions = 0;
+    for (number, path, source) in sources {
+        let statistics = match args.session {
+            None => all(args, source, &mut out),
+            Some(session) => {
+                let members = Members::of(args, source, session, &mut sessions);
+                let source = file::open(path, number)?;
+                members.write(args, source, &mut out)
+            }
+        }
+        .with_context(|| format!("cannot write {}", args.output.display()))?;
+        for problem in &statistics.problems {
+            output::complain(&format!("vpnscope: {}: {}", statistics.name, problem.what));
+            if problem.fatal {
+                exit = Exit::Trouble;
+            }
+        }
+    }
+    out.writer
+        .finish()
+        .with_context(|| format!("cannot write {}", args.output.display()))?;
+    Ok(exit)
+}
+
+/// Whether two paths name the same file.
+fn is_same(a: &Path, b: &Path) -> bool {
+    if a == Path::new("-") || b == Path::new("-") {
+        return false;
+    }
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b || is_same_inode(&a, &b),
+        _ => false,
+    }
+}
+
+#[cfg(unix)]
+fn is_same_inode(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    match (a.metadata(), b.metadata()) {
+        (Ok(a), Ok(b)) => a.is_file() && (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_same_inode(_: &Path, _: &Path) -> bool {
+    false
+}
+
+/// The capture being written.
+struct Press {
+    writer: Writer,
+    snap_esp: Option<usize>,
+    /// Where frames of the file at hand came from.
+    origins: Vec<Origin>,
+}
+
+impl Press {
+    fn frame(&mut self, frame: &Frame<'_>, name: &str, filter: Option<&str>) -> io::Result<()> {
+        let origin = Origin::of(frame);
+        if self.origins.last() != Some(&origin) && !self.origins.contains(&origin) {
+            let description = Description {
+                name: Some(name.into()),
+                filter: filter.map(Into::into),
+                snaplen: 0,
+            };
+            self.writer.describe(origin, description);
+            self.origins.push(origin);
+        }
+        let octets = self
+            .snap_esp
+            .map_or(frame.octets, |most| snapped(frame, most));
+        self.writer.frame(&Frame { octets, ..*frame }, None)
+    }
+
+    /// Says how the capture of a file ended: until when it went on, and what it lost.
+    fn ended(&mut self, statistics: &crate::source::Statistics) -> io::Result<()> {
+        let Some(time) = statistics.ended.max(statistics.last) else {
+            return Ok(());
+        };
+        let mut dropped = statistics.dropped;
+        for origin in std::mem::take(&mut self.origins) {
+            let counters = Counters {
+                time,
+                received: None,
+                dropped_by_interface: None,
+                // Once for the whole file.
+                dropped_by_system: dropped.take(),
+            };
+            self.writer.counters(origin, &counters)?;
+        }
+        Ok(())
+    }
+}
+
+/// A frame without the inside of its ESP packet.
+fn snapped<'a>(frame: &Frame<'a>, most: usize) -> &'a [u8] {
+    let segment = decap(frame);
+    let esp = match segment.content {
+        Content::Ip { payload, .. } if segment.envelope.protocol == 50 => payload,
+        Content::Udp { payload, .. } => {
+            let ports = (
+                segment.envelope.source_port,
+                segment.envelope.destination_port,
+            );
+            if crate::dissect::classify(ports, payload) != crate::dissect::Class::Esp {
+                return frame.octets;
+            }
+            payload
+        }
+        _ => return frame.octets,
+    };
+    let begin = esp
+        .as_ptr()
+        .addr()
+        .checked_sub(frame.octets.as_ptr().addr());
+    begin
+        .and_then(|begin| frame.octets.get(..begin + most.max(16)))
+        .unwrap_or(frame.octets)
+}
+
+/// Takes what the front gives: of ESP its header is enough.
+struct Taker<'a> {
+    args: &'a Args,
+    outbox: &'a mut Outbox,
+}
+
+impl Sink for Taker<'_> {
+    fn event(&mut self, event: &Event<'_>) {
+        if let What::Incomplete(incomplete) = event.what
+            && self.args.takes_flow(&incomplete.flow)
+        {
+            self.outbox.keep(event.frames);
+        }
+    }
+
+    fn esp(&mut self, _: &EspSight<'_>) -> bool {
+        true
+    }
+}
+
+/// Writes everything of ours in a file.
+fn all(
+    args: &Args,
+    mut source: FileSource,
+    out: &mut Press,
+) -> io::Result<crate::source::Statistics> {
+    let mut front = args.front();
+    let mut outbox = Outbox::default();
+    let name = source.statistics().name.clone();
+    let mut filter = None;
+    while let Some(frame) = source.next_frame() {
+        if !args.takes_time(frame.time) {
+            continue;
+        }
+        let fate = front.pass(
+            &frame,
+            &mut Taker {
+                args,
+                outbox: &mut outbox,
+            },
+        );
+        let flow = front.flow();
+        let fate = match (fate, &flow) {
+            // To which conversation a fragment belongs is known when it is whole.
+            (fate @ (Fate::NotOurs | Fate::Fragment), _) => fate,
+            (_, Some(flow)) if !args.takes_flow(flow) => Fate::NotOurs,
+            (fate, _) => fate,
+        };
+        let known = Known {
+            fate,
+            flow,
+            pieces: front.pieces(),
+            alone: flow.as_ref().is_some_and(|flow| args.takes_flow(flow)),
+        };
+        outbox.put(&frame, known, &mut |frame| {
+            out.frame(frame, &name, filter.as_deref())
+        })?;
+        if frame.no == 1 {
+            filter.clone_from(&source.statistics().filter);
+        }
+    }
+    outbox.finish(&mut |frame| out.frame(frame, &name, filter.as_deref()))?;
+    let statistics = source.statistics().clone();
+    out.ended(&statistics)?;
+    Ok(statistics)
+}
+
+/// The frames of one session.
+#[derive(Debug, Default)]
+struct Members {
+    /// By number.
+    frames: HashSet<u64>,
+    /// Connections of it, and the frames between which they are of it.
+    flows: HashMap<Conversation, (u64, u64)>,
+}
+
+impl Members {
+    /// Walks a file and notes which frames are of a session. Sessions are counted on over
+    /// files.
+    fn of(args: &Args, mut source: FileSource, session: u32, sessions: &mut u32) -> Self {
+        let mut members = Self::default();
+        let config = track::Config {
+            numbered_from: *sessions,
+            ..track::Config::default()
+        };
+        let mut walk = Walk::new(ip::Config::default(), config);
+        while let Some(frame) = source.next_frame() {
+            if args.takes_time(frame.time) {
+                walk.frame_of(&frame, &mut |event, taken| {
+                    members.note(event, taken == Some(session));
+                });
+                members.closed(&mut walk, session);
+            }
+        }
+        walk.finish_of(&mut |event, taken| members.note(event, taken == Some(session)));
+        members.closed(&mut walk, session);
+        *sessions = walk.numbered();
+        members
+    }
+
+    /// What a session has that was not its own yet when it came.
+    fn closed(&mut self, walk: &mut Walk, number: u32) {
+        while let Some(change) = walk.poll() {
+            let Change::Closed(session) = change;
+            if session.id == number {
+                self.frames.insert(session.first.frame);
+                self.frames
+                    .extend(session.esp.iter().map(|flow| flow.first.frame));
+            }
+        }
+    }
+
+    fn note(&mut self, event: &Event<'_>, is_member: bool) {
+        let (stream, at) = match event.what {
+            What::Tcp(tcp) => (tcp.stream.flow, tcp.stream.at.frame),
+            What::Tls(
+                track::TlsEvent::Item { stream, .. } | track::TlsEvent::Gap { stream, .. },
+            ) => (stream.flow, stream.at.frame),
+            _ if event.envelope.protocol == 6 => (event.envelope.flow(), event.envelope.frame),
+            _ => {
+                if is_member {
+                    self.frames.extend(event.frames);
+                    self.frames.insert(event.envelope.frame);
+                }
+                return;
+            }
+        };
+        let key = Conversation::from(stream);
+        if is_member {
+            self.frames.extend(event.frames);
+            let (first, last) = self.flows.entry(key).or_insert((at, u64::MAX));
+            *first = at.min(*first);
+            *last = u64::MAX;
+        } else if let Some((first, last)) = self.flows.get_mut(&key) {
+            // Another session on the same ports.
+            if *first < at {
+                *last = (*last).min(at);
+            }
+        }
+    }
+
+    fn has(&self, no: u64, flow: Option<Flow>) -> bool {
+        self.frames.contains(&no)
+            || flow
+                .and_then(|flow| self.flows.get(&flow.into()))
+                .is_some_and(|(first, last)| (*first..*last).contains(&no))
+    }
+
+    /// Writes them.
+    fn write(
+        &self,
+        args: &Args,
+        mut source: FileSource,
+        out: &mut Press,
+    ) -> io::Result<crate::source::Statistics> {
+        let mut front = args.front();
+        let name = source.statistics().name.clone();
+        while let Some(frame) = source.next_frame() {
+            if !args.takes_time(frame.time) {
+                continue;
+            }
+            front.frame(&frame, &mut |_: &Event<'_>| {});
+            if self.has(frame.no, front.flow()) {
+                out.frame(&frame, &name, None)?;
+            }
+        }
+        let statistics = source.statistics().clone();
+        out.ended(&statistics)?;
+        Ok(statistics)
+    }
+}
