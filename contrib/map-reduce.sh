@@ -5,7 +5,8 @@
 # Reduce: each shard is analysed by itself. Between the two lie files: move those of a shard to one
 # machine, and it works over as many as there are shards. With one shard, the default, the sessions
 # are exactly those of one process; with more, one that changes its addresses (MOBIKE, a capture on
-# both sides of a NAT) is told once for each pair of addresses, and its look-ups (DNS, RADIUS) apart.
+# both sides of a NAT) is told once for each pair of addresses, and its look-ups (DNS, RADIUS) apart; and what other
+# clients of a gateway taught is not known to all of them.
 set -eu
 shards=1 jobs=$(getconf _NPROCESSORS_ONLN)
 while getopts n:j: option; do

@@ -338,6 +338,10 @@ impl Members {
             let Change::Closed(session) = change;
             if session.id == number {
                 self.frames.insert(session.first.frame);
+                for step in &session.steps {
+                    self.frames.extend(&step.frames);
+                    self.frames.extend(step.sightings().map(|at| at.frame));
+                }
                 self.frames
                     .extend(session.esp.iter().map(|flow| flow.first.frame));
             }
