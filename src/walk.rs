@@ -134,7 +134,7 @@ impl Front {
                             return self.sighted(&addresses, ports);
                         }
                     }
-                    Class::Keepalive if !sink.knows(addresses) => return,
+                    Class::Keepalive if !sink.knows(addresses) => return Fate::NotOurs,
                     _ => {}
                 }
             }

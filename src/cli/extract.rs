@@ -13,7 +13,7 @@ use super::keep::outbox::{Known, Outbox};
 use super::keep::shard::Shard;
 use super::{Exit, output};
 use crate::assemble::ip;
-use crate::decap::{Content, Flow, decap};
+use crate::decap::{Addresses, Content, Flow, decap};
 use crate::dissect::streams;
 use crate::source::file::{self, FileSource};
 use crate::source::writer::{Counters, Description, Origin, Output, Writer};
@@ -248,6 +248,10 @@ impl Sink for Taker<'_> {
     }
 
     fn esp(&mut self, _: &EspSight<'_>) -> bool {
+        true
+    }
+
+    fn knows(&self, _: Addresses<'_>) -> bool {
         true
     }
 }
