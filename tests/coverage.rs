@@ -20,6 +20,8 @@ mod frames;
 mod names;
 #[path = "coverage/sweep.rs"]
 mod sweep;
+#[path = "coverage/sweep1.rs"]
+mod sweep1;
 
 use std::collections::{BTreeMap, BTreeSet};
 

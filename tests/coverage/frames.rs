@@ -182,16 +182,30 @@ fn tcp(from_server: bool, sequence: u32, acknowledged: u32, flags: u8, data: &[u
 }
 
 /// Handshake messages in one record.
-fn record(messages: &[(u8, String)]) -> Vec<u8> {
+fn record(messages: &[(u8, Vec<u8>)]) -> Vec<u8> {
     let mut body = Vec::new();
-    for (number, text) in messages {
-        let octets = octets(text);
+    for (number, octets) in messages {
         body.push(*number);
         body.extend(&u32::try_from(octets.len()).unwrap().to_be_bytes()[1..]);
         body.extend(octets);
     }
     let length = u16::try_from(body.len()).unwrap().to_be_bytes();
     [&[22, 3, 3], length.as_slice(), &body].concat()
+}
+
+/// A TCP connection in which the client sends handshake messages, and the server answers.
+pub(crate) fn segments(client: &[(u8, Vec<u8>)], server: &[(u8, Vec<u8>)]) -> Vec<Owned> {
+    let hello = record(client);
+    let mut frames = vec![
+        tcp(false, 100, 0, 0x02, &[]),
+        tcp(true, 500, 101, 0x12, &[]),
+        tcp(false, 101, 501, 0x18, &hello),
+    ];
+    if !server.is_empty() {
+        let next = 101 + u32::try_from(hello.len()).unwrap();
+        frames.push(tcp(true, 501, next, 0x18, &record(server)));
+    }
+    frames
 }
 
 impl Entry {
@@ -213,17 +227,13 @@ impl Entry {
             return vec![udp(40_000, datagram.port, &octets(&datagram.octets))];
         }
         if let Some(stream) = &self.tls {
-            let hello = record(&stream.client);
-            let mut frames = vec![
-                tcp(false, 100, 0, 0x02, &[]),
-                tcp(true, 500, 101, 0x12, &[]),
-                tcp(false, 101, 501, 0x18, &hello),
-            ];
-            if !stream.server.is_empty() {
-                let next = 101 + u32::try_from(hello.len()).unwrap();
-                frames.push(tcp(true, 501, next, 0x18, &record(&stream.server)));
-            }
-            return frames;
+            let read = |messages: &[(u8, String)]| -> Vec<(u8, Vec<u8>)> {
+                messages
+                    .iter()
+                    .map(|(number, text)| (*number, octets(text)))
+                    .collect()
+            };
+            return segments(&read(&stream.client), &read(&stream.server));
         }
         let raw = self
             .raw
