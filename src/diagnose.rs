@@ -204,6 +204,8 @@ pub(crate) use cause;
 pub enum Basis {
     /// A message in clear that says so.
     Seen,
+    /// Arithmetic that leaves no other possibility, whatever is encrypted.
+    Proven,
     /// Order, direction and arithmetic of what was seen.
     Inferred,
     /// Something that did not come. What a capture does not show may still have happened.
@@ -264,7 +266,7 @@ impl Finding {
     /// A failure: severity error, outcome failed, as sure as its basis allows.
     pub fn failure(cause: &'static Cause, stage: Stage, basis: Basis, summary: String) -> Self {
         let confidence = match basis {
-            Basis::Seen => Confidence::Certain,
+            Basis::Seen | Basis::Proven => Confidence::Certain,
             Basis::Inferred | Basis::Absence { .. } => Confidence::Likely,
         };
         Self {

@@ -10,7 +10,7 @@ pub(super) fn weigh(mut list: Vec<Finding>, session: &Session, context: &Context
             continue;
         }
         match finding.basis {
-            Basis::Seen => {}
+            Basis::Seen | Basis::Proven => {}
             Basis::Inferred => finding.confidence = finding.confidence.min(Confidence::Likely),
             Basis::Absence { of } => absence(finding, of, session, context),
         }

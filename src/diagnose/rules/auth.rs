@@ -137,11 +137,25 @@ fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
         .and_then(|s| s.least_success(true))
         .unwrap_or_default();
     let notify = story.suite.and_then(|s| s.one_notify()).unwrap_or_default();
+    // The first answer of IKE_AUTH holds an identity and an authentication, with EAP too
+    // (RFC 7296 §1.2, §2.16): eight octets have room for neither, only for an error. A later
+    // answer could be EAP's success, which is as short.
+    let exact = exchange.id == 1
+        && story.suite.and_then(|s| s.one_notify()) == Some(answered.length)
+        && exchange
+            .response
+            .as_ref()
+            .is_some_and(|m| m.fragments.is_none());
+    let basis = if exact {
+        Basis::Proven
+    } else {
+        Basis::Inferred
+    };
     findings.push(
         Finding::failure(
             &AUTH_FAILED,
             Stage::IkeAuthentication,
-            Basis::Inferred,
+            basis,
             format!(
                 "The gateway's IKE_AUTH answer is {} octets: with this suite one error notify takes {notify}, the shortest success {least}.",
                 answered.length

@@ -152,7 +152,7 @@ fn rekey(story: &Story<'_>, findings: &mut Findings) {
         Finding::degradation(
             &REKEY_FAILED,
             Stage::IpsecChild,
-            Basis::Inferred,
+            Basis::Proven,
             format!(
                 "{refusals} CREATE_CHILD_SA request(s) were refused: the last answer is {} octets, room for one short notify; the request had {}.",
                 answered.length, asked.length

@@ -1,7 +1,7 @@
 //! Is the peer still there?
 
 use crate::diagnose::ike2::Story;
-use crate::diagnose::{Basis, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
 use crate::time::Span;
 use crate::track::ike2::kind;
 use crate::track::session::{Session, Side};
@@ -118,6 +118,9 @@ fn dead(story: &Story<'_>, findings: &mut Findings) {
         ),
     )
     .step(step, ", unanswered");
+    if step.sent() >= 4 {
+        finding = finding.sure(Confidence::Certain);
+    }
     if let Some(icmp) = session
         .icmp
         .iter()

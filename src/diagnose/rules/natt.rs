@@ -2,7 +2,8 @@
 
 use super::reachability::enough;
 use crate::diagnose::ike2::{Auth, Story};
-use crate::diagnose::{Basis, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::time::Span;
 use crate::track::session::{Session, Side};
 
 /// The family.
@@ -88,6 +89,13 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
     .frame(answer.at, format!("{} on port {}", answer.message, answer.flow.source.1))
     .step(step, " on the new port, unanswered")
     .candidates(&["request-never-arrived", "fragment-lost"]);
+    // One port answers, the other never does, however often it is tried.
+    let insisted = step.sent() >= 3 && step.spread() >= Span::from_secs(1);
+    let finding = if insisted {
+        finding.sure(Confidence::Certain)
+    } else {
+        finding
+    };
     findings.push(if enough(step, session) {
         finding
     } else {
