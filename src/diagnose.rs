@@ -8,6 +8,8 @@
 
 use std::fmt;
 
+use vpnscope_dissectors::ike::v1::IkeSuite;
+
 use crate::time::Timestamp;
 use crate::track::session::{Kind, Session, Side, Stamp, Step};
 
@@ -453,6 +455,8 @@ pub struct Context {
     pub ike: std::collections::BTreeSet<(std::net::IpAddr, std::net::IpAddr)>,
     /// Attempts by gateway. Bounded.
     pub attempts: std::collections::BTreeMap<std::net::IpAddr, Vec<Attempt>>,
+    /// The same of IKEv1, lifetimes left out.
+    pub accepted_ikev1: std::collections::BTreeMap<std::net::IpAddr, Vec<IkeSuite>>,
     /// The gateway that the user named.
     pub gateway: Option<std::net::IpAddr>,
 }
@@ -508,6 +512,19 @@ impl Context {
             && self.accepted.len() < Self::KEPT
         {
             let list = self.accepted.entry(session.gateway.ip).or_default();
+            if list.len() < 64 && !list.contains(&suite) {
+                list.push(suite);
+            }
+        }
+        if let Some(suite) = session.ike1().and_then(crate::track::ike1::Ike1::suite)
+            && self.accepted_ikev1.len() < Self::KEPT
+        {
+            let suite = IkeSuite {
+                life_seconds: None,
+                life_kilobytes: None,
+                ..*suite
+            };
+            let list = self.accepted_ikev1.entry(session.gateway.ip).or_default();
             if list.len() < 64 && !list.contains(&suite) {
                 list.push(suite);
             }

@@ -9,6 +9,7 @@ mod child;
 mod crowd;
 mod encapsulation;
 mod esp;
+mod ike1;
 mod l2tp;
 mod l2tp_esp;
 mod liveness;
@@ -30,6 +31,12 @@ pub static FAMILIES: &[&Family] = &[
     &child::FAMILY,
     &esp::FAMILY,
     &liveness::FAMILY,
+    &ike1::negotiation::FAMILY,
+    &ike1::auth::FAMILY,
+    &ike1::config::FAMILY,
+    &ike1::quick::FAMILY,
+    &ike1::natt::FAMILY,
+    &ike1::liveness::FAMILY,
     &path::FAMILY,
     &ppp::FAMILY,
     &radius::FAMILY,

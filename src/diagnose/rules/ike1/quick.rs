@@ -1,0 +1,508 @@
+//! Did quick mode make a tunnel?
+
+use super::super::child::{CHILD_REFUSED, REKEY_FAILED};
+use super::super::reachability::{NO_RESPONSE, enough, lost};
+use super::settled;
+use crate::diagnose::ike1::{Reached, Story};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::time::Span;
+use crate::track::ike1::{Exchange, Message, kind};
+use crate::track::session::{Session, Stamp, Step};
+
+/// The family.
+pub(in crate::diagnose::rules) static FAMILY: Family = Family {
+    name: "ikev1-quick-mode",
+    causes: &[
+        &REQUEST_NEVER_ARRIVED,
+        &PHASE2_NOT_STARTED,
+        &QUICK_MODE_SUPERSEDED,
+    ],
+    check,
+};
+
+cause! {
+    /// ## What it means
+    /// A message left its sender and did not reach its receiver: the receiver keeps asking for
+    /// it, or goes on as if it had never been sent.
+    ///
+    /// ## What is seen
+    /// In one capture: quick mode 2 again and again, although quick mode 3 was sent each time, or
+    /// although the sender's data show that it considers the tunnel made. In two captures: the
+    /// message in the one at its sender, and not in the other one.
+    ///
+    /// ## Likely causes
+    /// - A filter or a NAT on the way drops it, by its port, its size or its content.
+    ///
+    /// ## What to check on each side
+    /// - The boxes between the two capture points.
+    ///
+    /// ## When this is wrong
+    /// When the receiver has the message and refuses it without a word.
+    pub(in crate::diagnose::rules) static REQUEST_NEVER_ARRIVED = {
+        code: "request-never-arrived",
+        title: "a message did not reach its receiver",
+        remedies: [
+            "Capture at both ends at the same time; the loss lies between the points where the message is seen and where it is not.",
+            "Look for filters on the way that judge by port, size or content: UDP 500 and 4500 must pass in both directions.",
+        ],
+        needs: "a capture at the other end at the same time",
+    }
+}
+
+cause! {
+    /// ## What it means
+    /// The peers authenticated each other, and then nobody asked for a tunnel.
+    ///
+    /// ## What is seen
+    /// Phase 1 is complete, and no quick mode was begun by either end.
+    ///
+    /// ## Likely causes
+    /// - The client has no phase-2 policy that matches, or waits for traffic that needs it.
+    /// - The client waits for mode config or XAUTH, which the gateway does not begin.
+    /// - The session only keeps phase 1 alive, for a tunnel negotiated before.
+    ///
+    /// ## What to check on each side
+    /// - Client: its phase-2 settings, and its log after "ISAKMP SA established".
+    /// - Both: whether XAUTH or mode config is expected by one and not by the other.
+    ///
+    /// ## When this is wrong
+    /// When the tunnel was negotiated under an earlier phase 1 that the capture does not show.
+    pub(in crate::diagnose::rules) static PHASE2_NOT_STARTED = {
+        code: "phase2-not-started",
+        title: "phase 1 is up, and nobody asked for a tunnel",
+        remedies: [
+            "Check the client's phase-2 settings (subnets, ESP proposals) and what its log says after phase 1.",
+            "Check that both sides agree on whether XAUTH and mode config are used.",
+        ],
+        needs: "the client's log",
+    }
+}
+
+cause! {
+    /// ## What it means
+    /// A quick mode was given up half-way, and another one, with a message ID of its own, made
+    /// the tunnel. The peer goes on repeating the old one for a while: nothing is wrong.
+    ///
+    /// ## What is seen
+    /// Two quick modes with different message IDs under one phase 1: the one left incomplete and
+    /// repeated, the other one complete.
+    ///
+    /// ## Likely causes
+    /// - Mode config came in between (a router that pushes the address), and the client began
+    ///   anew with the address that it was given.
+    ///
+    /// ## What to check on each side
+    /// - Nothing. "retransmitting phase 2" in a router's log is about the exchange that was given
+    ///   up: compare the message ID in the log with the one of the quick mode that completed.
+    ///
+    /// ## When this is wrong
+    /// When the two quick modes were for different tunnels, and one of them is missing.
+    pub(in crate::diagnose::rules) static QUICK_MODE_SUPERSEDED = {
+        code: "quick-mode-superseded",
+        title: "a quick mode was given up for another one that succeeded",
+        remedies: ["Leave it: the retransmissions of the exchange that was given up end by themselves."],
+    }
+}
+
+fn check(session: &Session, _: &Context, findings: &mut Findings) {
+    let Some(story) = Story::of(session) else {
+        return;
+    };
+    if session.vantage.started_late {
+        return;
+    }
+    let all: Vec<&Exchange> = story.facts.of_kind(kind::QUICK).collect();
+    let done = all.iter().position(|e| is_done(e));
+    match done {
+        Some(first) => after_success(&story, &all, first, findings),
+        None if story.reached == Reached::ChildDone => {}
+        None => match all.last() {
+            Some(last) => failed(&story, &all, last, findings),
+            None => not_started(&story, findings),
+        },
+    }
+}
+
+fn is_done(exchange: &Exchange) -> bool {
+    exchange.answer().is_some() && exchange.confirmation().is_some()
+}
+
+fn step<'a>(story: &Story<'a>, message: Option<&Message>) -> Option<&'a Step> {
+    message.and_then(|message| story.step(message))
+}
+
+/// A tunnel was made: what the other quick modes were.
+fn after_success(story: &Story<'_>, all: &[&Exchange], first: usize, findings: &mut Findings) {
+    // The third message may be lost all the same: the responder asks for it again and again.
+    if let Some(exchange) = all
+        .get(first)
+        .filter(|_| all.iter().filter(|e| is_done(e)).count() == 1)
+    {
+        if third_lost(story, exchange, findings) {
+            return;
+        }
+    }
+    let undone: Vec<&&Exchange> = all.iter().filter(|e| !is_done(e)).collect();
+    let (early, late): (Vec<&Exchange>, Vec<&Exchange>) =
+        undone.into_iter().partition(|e| superseded(all, e));
+    for exchange in early {
+        note_superseded(story, all, exchange, findings);
+    }
+    // A renewal that was refused, and none that succeeded after it.
+    let refused = late.into_iter().rfind(|e| refusal(story, e).is_some());
+    if let Some(exchange) = refused {
+        rekey_refused(story, exchange, findings);
+    }
+}
+
+/// Whether a later quick mode completed: the earlier one does not matter any more.
+fn superseded(all: &[&Exchange], exchange: &Exchange) -> bool {
+    let begun = exchange.first().map(|m| m.at);
+    all.iter()
+        .any(|other| is_done(other) && other.confirmation().map(|m| m.at) > begun)
+}
+
+fn note_superseded(
+    story: &Story<'_>,
+    all: &[&Exchange],
+    exchange: &Exchange,
+    findings: &mut Findings,
+) {
+    let begun = exchange.first().map(|m| m.at);
+    let heir = all
+        .iter()
+        .filter(|other| is_done(other))
+        .find(|other| other.confirmation().map(|m| m.at) > begun);
+    let (Some(first), Some(heir)) = (step(story, exchange.first()), heir) else {
+        return;
+    };
+    let repeats: u32 = exchange
+        .messages
+        .iter()
+        .filter_map(|m| story.step(m))
+        .map(|step| step.repeats.count)
+        .sum();
+    let between = story.facts.of_kind(kind::TRANSACTION).any(|t| {
+        t.first().map(|m| m.at) > begun && t.first().map(|m| m.at) < heir.first().map(|m| m.at)
+    });
+    let why = if between {
+        " after a mode config exchange in between"
+    } else {
+        ""
+    };
+    let mut finding = Finding::info(
+        &QUICK_MODE_SUPERSEDED,
+        Stage::IpsecChild,
+        Basis::Seen,
+        format!(
+            "The quick mode with message ID {:08x} was given up{why}, and the one with message ID {:08x} made the tunnel; {repeats} retransmission(s) of the old one are harmless.",
+            exchange.id, heir.id
+        ),
+    )
+    .frame(first.at, format!("{} of message ID {:08x}", first.message, exchange.id));
+    for message in exchange.messages.iter().skip(1) {
+        if let Some(step) = story.step(message) {
+            finding = finding.step(step, " of the exchange that was given up");
+        }
+    }
+    for stamp in &first.repeats.stamps {
+        finding = finding.frame(*stamp, format!("{} again", first.message));
+    }
+    for message in &heir.messages {
+        if let Some(step) = story.step(message) {
+            finding = finding.frame(
+                step.at,
+                format!(
+                    "{} of message ID {:08x}, which succeeds",
+                    step.message, heir.id
+                ),
+            );
+        }
+    }
+    findings.push(finding);
+}
+
+/// The responder repeats its second message although the third was sent: the third gets lost.
+/// `true` where that is so.
+fn third_lost(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) -> bool {
+    let (Some(answered), Some(third)) = (
+        step(story, exchange.answer()),
+        step(story, exchange.confirmation()),
+    ) else {
+        return false;
+    };
+    let begged: Vec<Stamp> = answered
+        .repeats
+        .stamps
+        .iter()
+        .copied()
+        .filter(|stamp| stamp.time > third.at.time)
+        .collect();
+    let peer = exchange.by.other();
+    let used = story.esp(peer) > 0;
+    if begged.len() < 2 || used || begged.last() < Some(&third.at) {
+        return false;
+    }
+    for code in ["esp-one-way", "esp-blocked"] {
+        findings.withdraw(code);
+    }
+    findings.push(
+        Finding::failure(
+            &REQUEST_NEVER_ARRIVED,
+            Stage::IpsecChild,
+            Basis::Inferred,
+            format!(
+                "The {} sent quick mode 2 {} times and no data, although the {} answered with quick mode 3 {} times: that message does not reach it.",
+                peer.word(),
+                answered.sent(),
+                exchange.by.word(),
+                third.sent()
+            ),
+        )
+        .step(answered, "")
+        .step(third, ", never heard")
+        .candidates(&["retransmission-storm"]),
+    );
+    true
+}
+
+/// The message by which the peer refuses a quick mode: its next informational one, before
+/// anything else of it.
+fn refusal<'a>(story: &Story<'a>, exchange: &Exchange) -> Option<&'a Step> {
+    let asked = step(story, exchange.first())?;
+    if exchange.answer().is_some() {
+        return None;
+    }
+    let peer = exchange.by.other();
+    let informational = story.informationals(peer, asked.at).next()?;
+    // An answer comes within a round trip and some thinking, and before the question is put
+    // again for the second time.
+    let patience = story.round_trip().unwrap_or_default() + Span::from_secs(2);
+    let prompt = asked.sightings().any(|stamp| {
+        let wait = informational.at.time - stamp.time;
+        wait.0 >= 0 && wait <= patience
+    });
+    story.step(informational).filter(|_| prompt)
+}
+
+/// No quick mode was completed.
+fn failed(story: &Story<'_>, all: &[&Exchange], last: &Exchange, findings: &mut Findings) {
+    if let Some(refused) = refusal(story, last) {
+        findings.push(child_refused(story, all, last, refused));
+        return;
+    }
+    let Some(asked) = step(story, last.first()) else {
+        return;
+    };
+    match step(story, last.answer()) {
+        None => unanswered(story, last, asked, findings),
+        Some(answered) => unconfirmed(story, last, asked, answered, findings),
+    }
+}
+
+fn child_refused(
+    story: &Story<'_>,
+    all: &[&Exchange],
+    exchange: &Exchange,
+    refused: &Step,
+) -> Finding {
+    let attempts = all.len();
+    let asked = step(story, exchange.first());
+    let length = asked.map_or(0, |step| step.length);
+    let mut finding = Finding::failure(
+        &CHILD_REFUSED,
+        Stage::IpsecChild,
+        Basis::Inferred,
+        format!(
+            "The {} answered quick mode 1 ({length} octets) with an encrypted informational message of {} octets instead of quick mode 2{}.",
+            refused.from.word(),
+            refused.length,
+            if attempts > 1 {
+                format!(", {attempts} times")
+            } else {
+                String::new()
+            }
+        ),
+    )
+    .candidates(&["child-proposal-mismatch", "ts-unacceptable"])
+    .exclude("psk-mismatch", "phase 1 is done")
+    .exclude("proposal-mismatch", "phase 1 is done");
+    if let Some(asked) = asked {
+        finding = finding.step(asked, "");
+    }
+    finding = finding.step(refused, " instead of quick mode 2");
+    secrecy(story, length, finding)
+}
+
+/// What the size of quick mode 1 says about perfect forward secrecy.
+fn secrecy(story: &Story<'_>, length: u32, mut finding: Finding) -> Finding {
+    match (
+        story.has_room_for_key(length),
+        story.has_room_for_phase1_group(length),
+    ) {
+        (Some(false), _) => {
+            finding.summary.push_str(" The request has no room for a key exchange: it offers no perfect forward secrecy, and is refused where that is required.");
+            finding.candidates(&["pfs-mismatch"])
+        }
+        (_, Some(false)) => {
+            finding.summary.push_str(" The request has no room for a key exchange of the group of phase 1: if it offers perfect forward secrecy at all, then with a smaller one.");
+            finding.candidates(&["pfs-mismatch"])
+        }
+        (Some(true), _) => {
+            finding.summary.push_str(" The request has room for a key exchange: perfect forward secrecy may be offered, and is refused only where another group is required.");
+            finding.candidates(&["pfs-mismatch"])
+        }
+        (None, _) => finding.candidates(&["pfs-mismatch"]),
+    }
+}
+
+fn unanswered(story: &Story<'_>, exchange: &Exchange, asked: &Step, findings: &mut Findings) {
+    let finding = Finding::failure(
+        &NO_RESPONSE,
+        Stage::IpsecChild,
+        Basis::Absence { of: exchange.by.other() },
+        format!(
+            "The {} (message ID {:08x}) was sent {} times over {} without an answer, after phase 1 was done.",
+            asked.message,
+            exchange.id,
+            asked.sent(),
+            asked.spread()
+        ),
+    )
+    .sure(Confidence::Likely)
+    .step(asked, ", unanswered")
+    .candidates(&[
+        "child-proposal-mismatch",
+        "ts-unacceptable",
+        "pfs-mismatch",
+        "response-lost",
+        "request-never-arrived",
+    ]);
+    findings.push(if enough(asked, story.session) {
+        finding
+    } else {
+        finding.inconclusive()
+    });
+}
+
+/// Quick mode 2 is there, quick mode 3 is not.
+fn unconfirmed(
+    story: &Story<'_>,
+    exchange: &Exchange,
+    asked: &Step,
+    answered: &Step,
+    findings: &mut Findings,
+) {
+    if let Some(finding) = lost(asked, answered, Stage::IpsecChild) {
+        for code in ["esp-one-way", "esp-blocked"] {
+            findings.withdraw(code);
+        }
+        findings.push(finding);
+        return;
+    }
+    let sent = story.esp(exchange.by);
+    if answered.repeats.count == 0 && sent == 0 {
+        return;
+    }
+    for code in ["esp-one-way", "esp-blocked"] {
+        findings.withdraw(code);
+    }
+    let (cause, data) = if sent > 0 {
+        (
+            &REQUEST_NEVER_ARRIVED,
+            format!(
+                " The {} sends its data ({sent} ESP packets), so it has answered: quick mode 3 is lost before it gets here.",
+                exchange.by.word()
+            ),
+        )
+    } else {
+        (&NO_RESPONSE, String::new())
+    };
+    let mut finding = Finding::failure(
+        cause,
+        Stage::IpsecChild,
+        if sent > 0 {
+            Basis::Inferred
+        } else {
+            Basis::Absence { of: exchange.by }
+        },
+        format!(
+            "Quick mode 2 was sent {} times over {}, and no quick mode 3 came.{data}",
+            answered.sent(),
+            answered.spread()
+        ),
+    )
+    .sure(Confidence::Likely)
+    .frame(asked.at, asked.message.to_string())
+    .step(answered, ", not confirmed");
+    finding = if sent > 0 {
+        finding
+    } else {
+        finding.candidates(&["response-lost", "request-never-arrived", "child-refused"])
+    };
+    for (stamp, len) in story.session.esp.iter().flat_map(|f| &f.head).take(4) {
+        finding = finding.frame(
+            *stamp,
+            format!("ESP of {len} octets, the tunnel counts as made there"),
+        );
+    }
+    let told = answered.sent() >= 2 || settled(story.session);
+    findings.push(if told {
+        finding
+    } else {
+        finding.inconclusive()
+    });
+}
+
+/// A later quick mode was refused: the tunnel will end with its lifetime.
+fn rekey_refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
+    let (Some(asked), Some(refused)) = (step(story, exchange.first()), refusal(story, exchange))
+    else {
+        return;
+    };
+    let finding = Finding::degradation(
+        &REKEY_FAILED,
+        Stage::IpsecChild,
+        Basis::Inferred,
+        format!(
+            "A further quick mode (message ID {:08x}, {} octets) was answered with an informational message of {} octets: the tunnel is not renewed, or a second one not made.",
+            exchange.id, asked.length, refused.length
+        ),
+    )
+    .step(asked, "")
+    .step(refused, " instead of quick mode 2")
+    .candidates(&["child-proposal-mismatch", "ts-unacceptable"]);
+    findings.push(secrecy(story, asked.length, finding));
+}
+
+/// Phase 1 is done, and nobody began a quick mode.
+fn not_started(story: &Story<'_>, findings: &mut Findings) {
+    if story.reached != Reached::Authenticated
+        || story.facts.renews.is_some()
+        || findings.any_trouble()
+    {
+        return;
+    }
+    let Some(last) = story.acceptance().and_then(|m| story.step(m)) else {
+        return;
+    };
+    let finding = Finding::failure(
+        &PHASE2_NOT_STARTED,
+        Stage::IpsecChild,
+        Basis::Absence {
+            of: story.initiator(),
+        },
+        format!(
+            "Phase 1 was done with {}, and in {} after it nobody began a quick mode.",
+            last.message, story.session.vantage.watched_after
+        ),
+    )
+    .sure(Confidence::Possible)
+    .frame(last.at, last.message.to_string());
+    let waited = story.session.vantage.watched_after >= Span::from_secs(10);
+    findings.push(if waited {
+        finding
+    } else {
+        finding.inconclusive()
+    });
+}
