@@ -36,6 +36,7 @@ const WEAK: &[&str] = &[
     "esp-blocked",
     "esp-one-way",
     "fragment-lost",
+    "nat-t-not-supported",
 ];
 
 /// What became of a datagram on its way.

@@ -98,10 +98,11 @@ pub(super) fn notes(facts: &Ike1, session: &Session, step: &Step, notes: &mut Ve
     if message.ordinal == 1 && !facts.offered.is_empty() && message.has(1) {
         notes.push(format!("{} transforms offered", facts.offered.len()));
     }
-    if message.ordinal == 2 && message.has(1) {
-        if let Some(chosen) = &facts.chosen {
-            notes.push(format!("chose {}", chosen.suite));
-        }
+    if message.ordinal == 2
+        && message.has(1)
+        && let Some(chosen) = &facts.chosen
+    {
+        notes.push(format!("chose {}", chosen.suite));
     }
     for notify in &message.notifies {
         notes.push(format!("N({})", NotifyType(notify.notify_type)));

@@ -113,6 +113,7 @@ pub struct Offer {
 
 /// What an end said by its vendor ids.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one vendor id")]
 pub struct Abilities {
     /// The newest document of NAT traversal that it knows.
     pub nat: Option<NatDraft>,

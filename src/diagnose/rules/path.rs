@@ -128,9 +128,20 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
     let cut = arrived::in_part(session, context).or_else(|| unheard::never_heard(session));
     if let Some((step, finding)) = cut {
         // The same silence, explained better.
-        for code in ["no-response", "response-lost", "eap-failed"] {
+        let silences: &[&str] = match session.ike1() {
+            // What main mode 5 without an answer is taken for where it is a small message.
+            Some(_) => &[
+                "no-response",
+                "response-lost",
+                "nat-t-blocked",
+                "auth-failed",
+                "psk-mismatch",
+            ],
+            None => &["no-response", "response-lost", "eap-failed"],
+        };
+        for code in silences {
             let same = findings.iter().any(|other| {
-                other.cause.code == code
+                other.cause.code == *code
                     && step.is_none_or(|at| other.evidence.iter().any(|e| e.at == at))
             });
             if same {

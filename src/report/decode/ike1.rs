@@ -28,7 +28,9 @@ pub(super) fn payload(raw: &RawPayload<'_>, header: &Header, secrets: Secrets) -
 fn fill(fields: &mut Fields, payload: &Payload<'_>, header: &Header, secrets: Secrets) {
     match payload {
         Payload::Sa(sa) => security_association(fields, sa),
-        Payload::Ke(octets) => set(fields, "data_length", octets.len()),
+        Payload::Ke(octets) | Payload::Signature(octets) => {
+            set(fields, "data_length", octets.len())
+        }
         Payload::Id(id) => identity(fields, id),
         Payload::Cert(cert) => {
             set(fields, "encoding", cert.encoding.0);
@@ -41,7 +43,6 @@ fn fill(fields: &mut Fields, payload: &Payload<'_>, header: &Header, secrets: Se
             set(fields, "authority", hex(&request.authority));
         }
         Payload::Hash(octets) => set(fields, "hash", hex(octets)),
-        Payload::Signature(octets) => set(fields, "data_length", octets.len()),
         Payload::Nonce(octets) => set(fields, "nonce", hex(octets)),
         Payload::Notify(notify) => self::notify(fields, notify),
         Payload::Delete(delete) => {
@@ -195,7 +196,6 @@ fn configuration(fields: &mut Fields, config: &Configuration<'_>, secrets: Secre
 
 fn config_value(value: &ConfigValue<'_>, secrets: Secrets) -> Value {
     match value {
-        ConfigValue::Empty => Value::Null,
         ConfigValue::Number(number) => json!(number),
         ConfigValue::Ipv4(address) => json!(address.to_string()),
         ConfigValue::Ipv6(address) => json!(address.to_string()),

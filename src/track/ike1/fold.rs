@@ -221,9 +221,8 @@ fn ordinal(mode: Mode, message: &Message, initiator: Side) -> u8 {
     let second = u8::from(message.from != initiator);
     match mode {
         Mode::Main if message.encrypted => 5 + second,
-        Mode::Main if message.has(SA) => 1 + second,
         Mode::Main if message.has(KE) => 3 + second,
-        Mode::Aggressive | Mode::Base if message.has(SA) => 1 + second,
+        Mode::Main | Mode::Aggressive | Mode::Base if message.has(SA) => 1 + second,
         Mode::Aggressive if message.from == initiator => 3,
         Mode::Base => 3 + second,
         _ => 0,
@@ -248,10 +247,10 @@ fn learn(facts: &mut Ike1, message: &Message, content: &Content<'_>, incoming: &
     let from_initiator = message.from == facts.initiator;
     if from_initiator && facts.offered.is_empty() {
         facts.offered.clone_from(&content.offers);
-    } else if let Some(chosen) = content.offers.first().filter(|_| !from_initiator) {
-        if facts.chosen.is_none() {
-            facts.chosen = Some(complete(chosen, &facts.offered));
-        }
+    } else if let Some(chosen) = content.offers.first().filter(|_| !from_initiator)
+        && facts.chosen.is_none()
+    {
+        facts.chosen = Some(complete(chosen, &facts.offered));
     }
     let cookie = if from_initiator {
         header.initiator_spi
@@ -265,10 +264,10 @@ fn learn(facts: &mut Ike1, message: &Message, content: &Content<'_>, incoming: &
         &content.vendors,
         cookie,
     );
-    if let Some(identity) = &content.identity {
-        if facts.identities.len() < 8 {
-            facts.identities.push((message.from, identity.clone()));
-        }
+    if let Some(identity) = &content.identity
+        && facts.identities.len() < 8
+    {
+        facts.identities.push((message.from, identity.clone()));
     }
     learn_nat(facts, from_initiator, content, incoming);
 }

@@ -1,5 +1,7 @@
 //! Did XAUTH and mode config of IKEv1 give the client what it needs?
 
+use vpnscope_dissectors::ike::v1::AuthenticationMethod;
+
 use super::super::ppp::CONFIG_NO_ADDRESS;
 use super::super::reachability::{NO_RESPONSE, enough, lost};
 use super::settled;
@@ -59,7 +61,7 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
         .filter(|e| !e.messages.is_empty())
         .collect();
     let Some(last) = all.last() else { return };
-    let xauth = story.method().is_some_and(|m| m.has_xauth())
+    let xauth = story.method().is_some_and(AuthenticationMethod::has_xauth)
         || (story.facts.abilities.client.xauth && story.facts.abilities.gateway.xauth);
     if last.answer().is_none() {
         unanswered(&story, last, findings);

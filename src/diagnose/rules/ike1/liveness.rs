@@ -85,10 +85,9 @@ fn dead(story: &Story<'_>, findings: &mut Findings) -> bool {
     if let Some(answered) = all
         .iter()
         .rfind(|m| m.from == silent && m.length == last.length)
+        && let Some(step) = story.step(answered)
     {
-        if let Some(step) = story.step(answered) {
-            finding = finding.frame(step.at, "the last answer");
-        }
+        finding = finding.frame(step.at, "the last answer");
     }
     if let Some(icmp) = story
         .session

@@ -23,7 +23,7 @@ cause! {
     /// a NAT that shares its address cannot carry.
     ///
     /// ## What is seen
-    /// The vendor ids of one side name NAT traversal, those of the other one do not; the
+    /// The first messages of one side have no vendor id of NAT traversal; the
     /// negotiation succeeds; the data go out as protocol 50 and none come back, or none are seen
     /// at all.
     ///
@@ -104,9 +104,9 @@ fn not_supported(story: &Story<'_>, findings: &mut Findings) {
     let session = story.session;
     let abilities = &story.facts.abilities;
     let without = match (&abilities.client.nat, &abilities.gateway.nat) {
-        (None, Some(_)) => Side::Client,
-        // A responder that sees no use for it may leave it out; one that offers and is not
-        // answered will be told so.
+        // A responder does not mention it to an initiator that did not (RFC 3947 §3.1), so its
+        // silence says nothing then.
+        (None, _) => Side::Client,
         (Some(_), None) if is_private(session.client.ip) => Side::Gateway,
         _ => return,
     };
@@ -139,12 +139,15 @@ fn not_supported(story: &Story<'_>, findings: &mut Findings) {
         &NAT_T_NOT_SUPPORTED,
         Stage::EspData,
         Basis::Absence {
-            of: if gateway == 0 { Side::Gateway } else { Side::Client },
+            of: if gateway == 0 {
+                Side::Gateway
+            } else {
+                Side::Client
+            },
         },
         format!(
-            "The {} offers no NAT traversal, the {} does; the tunnel was negotiated without it, {data}.",
+            "The {} does not offer NAT traversal; the tunnel was negotiated without it, {data}.",
             without.word(),
-            without.other().word()
         ),
     )
     .sure(Confidence::Likely)

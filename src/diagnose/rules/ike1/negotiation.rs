@@ -10,7 +10,7 @@ use super::super::reachability::{NO_RESPONSE, enough, icmp, lost};
 use super::step;
 use crate::diagnose::ike1::{Reached, Story};
 use crate::diagnose::{Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause};
-use crate::track::ike1::{Message, Mode, kind};
+use crate::track::ike1::{Message, Mode, Offer, kind};
 use crate::track::session::{Session, Side, Step};
 
 /// The family.
@@ -72,13 +72,12 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
 
 /// An error in clear from the responder that no progress followed.
 fn last_error<'a>(story: &Story<'a>) -> Option<&'a Message> {
-    let informational = story
+    let mut informational = story
         .facts
         .of_kind(kind::INFORMATIONAL)
         .flat_map(|exchange| &exchange.messages);
     let error = informational
-        .filter(|m| m.from == story.responder() && !m.encrypted && m.error().is_some())
-        .next_back()?;
+        .rfind(|m| m.from == story.responder() && !m.encrypted && m.error().is_some())?;
     let went_on = story.facts.phase1.iter().any(|m| m.at > error.at);
     (!went_on).then_some(error)
 }
@@ -193,11 +192,11 @@ fn no_proposal(story: &Story<'_>, notify: NotifyType, context: &Context) -> Find
         })
         .min_by_key(|(differences, ..)| differences.len());
     if let Some((differences, suite, nearest)) = nearest {
-        finding.summary.push_str(&format!(
+        finding.summary += &format!(
             " It accepted {suite} from another client; the nearest offer, {}, differs in {}.",
             nearest.suite,
             differences.join(" and ")
-        ));
+        );
     }
     finding.candidates = vec!["no-peer-config"];
     if let [only] = groups(story).as_slice() {
@@ -353,11 +352,11 @@ fn stuck(story: &Story<'_>, findings: &mut Findings) {
             step(story, facts.message(answered)),
         );
         let went_on = facts.message(answered + 1).is_some();
-        if let ((Some(asked), Some(answered)), false) = (pair, went_on) {
-            if let Some(finding) = lost(asked, answered, Stage::IkeNegotiation) {
-                findings.push(finding);
-                return;
-            }
+        if let ((Some(asked), Some(answered)), false) = (pair, went_on)
+            && let Some(finding) = lost(asked, answered, Stage::IkeNegotiation)
+        {
+            findings.push(finding);
+            return;
         }
     }
     if facts.mode != Mode::Main || facts.message(4).is_some() {
@@ -390,10 +389,23 @@ fn stuck(story: &Story<'_>, findings: &mut Findings) {
 fn skipped(story: &Story<'_>, findings: &mut Findings) {
     let facts = story.facts;
     let Some(chosen) = &facts.chosen else { return };
-    let position = facts
-        .offered
-        .iter()
-        .position(|offer| offer.number == chosen.number);
+    // Some repeat the number, as RFC 2408 §4.2 asks for, others count their own.
+    let algorithms = |offer: &Offer| {
+        let IkeSuite {
+            encryption,
+            key_length,
+            hash,
+            group,
+            authentication,
+            ..
+        } = offer.suite;
+        (encryption, key_length, hash, group, authentication)
+    };
+    let same = |offer: &Offer| algorithms(offer) == algorithms(chosen);
+    let mut offered = facts.offered.iter();
+    let position = offered
+        .position(|offer| offer.number == chosen.number && same(offer))
+        .or_else(|| facts.offered.iter().position(same));
     let (Some(position), Some(answered)) = (position, step(story, facts.message(2))) else {
         return;
     };
@@ -418,13 +430,13 @@ fn skipped(story: &Story<'_>, findings: &mut Findings) {
             Stage::IkeNegotiation,
             Basis::Seen,
             format!(
-                "The {} passed over {count} offer(s) ({}{more}) and took number {}, {}: harmless, whatever its log says about them.",
+                "The {} passed over {count} offer(s) ({}{more}) and took the one at place {}, {}: harmless, whatever its log says about them.",
                 if story.responder() == Side::Gateway { "gateway" } else { "client" },
                 shown.join(", "),
-                chosen.number,
+                position + 1,
                 chosen.suite
             ),
         )
-        .frame(answered.at, format!("{} with transform {}", answered.message, chosen.number)),
+        .frame(answered.at, format!("{} with {}", answered.message, chosen.suite)),
     );
 }

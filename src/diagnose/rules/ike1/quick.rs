@@ -137,10 +137,9 @@ fn after_success(story: &Story<'_>, all: &[&Exchange], first: usize, findings: &
     if let Some(exchange) = all
         .get(first)
         .filter(|_| all.iter().filter(|e| is_done(e)).count() == 1)
+        && third_lost(story, exchange, findings)
     {
-        if third_lost(story, exchange, findings) {
-            return;
-        }
+        return;
     }
     let undone: Vec<&&Exchange> = all.iter().filter(|e| !is_done(e)).collect();
     let (early, late): (Vec<&Exchange>, Vec<&Exchange>) =
