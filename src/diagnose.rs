@@ -451,12 +451,12 @@ pub struct Context {
     /// IKE transforms that a gateway accepted from anybody: gateway address and one line
     /// for each accepted suite. Bounded.
     pub accepted: std::collections::BTreeMap<std::net::IpAddr, Vec<crate::track::ike2::Suite>>,
+    /// The same of IKEv1, lifetimes left out.
+    pub accepted_ikev1: std::collections::BTreeMap<std::net::IpAddr, Vec<IkeSuite>>,
     /// Addresses between which IKE was seen: client and gateway. Bounded.
     pub ike: std::collections::BTreeSet<(std::net::IpAddr, std::net::IpAddr)>,
     /// Attempts by gateway. Bounded.
     pub attempts: std::collections::BTreeMap<std::net::IpAddr, Vec<Attempt>>,
-    /// The same of IKEv1, lifetimes left out.
-    pub accepted_ikev1: std::collections::BTreeMap<std::net::IpAddr, Vec<IkeSuite>>,
     /// The gateway that the user named.
     pub gateway: Option<std::net::IpAddr>,
 }

@@ -1,5 +1,5 @@
-//! What is lost or changed between two points? Only a comparison of captures can answer:
-//! these causes are named by `compare`, and by no capture alone.
+//! What is lost or changed between two points? As a rule only a comparison of captures can
+//! answer, and `compare` names these causes.
 
 use crate::diagnose::{Context, Family, Findings, cause};
 use crate::track::session::Session;
@@ -14,11 +14,14 @@ pub(super) static FAMILY: Family = Family {
 cause! {
     /// ## What it means
     /// The client's message left the client and did not reach the point nearer to the gateway.
-    /// Whatever stops it stands between the two captures.
+    /// Whatever stops it stands between the two captures. One capture can tell where the
+    /// gateway goes on asking for a message that was sent, or that the client took as delivered.
     /// ## What is seen
     /// In the capture nearer to the client the message, usually several times; in the other one
     /// nothing of it, although that capture was running. Messages are compared by SPIs, message
-    /// IDs, sequence numbers and payload, which address translation does not change.
+    /// IDs, sequence numbers and payload, which address translation does not change. In one
+    /// capture: IKEv1's quick mode 2 again and again, although quick mode 3 was sent each time,
+    /// or although data in ESP show that the client considers the tunnel made.
     /// ## Likely causes
     /// A firewall or access list on the way, a provider that blocks UDP 500 or 4500, a missing
     /// port forwarding, a route into nowhere, a wrong gateway address.
@@ -29,7 +32,7 @@ cause! {
     /// ## When this is wrong
     /// When the second capture stood on another interface, used a filter that excludes the
     /// packets, or had not started yet.
-    pub(super) static REQUEST_NEVER_ARRIVED = {
+    pub(in crate::diagnose::rules) static REQUEST_NEVER_ARRIVED = {
         code: "request-never-arrived",
         title: "the client's messages are lost on the way to the gateway",
         remedies: [

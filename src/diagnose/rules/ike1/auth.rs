@@ -1,5 +1,7 @@
 //! Did the peers of IKEv1 prove themselves to each other?
 
+use vpnscope_dissectors::ike::v1::NotifyType;
+
 use super::super::auth::AUTH_FAILED;
 use super::super::natt::NAT_T_BLOCKED;
 use super::super::reachability::{enough, lost};
@@ -126,13 +128,55 @@ fn main(story: &Story<'_>, findings: &mut Findings) {
         })
         .unwrap_or_default();
     let repeated = sent.repeats.count > 0;
-    if !repeated && answers.len() == 1 {
+    let in_clear = answers.iter().find(|m| !m.encrypted && m.error().is_some());
+    if let Some(error) = in_clear {
+        told(story, sent, error, findings);
+    } else if !repeated && answers.len() == 1 {
         understood(story, sent, &answers, findings);
     } else if !answers.is_empty() || !begged.is_empty() {
         unreadable(story, sent, &answers, &begged, findings);
     } else {
         silence(story, sent, findings);
     }
+}
+
+/// The responder says in clear what it thinks of the proof.
+fn told(story: &Story<'_>, sent: &Step, error: &Message, findings: &mut Findings) {
+    let notify = error.error().map(|n| NotifyType(n.notify_type));
+    let (Some(notify), Some(answered)) = (notify, story.step(error)) else {
+        return;
+    };
+    let psk = story.has_psk();
+    let cause = match notify {
+        NotifyType::INVALID_ID_INFORMATION => &ID_MISMATCH,
+        NotifyType::AUTHENTICATION_FAILED => &AUTH_FAILED,
+        // Whatever it complains about is what the wrong key made of the message.
+        _ if psk => &PSK_MISMATCH,
+        _ => &AUTH_FAILED,
+    };
+    let mut finding = Finding::failure(
+        cause,
+        Stage::IkeAuthentication,
+        Basis::Inferred,
+        format!(
+            "The {} answered the {} with N({notify}) in clear; the sixth message never came.",
+            story.responder().word(),
+            sent.message
+        ),
+    )
+    .step(sent, "")
+    .step(answered, &format!(" with N({notify})"))
+    .exclude(
+        "proposal-mismatch",
+        "the gateway chose a proposal in its second message",
+    );
+    finding = if psk {
+        finding.candidates(&["psk-mismatch", "id-mismatch"])
+    } else {
+        finding.candidates(CERTIFICATES)
+    };
+    finding.candidates.retain(|code| *code != cause.code);
+    findings.push(finding);
 }
 
 /// The initiator repeats its proof, whatever comes back: it cannot read it.

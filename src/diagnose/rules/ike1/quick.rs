@@ -1,6 +1,7 @@
 //! Did quick mode make a tunnel?
 
 use super::super::child::{CHILD_REFUSED, REKEY_FAILED};
+use super::super::points::REQUEST_NEVER_ARRIVED;
 use super::super::reachability::{NO_RESPONSE, enough, lost};
 use super::settled;
 use crate::diagnose::ike1::{Reached, Story};
@@ -12,42 +13,9 @@ use crate::track::session::{Session, Stamp, Step};
 /// The family.
 pub(in crate::diagnose::rules) static FAMILY: Family = Family {
     name: "ikev1-quick-mode",
-    causes: &[
-        &REQUEST_NEVER_ARRIVED,
-        &PHASE2_NOT_STARTED,
-        &QUICK_MODE_SUPERSEDED,
-    ],
+    causes: &[&PHASE2_NOT_STARTED, &QUICK_MODE_SUPERSEDED],
     check,
 };
-
-cause! {
-    /// ## What it means
-    /// A message left its sender and did not reach its receiver: the receiver keeps asking for
-    /// it, or goes on as if it had never been sent.
-    ///
-    /// ## What is seen
-    /// In one capture: quick mode 2 again and again, although quick mode 3 was sent each time, or
-    /// although the sender's data show that it considers the tunnel made. In two captures: the
-    /// message in the one at its sender, and not in the other one.
-    ///
-    /// ## Likely causes
-    /// - A filter or a NAT on the way drops it, by its port, its size or its content.
-    ///
-    /// ## What to check on each side
-    /// - The boxes between the two capture points.
-    ///
-    /// ## When this is wrong
-    /// When the receiver has the message and refuses it without a word.
-    pub(in crate::diagnose::rules) static REQUEST_NEVER_ARRIVED = {
-        code: "request-never-arrived",
-        title: "a message did not reach its receiver",
-        remedies: [
-            "Capture at both ends at the same time; the loss lies between the points where the message is seen and where it is not.",
-            "Look for filters on the way that judge by port, size or content: UDP 500 and 4500 must pass in both directions.",
-        ],
-        needs: "a capture at the other end at the same time",
-    }
-}
 
 cause! {
     /// ## What it means
@@ -476,15 +444,18 @@ fn rekey_refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings
 
 /// Phase 1 is done, and nobody began a quick mode.
 fn not_started(story: &Story<'_>, findings: &mut Findings) {
-    if story.reached != Reached::Authenticated
-        || story.facts.renews.is_some()
-        || findings.any_trouble()
-    {
+    let done = matches!(story.reached, Reached::Authenticated | Reached::Configuring);
+    if !done || story.facts.renews.is_some() || findings.any_trouble() {
         return;
     }
-    let Some(last) = story.acceptance().and_then(|m| story.step(m)) else {
-        return;
+    // What came before is complete, mode config and XAUTH included.
+    let transactions: Vec<&Exchange> = story.facts.of_kind(kind::TRANSACTION).collect();
+    let last = match transactions.last() {
+        Some(transaction) => step(story, transaction.answer()),
+        None => step(story, story.acceptance()),
     };
+    let Some(last) = last else { return };
+    let waited = story.session.vantage.watched_after + (story.session.last.time - last.at.time);
     let finding = Finding::failure(
         &PHASE2_NOT_STARTED,
         Stage::IpsecChild,
@@ -492,14 +463,13 @@ fn not_started(story: &Story<'_>, findings: &mut Findings) {
             of: story.initiator(),
         },
         format!(
-            "Phase 1 was done with {}, and in {} after it nobody began a quick mode.",
-            last.message, story.session.vantage.watched_after
+            "Phase 1 was done with {}, and in {waited} after it nobody began a quick mode.",
+            last.message
         ),
     )
     .sure(Confidence::Possible)
     .frame(last.at, last.message.to_string());
-    let waited = story.session.vantage.watched_after >= Span::from_secs(10);
-    findings.push(if waited {
+    findings.push(if waited >= Span::from_secs(10) {
         finding
     } else {
         finding.inconclusive()
