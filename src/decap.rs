@@ -1,6 +1,6 @@
 //! From a frame to the innermost IP datagram, with its envelope.
 //!
-//! [`glance`] is the fast decision for the span port: a few comparisons, no copies, enough to
+//! [`glance()`] is the fast decision for the span port: a few comparisons, no copies, enough to
 //! drop what cannot be ours. [`decap`] is the full, lenient parse of what may be ours: it
 //! peels link layers and tunnels, keeps everything it could read, and says where it stopped.
 //! Keeps no state and allocates nothing.

@@ -4,7 +4,7 @@
 //! the causes it may name; its file holds the code, the explanation, the evidence it needs
 //! and the remedies. Rules see facts, never octets. The engine, not the rule, weighs what the
 //! capture could not show: every finding says what it rests on ([`Basis`]), and
-//! [`Findings::weigh`] lowers or withdraws what the vantage point cannot carry.
+//! `weigh` lowers or withdraws what the vantage point cannot carry.
 
 use std::fmt;
 

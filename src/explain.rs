@@ -4,7 +4,7 @@
 //! knowledge is data: `explain/causes.toml` holds the catalogue of causes and stages,
 //! `explain/codes.toml` the crosswalk from users' codes and log lines to causes. Findings
 //! take their `seen_as` from here ([`seen_as`]), and `docs/causes.md` is written from it
-//! ([`causes_markdown`]). [`judge`] weighs the causes
+//! ([`causes_markdown`]). [`judge()`] weighs the causes
 //! against the sessions of a report. What this does not do: it reads no capture.
 
 use crate::report::SeenAs;

@@ -3,7 +3,7 @@
 //!
 //! Stands beside the walk: takes the messages of one session in, sends octets out.
 //!
-//! * [`recording`] reads a [`Conversation`](conversation::Conversation) from a capture;
+//! * [`recording`] reads a [`Conversation`] from a capture;
 //! * [`script`] says what of it is played and what is changed in it;
 //! * [`Replayer`] plays it, without sockets and without a clock;
 //! * `drive` is the only part that has both;

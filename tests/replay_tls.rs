@@ -1,4 +1,5 @@
 //! The replay of TLS and DTLS against real servers on loopback.
+#![cfg(feature = "replay")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -442,10 +442,10 @@ fn cooked_frames_of_netlink_hold_no_datagram() {
 #[test]
 fn the_sieve_of_ports_lets_every_tunnel_through() {
     for port in 0..=u16::MAX {
-        let expected = super::tunnel::port::tunnel(port).is_some();
-        assert_eq!(super::tunnel::port::any_tunnel(port, 0), expected, "{port}");
+        let expected = tunnel::port::tunnel(port).is_some();
+        assert_eq!(tunnel::port::any_tunnel(port, 0), expected, "{port}");
         assert_eq!(
-            super::tunnel::port::any_tunnel(40_000, port),
+            tunnel::port::any_tunnel(40_000, port),
             expected,
             "{port}"
         );
