@@ -54,7 +54,7 @@ fn ppp(payload: &[u8], seeds: &mut Seeds) {
     if let Ok(message) = vpnscope_dissectors::l2tp::Message::parse(payload)
         && !message.is_control()
     {
-        seeds.write("ppp", message.payload.0);
+        seeds.write("ppp", message.body);
     }
 }
 

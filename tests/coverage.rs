@@ -139,3 +139,18 @@ fn ikev2() {
 fn link_types_and_encapsulations() {
     hold("link.toml", &names::link());
 }
+
+#[test]
+fn ikev1() {
+    hold("ikev1.toml", &names::ikev1());
+}
+
+#[test]
+fn tls_and_dtls() {
+    hold("tls.toml", &names::tls());
+}
+
+#[test]
+fn l2tp_and_ppp() {
+    hold("l2tp.toml", &names::l2tp());
+}

@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::too_many_lines,
     reason = "test code; each test uses a part of it"
 )]
 

@@ -119,3 +119,136 @@ pub(crate) fn link() -> Vec<String> {
     peels.dedup();
     [links, peels].concat()
 }
+
+/// What extensions with a structure, messages and versions of TLS and DTLS must say.
+pub(crate) fn tls() -> Vec<String> {
+    [
+        "extension server_name",
+        "extension alpn",
+        "extension supported_versions",
+        "extension supported_groups",
+        "extension key_share",
+        "extension key_share of a post-quantum hybrid",
+        "extension pre_shared_key",
+        "extension pre_shared_key chosen",
+        "extension psk_key_exchange_modes",
+        "extension cookie",
+        "extension session_ticket",
+        "extension renegotiation_info",
+        "extension max_fragment_length",
+        "extension record_size_limit",
+        "extension status_request",
+        "extension encrypted_client_hello",
+        "extension connection_id",
+        "extension padding",
+        "hello retry request of TLS",
+        "new session ticket",
+        "certificate status",
+        "server key exchange",
+        "DTLS 1.0",
+        "DTLS 1.2",
+        "DTLS 1.3",
+    ]
+    .map(String::from)
+    .to_vec()
+}
+
+/// What captures of IKEv1 hold: the sweeps take every code of the tables besides.
+pub(crate) fn ikev1() -> Vec<String> {
+    [
+        "exchange 4 Aggressive",
+        "payload 1 Security Association",
+        "attribute ISAKMP 1 ENCRYPTION_ALGORITHM",
+        "attribute ISAKMP 2 HASH_ALGORITHM",
+        "attribute ISAKMP 3 AUTHENTICATION_METHOD",
+        "attribute ISAKMP 4 GROUP_DESCRIPTION",
+        "attribute ISAKMP 11 LIFE_TYPE",
+        "attribute ISAKMP 12 LIFE_DURATION",
+        "payload 4 Key Exchange",
+        "payload 10 Nonce",
+        "payload 5 Identification",
+        "payload 13 Vendor ID",
+        "vendor XAUTH",
+        "vendor Dead Peer Detection 1.0",
+        "payload 8 Hash",
+        "exchange 2 Identity Protection (Main Mode)",
+        "exchange 5 Informational",
+        "payload 11 Notification",
+        "notify 14 NO-PROPOSAL-CHOSEN",
+        "attribute ISAKMP 14 KEY_LENGTH",
+        "vendor FRAGMENTATION (80000000)",
+        "vendor RFC 3947 NAT-T",
+        "vendor draft-ietf-ipsec-nat-t-ike-02\\n",
+        "payload 20 NAT-D",
+        "payload 7 Certificate Request",
+        "payload 132 Cisco Fragment",
+        "exchange 32 Quick Mode",
+        "exchange 6 Transaction (Config Mode)",
+        "vendor Cisco Unity 1.0",
+        "vendor draft-ietf-ipsec-nat-t-ike-03",
+        "vendor draft-ietf-ipsec-nat-t-ike-02",
+        "vendor draft-ietf-ipsec-nat-t-ike-01",
+        "vendor draft-ietf-ipsec-nat-t-ike-00",
+    ]
+    .map(String::from)
+    .to_vec()
+}
+
+/// What captures of L2TP and PPP hold: the sweeps take every code of the tables besides.
+pub(crate) fn l2tp() -> Vec<String> {
+    [
+        "message 1 SCCRQ",
+        "avp 0 Message Type",
+        "avp 2 Protocol Version",
+        "avp 3 Framing Capabilities",
+        "avp 4 Bearer Capabilities",
+        "avp 6 Firmware Revision",
+        "avp 7 Host Name",
+        "avp 8 Vendor Name",
+        "avp 9 Assigned Tunnel ID",
+        "avp 10 Receive Window Size",
+        "message 2 SCCRP",
+        "message 3 SCCCN",
+        "message 10 ICRQ",
+        "avp 14 Assigned Session ID",
+        "avp 15 Call Serial Number",
+        "avp 18 Bearer Type",
+        "message 11 ICRP",
+        "message 12 ICCN",
+        "avp 24 (Tx) Connect Speed",
+        "avp 19 Framing Type",
+        "avp 38 Rx Connect Speed",
+        "ppp 49185 Link Control Protocol 1 Configure-Request",
+        "ppp Link Control Protocol option 1 Maximum-Receive-Unit",
+        "ppp Link Control Protocol option 5 Magic-Number",
+        "ppp Link Control Protocol option 3 Authentication-Protocol",
+        "ppp 49185 Link Control Protocol 2 Configure-Ack",
+        "ppp 49185 Link Control Protocol 3 Configure-Nak",
+        "ppp 49185 Link Control Protocol 5 Terminate-Request",
+        "ppp 49185 Link Control Protocol 6 Terminate-Ack",
+        "message 14 CDN",
+        "ppp 49185 Link Control Protocol 4 Configure-Reject",
+        "ppp 49699 Challenge Handshake Authentication Protocol 1 Challenge",
+        "ppp 49699 Challenge Handshake Authentication Protocol 2 Response",
+        "ppp 49699 Challenge Handshake Authentication Protocol 3 Success",
+        "ppp 33021 Compression Control Protocol 1 Configure-Request",
+        "ppp 49185 Link Control Protocol 8 Protocol-Reject",
+        "ppp 32801 Internet Protocol Control Protocol 1 Configure-Request",
+        "ppp Internet Protocol Control Protocol option 3 IP-Address",
+        "ppp 32801 Internet Protocol Control Protocol 2 Configure-Ack",
+        "ppp 32801 Internet Protocol Control Protocol 3 Configure-Nak",
+        "message 4 StopCCN",
+        "message 6 HELLO",
+        "ppp Internet Protocol Control Protocol option 129 Primary DNS Server Address",
+        "ppp 49187 Password Authentication Protocol 1 Authenticate-Request",
+        "ppp 32801 Internet Protocol Control Protocol 4 Configure-Reject",
+        "ppp 49187 Password Authentication Protocol 3 Authenticate-Nak",
+        "ppp 49187 Password Authentication Protocol 2 Authenticate-Ack",
+        "ppp 49699 Challenge Handshake Authentication Protocol 4 Failure",
+        "avp 11 Challenge",
+        "ppp MS-CHAP failure",
+        "l2tp result code",
+    ]
+    .map(String::from)
+    .to_vec()
+}

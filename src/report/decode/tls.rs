@@ -1,11 +1,11 @@
 //! The `tls` layer: records that end in a frame, messages completed in it, clear alerts.
 
 use serde_json::{Map, Value, json};
-use vpnscope_dissectors::tls::extension::Body;
+use vpnscope_dissectors::tls::extension::{Body, EncryptedClientHello};
 use vpnscope_dissectors::tls::fingerprint::{Carrier, ja3, ja4};
 use vpnscope_dissectors::tls::{
     Alert, Certificate, Certificates, CipherSuite, ClientHello, Codes, Context, ExtensionType,
-    Extensions, HandshakeType, Message, ServerHello, Version,
+    Extensions, HandshakeType, Message, Place, ServerHello, Version,
 };
 use vpnscope_dissectors::{Octets, ParseError};
 
@@ -225,6 +225,7 @@ fn client_hello(
     if hello.extension(ExtensionType::PRE_SHARED_KEY).is_some() {
         fields.insert("pre_shared_key".into(), true.into());
     }
+    structures(fields, hello.extensions, Place::ClientHello);
     let carrier = if is_dtls { Carrier::Dtls } else { Carrier::Tcp };
     fields.insert("ja3".into(), ja3(hello).into());
     fields.insert("ja4".into(), ja4(hello, carrier).into());
@@ -256,10 +257,33 @@ fn server_hello(fields: &mut Map<String, Value>, hello: &ServerHello<'_>) -> Opt
     if let Some(id) = hello.connection_id() {
         fields.insert("connection_id".into(), id.to_string().into());
     }
-    if let Some(Body::Cookie(cookie)) = hello.extension(ExtensionType::COOKIE) {
-        fields.insert("cookie".into(), cookie.to_string().into());
-    }
+    structures(fields, hello.extensions, Place::ServerHello);
     hello.fault
+}
+
+/// What the extensions say that no method of the hello tells.
+fn structures(fields: &mut Map<String, Value>, extensions: Extensions<'_>, place: Place) {
+    for extension in extensions.iter().flatten().take(SHOWN) {
+        let (name, value) = match extension.read(place) {
+            Ok(Body::Cookie(cookie)) => ("cookie", json!(cookie.to_string())),
+            Ok(Body::MaxFragmentLength(code)) => ("max_fragment_length", json!(code.0)),
+            Ok(Body::RecordSizeLimit(limit)) => ("record_size_limit", json!(limit)),
+            Ok(Body::StatusRequest(request)) => ("status_request", json!(request.status_type.0)),
+            Ok(Body::PskKeyExchangeModes(modes)) => ("psk_key_exchange_modes", json!(modes.0)),
+            Ok(Body::PointFormats(formats)) => ("ec_point_formats", json!(formats.0)),
+            Ok(Body::RenegotiationInfo(info)) => ("renegotiation_info", json!(info.to_string())),
+            Ok(Body::SessionTicket(ticket)) => ("session_ticket_length", json!(ticket.len())),
+            Ok(Body::Heartbeat(mode)) => ("heartbeat", json!(mode)),
+            Ok(Body::Padding(octets)) => ("padding", json!(octets)),
+            Ok(Body::SelectedIdentity(index)) => ("selected_identity", json!(index)),
+            Ok(Body::TicketRequest(new, resumed)) => ("ticket_request", json!([new, resumed])),
+            Ok(Body::EncryptedClientHello(EncryptedClientHello::Outer { config_id, .. })) => {
+                ("encrypted_client_hello", json!({ "config_id": config_id }))
+            }
+            _ => continue,
+        };
+        fields.insert(name.to_string(), value);
+    }
 }
 
 fn certificate(
