@@ -385,7 +385,9 @@ fn dispatch(
             messages.segment(segment, frames, sink)
         }
         Content::Udp { .. } => {
-            messages.segment(segment, frames, sink) || streams.udp(segment, frames, sink)
+            // An AH header in front is ours and says nothing of what it carries.
+            let known = messages.segment(segment, frames, sink);
+            known && segment.ah.is_none() || streams.udp(segment, frames, sink) || known
         }
         _ => messages.segment(segment, frames, sink),
     };
