@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 mod analyze;
+#[cfg(feature = "live")]
+mod capture;
 mod compare;
 mod decode;
 mod explain;
 mod extract;
+#[cfg(feature = "live")]
+mod interfaces;
 mod keep;
 mod output;
 #[cfg(feature = "replay")]
@@ -37,6 +41,12 @@ enum Command {
     Explain(explain::Args),
     /// Write only the VPN-relevant frames to a new capture
     Extract(extract::Args),
+    /// Capture from interfaces, and say what fails while it fails
+    #[cfg(feature = "live")]
+    Capture(Box<capture::Args>),
+    /// List what can be captured from, and which right is missing
+    #[cfg(feature = "live")]
+    Interfaces(interfaces::Args),
     /// Print the JSON Schema of an output format
     Schema {
         /// Which format
@@ -127,6 +137,10 @@ pub fn run() -> u8 {
         Command::Compare(args) => compare::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Extract(args) => extract::run(&args),
+        #[cfg(feature = "live")]
+        Command::Capture(args) => capture::run(*args),
+        #[cfg(feature = "live")]
+        Command::Interfaces(args) => interfaces::run(&args),
         Command::Schema { of } => schema(of),
         Command::Completions { shell } => completions(shell),
         Command::Man => man(),

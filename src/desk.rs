@@ -79,6 +79,17 @@ impl Desk {
         });
     }
 
+    /// Takes what is known so far of the one capture that goes on.
+    pub fn capture_so_far(&mut self, statistics: &Statistics) {
+        self.context.captures.clear();
+        self.capture_ended(statistics);
+    }
+
+    /// What would be said of a session that goes on.
+    pub fn look(&self, session: &Session) -> Verdict {
+        diagnose(session, &self.context)
+    }
+
     /// Sessions so far that failed or are degraded.
     pub const fn trouble(&self) -> u64 {
         self.trouble

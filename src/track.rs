@@ -207,6 +207,9 @@ pub struct Config {
     pub idle_half_open: Span,
     /// A session that works is closed after this silence.
     pub idle_established: Span,
+    /// After each of these silences, [`Tracker::look`] gives what a session looks like. Empty
+    /// for files: their sessions are judged when they close.
+    pub settled_after: Vec<Span>,
     /// Sessions are numbered on from here.
     pub numbered_from: u32,
 }
@@ -219,6 +222,7 @@ impl Default for Config {
             idle_unanswered: Span::from_secs(600),
             idle_half_open: Span::from_secs(600),
             idle_established: Span::from_secs(6 * 3600),
+            settled_after: Vec::new(),
             numbered_from: 0,
         }
     }
@@ -227,6 +231,10 @@ impl Default for Config {
 /// What changed.
 #[derive(Debug)]
 pub enum Change {
+    /// A session began; its number. Only where sessions are looked at while they go on.
+    Opened(u32),
+    /// A session was silent long enough to say something of it; what it looks like now.
+    Verdict(Box<Session>),
     /// A session is over: the tracker has let go of it.
     Closed(Box<Session>),
 }
@@ -270,6 +278,9 @@ impl Core {
     /// Opens a session between the addresses of `envelope`.
     pub(crate) fn open(&mut self, session: Session, envelope: &Envelope) -> u32 {
         let index = self.slab.insert(session, self.now);
+        if !self.config.settled_after.is_empty() {
+            self.changes.push_back(Change::Opened(self.slab.numbered()));
+        }
         self.join_pair(index, envelope);
         index
     }
@@ -493,6 +504,23 @@ impl Tracker {
     /// When `advance` will have something to do.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.core.slab.next_deadline()
+    }
+
+    /// Looks at the sessions that have been silent for a while. Costs nothing while packets
+    /// pass; meant to be called about once a second.
+    pub fn look(&mut self, now: Timestamp) {
+        let settled = std::mem::take(&mut self.core.config.settled_after);
+        for index in self.core.slab.silent(now, &settled) {
+            let Some(open) = self.core.slab.get(index) else {
+                continue;
+            };
+            let mut session = open.session.clone();
+            self.esp.snapshot(index, &mut session, now);
+            session.end_sizes(now);
+            session.vantage.watched_after = now - session.last.time;
+            self.core.changes.push_back(Change::Verdict(session));
+        }
+        self.core.config.settled_after = settled;
     }
 
     /// What changed since the last call.

@@ -552,6 +552,11 @@ impl Walk {
         });
     }
 
+    /// Looks at the sessions that have been silent for a while, as configured.
+    pub fn look(&mut self, now: Timestamp) {
+        self.tracker.look(now);
+    }
+
     /// What changed.
     pub fn poll(&mut self) -> Option<Change> {
         self.tracker.poll()

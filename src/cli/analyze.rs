@@ -126,7 +126,14 @@ impl Choice {
             && self.only.is_none_or(|Only::Failed| trouble)
     }
 
-    fn takes(&self, filed: &Filed) -> bool {
+    /// What `auto` means where an interface is captured from.
+    pub(super) fn for_interfaces(&mut self) {
+        if self.tls == Tls::Auto {
+            self.tls = Tls::Vpn;
+        }
+    }
+
+    pub(super) fn takes(&self, filed: &Filed) -> bool {
         let session = &filed.session;
         self.client.is_none_or(|ip| session.client.ip == ip)
             && self.gateway.is_none_or(|(ip, port)| {

@@ -339,7 +339,9 @@ impl Members {
     /// What a session has that was not its own yet when it came.
     fn closed(&mut self, walk: &mut Walk, number: u32) {
         while let Some(change) = walk.poll() {
-            let Change::Closed(session) = change;
+            let Change::Closed(session) = change else {
+                continue;
+            };
             if session.id == number {
                 self.frames.insert(session.first.frame);
                 for step in &session.steps {

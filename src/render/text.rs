@@ -115,6 +115,20 @@ pub(super) fn compared(
     remedies(out, session, style)
 }
 
+/// The paragraph of one session, as soon as it is known.
+pub fn one(out: &mut impl Write, report: &Report, style: Style) -> io::Result<()> {
+    for session in &report.sessions {
+        self::session(out, report, session, &[], style)?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// What stands after the last session.
+pub fn end(out: &mut impl Write, report: &Report, style: Style) -> io::Result<()> {
+    summary(out, report, style)
+}
+
 /// Whether two attempts may be folded into one paragraph.
 fn alike(a: &SessionReport, b: &SessionReport) -> bool {
     let place = |s: &SessionReport| {

@@ -86,7 +86,9 @@ pub fn sessions(source: &mut impl FrameSource) -> Vec<Session> {
     let mut sessions = Vec::new();
     let drain = |walk: &mut Walk, sessions: &mut Vec<Session>| {
         while let Some(change) = walk.poll() {
-            let Change::Closed(session) = change;
+            let Change::Closed(session) = change else {
+                continue;
+            };
             sessions.push(*session);
         }
     };

@@ -323,14 +323,20 @@ fn origin(capture: u16, number: usize, link: LinkType) -> Origin {
     }
 }
 
+/// The clock that waits are measured by.
 #[expect(clippy::disallowed_methods, reason = "the live driver owns a clock")]
-fn clock() -> Instant {
+pub fn clock() -> Instant {
     Instant::now()
+}
+
+/// Until when everything that came was given, while nothing comes.
+pub fn settled() -> Timestamp {
+    wall_clock() - LATE
 }
 
 /// The clock that stamps frames.
 #[expect(clippy::disallowed_methods, reason = "the live driver owns a clock")]
-fn wall_clock() -> Timestamp {
+pub fn wall_clock() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let since = since.unwrap_or_default();
     let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);

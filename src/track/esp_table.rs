@@ -295,6 +295,14 @@ impl Table {
         self.owned(owner).map(|entry| entry.flow.last.time).max()
     }
 
+    /// Gives a copy of a session what its flows teach so far.
+    pub(super) fn snapshot(&self, owner: u32, session: &mut Session, now: Timestamp) {
+        let mut flows: Vec<EspFlow> = self.owned(owner).map(|entry| entry.flow.clone()).collect();
+        flows.sort_by_key(|flow| (flow.first, flow.spi));
+        lay(session, &flows, now);
+        session.esp = flows;
+    }
+
     /// A router told one end of a session a path MTU: from now on sizes matter.
     pub(super) fn watch(&mut self, owner: u32) {
         let list = self.by_owner.get(&owner).cloned().unwrap_or_default();

@@ -17,6 +17,8 @@ pub(crate) struct Open {
     pub(crate) idle: Span,
     last_seen: Timestamp,
     generation: u32,
+    /// How often it was looked at since it was seen, and when that was.
+    looked: (usize, Timestamp),
 }
 
 /// Open sessions by a small index that stays the same while they are open.
@@ -65,6 +67,7 @@ impl Slab {
             idle: Span::from_secs(600),
             last_seen: now,
             generation: self.next_generation,
+            looked: (0, now),
         };
         self.due
             .push(Reverse((now + open.idle, index, open.generation)));
@@ -172,6 +175,24 @@ impl Slab {
 
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
         self.due.peek().map(|Reverse((noted, ..))| *noted)
+    }
+
+    /// Sessions whose silence has reached the next of these lengths.
+    pub(crate) fn silent(&mut self, now: Timestamp, lengths: &[Span]) -> Vec<u32> {
+        let mut all = Vec::new();
+        for (index, slot) in (0u32..).zip(&mut self.slots) {
+            let Some(open) = slot else { continue };
+            if open.looked.1 != open.last_seen {
+                open.looked = (0, open.last_seen);
+            }
+            let reached = |length: &&Span| open.last_seen + **length <= now;
+            let reached = lengths.iter().take_while(reached).count();
+            if reached > open.looked.0 {
+                open.looked.0 = reached;
+                all.push(index);
+            }
+        }
+        all
     }
 
     /// Indices of all open sessions, oldest first.
