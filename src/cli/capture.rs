@@ -37,6 +37,7 @@ enum ExitStatus {
 
 /// Options of `capture`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub(super) struct Args {
     /// Interface; repeat for several. `any` is all of them
     #[arg(short, long = "interface", required = true, value_name = "IFACE")]
