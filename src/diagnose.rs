@@ -17,6 +17,7 @@ pub mod ike1;
 pub mod ike2;
 pub mod mtu;
 pub mod rules;
+pub mod tls;
 mod weigh;
 
 /// How a session went.
@@ -459,6 +460,12 @@ pub struct Context {
     pub attempts: std::collections::BTreeMap<std::net::IpAddr, Vec<Attempt>>,
     /// The gateway that the user named.
     pub gateway: Option<std::net::IpAddr>,
+    /// Addresses and ports at which a VPN over TLS was seen. Bounded.
+    pub vpn_gateways: std::collections::BTreeSet<(std::net::IpAddr, u16)>,
+    /// Addresses of clients and gateways between which a tunnel over TLS was seen. Bounded.
+    pub tunnels: std::collections::BTreeSet<(std::net::IpAddr, std::net::IpAddr)>,
+    /// Addresses and ports that answered with TLS. Bounded.
+    pub tls_servers: std::collections::BTreeSet<(std::net::IpAddr, u16)>,
 }
 
 impl Context {
@@ -501,6 +508,22 @@ impl Context {
             }
         }
         self.learn_attempt(session);
+        if let Some(facts) = session.tls() {
+            let endpoint = (session.gateway.ip, session.gateway.port);
+            let up = facts
+                .connections
+                .iter()
+                .any(|c| tls::phase(c) == tls::Phase::Up);
+            if facts.has_tunnel() && self.tunnels.len() < Self::KEPT {
+                self.tunnels.insert((session.client.ip, session.gateway.ip));
+            }
+            if up && self.tls_servers.len() < Self::KEPT {
+                self.tls_servers.insert(endpoint);
+            }
+            if tls::is_vpn_gateway(session, facts, self) && self.vpn_gateways.len() < Self::KEPT {
+                self.vpn_gateways.insert(endpoint);
+            }
+        }
         let is_ike = matches!(session.kind, Kind::Ikev1 | Kind::Ikev2);
         if is_ike && self.ike.len() < Self::KEPT {
             self.ike.insert((session.client.ip, session.gateway.ip));

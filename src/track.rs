@@ -39,6 +39,8 @@ mod slab;
 pub mod tls;
 mod tls_table;
 
+pub use crate::assemble::messages::dtls::What as DtlsWhat;
+pub use crate::assemble::messages::tls::What as TlsWhat;
 pub use esp::{EspFlow, Over};
 pub use esp_table::EspSight;
 use session::{Ending, IncompleteDatagram};

@@ -27,6 +27,7 @@ pub use extension::{Extension, Extensions, Place};
 pub use groups::NamedGroup;
 pub use handshake::{Handshake, Handshakes};
 pub use hello::{ClientHello, HelloVerifyRequest, ServerHello};
+pub use key_exchange::{Authentication, KeyExchange};
 pub use message::{Context, Message};
 pub use record::{Record, Records, Ssl2ClientHello};
 pub use signatures::SignatureScheme;

@@ -444,11 +444,7 @@ fn the_sieve_of_ports_lets_every_tunnel_through() {
     for port in 0..=u16::MAX {
         let expected = tunnel::port::tunnel(port).is_some();
         assert_eq!(tunnel::port::any_tunnel(port, 0), expected, "{port}");
-        assert_eq!(
-            tunnel::port::any_tunnel(40_000, port),
-            expected,
-            "{port}"
-        );
+        assert_eq!(tunnel::port::any_tunnel(40_000, port), expected, "{port}");
     }
 }
 

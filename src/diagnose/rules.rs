@@ -5,8 +5,11 @@ use super::{Confidence, Family, Outcome, Progress, Stage};
 use crate::track::session::{Detail, Session};
 
 mod auth;
+mod certificates;
 mod child;
 mod crowd;
+mod dns;
+mod dtls;
 mod encapsulation;
 mod esp;
 mod ike1;
@@ -20,7 +23,13 @@ mod points;
 mod ppp;
 mod radius;
 mod reachability;
+mod tcp;
+mod tls_alerts;
+mod tls_handshake;
+mod tls_path;
 mod traffic;
+mod tunnel;
+mod vpn_login;
 
 /// All families in the order in which they are asked.
 pub static FAMILIES: &[&Family] = &[
@@ -46,6 +55,15 @@ pub static FAMILIES: &[&Family] = &[
     &encapsulation::FAMILY,
     &traffic::FAMILY,
     &points::FAMILY,
+    &dns::FAMILY,
+    &tcp::FAMILY,
+    &tls_path::FAMILY,
+    &certificates::FAMILY,
+    &tls_handshake::FAMILY,
+    &tls_alerts::FAMILY,
+    &vpn_login::FAMILY,
+    &dtls::FAMILY,
+    &tunnel::FAMILY,
 ];
 
 /// How far a session came.
@@ -59,7 +77,11 @@ pub fn progress(session: &Session) -> Progress {
             stage: Stage::EspData,
             ..UNKNOWN
         },
-        Detail::Tls(_) | Detail::Dns(_) => UNKNOWN,
+        Detail::Tls(_) => super::tls::progress(session),
+        Detail::Dns(_) => Progress {
+            stage: Stage::Dns,
+            ..UNKNOWN
+        },
     }
 }
 

@@ -220,10 +220,16 @@ fn give_dtls(
     frames: &[u64],
     sink: &mut impl FnMut(&Event<'_>),
 ) {
-    let frames = match item.what {
-        dtls::What::Message { frames, .. } | dtls::What::Incomplete { frames, .. } => frames,
-        _ => frames,
-    };
+    // A message names the datagrams it came in; the last of them may have come in fragments.
+    let mut all: Vec<u64> = Vec::new();
+    if let dtls::What::Message { frames: own, .. } | dtls::What::Incomplete { frames: own, .. } =
+        item.what
+    {
+        all.extend(own);
+        all.extend(frames.iter().filter(|frame| !own.contains(frame)));
+        all.sort_unstable();
+    }
+    let frames = if all.is_empty() { frames } else { &all };
     sink(&Event {
         envelope,
         frames,

@@ -30,6 +30,8 @@ pub struct Tls {
     pub ambiguous: bool,
     /// The DTLS client sent from another address or port without a new hello.
     pub moves: Vec<Move>,
+    /// The client heard nothing more over UDP and began a new handshake. The first time.
+    pub gave_up: Option<GaveUp>,
 }
 
 impl Tls {
@@ -54,6 +56,15 @@ impl Tls {
     pub fn has_tunnel(&self) -> bool {
         self.associations.iter().any(Association::is_established)
     }
+}
+
+/// A client that heard nothing more over UDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GaveUp {
+    /// What it sent in vain.
+    pub run: Run,
+    /// Its new `ClientHello`.
+    pub at: Stamp,
 }
 
 /// A client's datagrams went on from another address or port.
@@ -99,6 +110,8 @@ pub struct DataFlow {
     pub gateway_last: Option<Stamp>,
     /// The same of the client.
     pub client_last: Option<Stamp>,
+    /// From a hello over UDP to its answer, as the capture sees it.
+    pub round_trip: Span,
     /// UDP records by length: which lengths of each side were followed by one of the peer.
     pub sizes: PerSide<Sizes>,
 }
@@ -159,8 +172,8 @@ impl Run {
 
 /// Datagrams of one side by size: which crossed.
 ///
-/// A datagram is taken to have crossed when the peer sends within half a second after it and
-/// before the next one; what is sent into silence several times has not.
+/// A datagram is taken to have crossed when the peer sends soon after it and before the next
+/// one; what is sent into silence several times has not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sizes {
     /// One entry a size, of the datagram's IP length. Bounded.
@@ -178,6 +191,8 @@ pub struct Size {
     pub sent: u32,
     /// How many were followed by the peer.
     pub followed: u32,
+    /// How many were followed by silence of both.
+    pub lost: u32,
     /// The first.
     pub first: Stamp,
     /// The last.
@@ -186,11 +201,18 @@ pub struct Size {
 
 impl Sizes {
     const KEPT: usize = 64;
-    const PATIENCE: Span = Span::from_millis(500);
+    /// What follows later than this and two round trips is no answer.
+    const PATIENCE: Span = Span::from_millis(150);
+    /// Who sends into silence waits before he sends again; a stream does not.
+    const PAUSE: Span = Span::from_millis(40);
 
     /// Notes a datagram.
     pub fn sent(&mut self, ip_len: u32, at: Stamp) {
-        self.waiting = Some((ip_len, at.time));
+        if let Some((before, sent)) = self.waiting.replace((ip_len, at.time))
+            && at.time - sent >= Self::PAUSE
+        {
+            self.lose(before);
+        }
         if let Some(size) = self.list.iter_mut().find(|size| size.ip_len == ip_len) {
             size.sent = size.sent.saturating_add(1);
             size.last = at;
@@ -199,18 +221,38 @@ impl Sizes {
                 ip_len,
                 sent: 1,
                 followed: 0,
+                lost: 0,
                 first: at,
                 last: at,
             });
         }
     }
 
+    fn lose(&mut self, ip_len: u32) {
+        if let Some(size) = self.list.iter_mut().find(|size| size.ip_len == ip_len) {
+            size.lost = size.lost.saturating_add(1);
+        }
+    }
+
+    /// How many datagrams of a size were followed by silence, the last included if nothing
+    /// came after it.
+    pub fn lost(&self, size: &Size) -> u32 {
+        let last = self
+            .waiting
+            .is_some_and(|(ip_len, _)| ip_len == size.ip_len);
+        size.lost.saturating_add(u32::from(last))
+    }
+
     /// The peer sent something.
-    pub fn heard(&mut self, now: Timestamp) {
+    pub fn heard(&mut self, now: Timestamp, round_trip: Span) {
         let Some((ip_len, sent)) = self.waiting.take() else {
             return;
         };
-        if now - sent > Self::PATIENCE {
+        let patience = Self::PATIENCE
+            .0
+            .saturating_add(round_trip.0.saturating_mul(2));
+        if (now - sent).0 > patience {
+            self.lose(ip_len);
             return;
         }
         if let Some(size) = self.list.iter_mut().find(|size| size.ip_len == ip_len) {
@@ -225,7 +267,8 @@ impl DataFlow {
         self.udp.of_mut(from).note(at, octets);
         self.heard(from, at);
         self.sizes.of_mut(from).sent(ip_len, at);
-        self.sizes.of_mut(from.other()).heard(at.time);
+        let round_trip = self.round_trip;
+        self.sizes.of_mut(from.other()).heard(at.time, round_trip);
         match from {
             Side::Client => {
                 self.udp_unanswered.note(at, octets);

@@ -114,7 +114,10 @@ impl Table {
     fn open(&mut self, core: &mut Core, envelope: &Envelope, stream: &Stream, opening: Opening) {
         let flow = stream.flow;
         let first = opening.syn.map_or_else(|| stream.at.into(), Stamp::from);
-        let known = link::continued(core, &flow, first.time);
+        let known = link::continued(core, &flow, first.time).or_else(|| {
+            let late = opening.syn.is_none();
+            late.then(|| link::late_tunnel(core, &flow)).flatten()
+        });
         let index = known.unwrap_or_else(|| {
             let index = begin(core, envelope, &flow, Kind::Tls, first);
             with(core, index, |session, _| {
@@ -127,6 +130,12 @@ impl Table {
             if facts.connections.len() >= Tls::KEPT {
                 facts.not_kept = facts.not_kept.saturating_add(1);
                 return;
+            }
+            if opening.syn.is_none() && facts.connections.is_empty() {
+                session.vantage.started_late = true;
+            }
+            if session.kind == Kind::Dtls {
+                session.kind = Kind::TlsVpn;
             }
             connections.insert(stream.number, (index, facts.connections.len()));
             let connection = Connection::new(stream.number, flow, stream.roles_known, opening);

@@ -5,7 +5,7 @@ use vpnscope_dissectors::tls::{Context, HandshakeType};
 
 use super::Layer;
 use super::tls::{alert, head, message, push};
-use crate::assemble::messages::dtls::What;
+use crate::track::DtlsWhat as What;
 
 /// Adds what a DTLS association gave to the layer of its frame.
 pub(super) fn add(layer: &mut Layer, what: &What<'_>, context: Context, truncated: bool) {

@@ -10,8 +10,8 @@ use vpnscope_dissectors::tls::{
 use vpnscope_dissectors::{Octets, ParseError};
 
 use super::Layer;
-use crate::assemble::messages::tls::What;
 use crate::time::Timestamp;
+use crate::track::TlsWhat as What;
 
 /// Certificates of one message that are shown, and names of one certificate.
 const SHOWN: usize = 64;

@@ -82,6 +82,8 @@ pub struct Connection {
     pub closed: Option<Stamp>,
     /// Segments of each side that were counted.
     pub counted: PerSide<u64>,
+    /// The frame in which the client's first encrypted record of TLS 1.3 ended.
+    pub client_flight: Option<Stamp>,
 }
 
 /// A record.
@@ -263,6 +265,7 @@ impl Connection {
             ttl: PerSide::default(),
             closed: None,
             counted: PerSide::default(),
+            client_flight: None,
         }
     }
 
@@ -279,6 +282,25 @@ impl Connection {
     /// Whether TLS 1.3 was chosen.
     pub fn is_tls13(&self) -> bool {
         self.answer().is_some_and(Answer::is_tls13)
+    }
+
+    /// Whether a record of application data is no part of the handshake, whose own records
+    /// look the same in TLS 1.3.
+    pub fn is_data(&mut self, record: &RecordSeen) -> bool {
+        if record.content_type != ContentType::APPLICATION_DATA {
+            return false;
+        }
+        if !self.is_tls13() {
+            return true;
+        }
+        match (record.from, self.client_flight) {
+            (Side::Client, None) => {
+                self.client_flight = Some(record.at);
+                false
+            }
+            (Side::Client, Some(at)) => at != record.at,
+            (Side::Gateway, flight) => flight.is_some(),
+        }
     }
 
     /// Notes a record.

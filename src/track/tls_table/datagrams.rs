@@ -9,7 +9,7 @@ use vpnscope_dissectors::tls::{
 use super::super::session::{Kind, Session, Side, Stamp, Step, Unreadable};
 use super::super::tls::association::{IncompleteMessage, MessageSeen};
 use super::super::tls::connection::AlertSeen;
-use super::super::tls::{Answer, Association, Chain, Hello, Move, Tls};
+use super::super::tls::{Answer, Association, Chain, GaveUp, Hello, Move, Tls};
 use super::super::{Core, DtlsEvent, Event};
 use super::fold::{step_name, touch};
 use super::link::{self, Place};
@@ -126,6 +126,10 @@ impl Table {
             if found.is_none() {
                 session.roles_known = item.roles_known;
                 session.vantage.started_late = association.started_late;
+            }
+            let run = facts.flow.udp_unanswered;
+            if hello.is_some() && facts.has_tunnel() && run.count >= 3 && facts.gave_up.is_none() {
+                facts.gave_up = Some(GaveUp { run, at });
             }
             place = Some(facts.associations.len());
             facts.associations.push(association);
@@ -493,6 +497,10 @@ impl Fold<'_, '_> {
                     && association.answers.len() < KEPT
                 {
                     association.answers.push(Answer::of(&hello, at));
+                    let asked = association.hellos.last().map(|hello| hello.at);
+                    if let Some(asked) = asked {
+                        self.facts.flow.round_trip = at.time - asked.time;
+                    }
                 }
             }
             HandshakeType::CERTIFICATE => {

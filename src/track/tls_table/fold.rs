@@ -262,6 +262,7 @@ impl Fold<'_, '_> {
             length,
             clear,
         };
+        let is_data = self.connection.is_data(&record);
         self.connection.record(record);
         let count = self.connection.record_count;
         let early = count.client + count.gateway <= DATA_STEPS;
@@ -281,7 +282,7 @@ impl Fold<'_, '_> {
                 if early {
                     self.step("encrypted record", u32::from(length));
                 }
-                return Some(length);
+                return is_data.then_some(length);
             }
             _ => {}
         }
@@ -309,6 +310,7 @@ impl Fold<'_, '_> {
             // The handshake is there from its start, wherever the connection began.
             self.connection.started_late = false;
             self.connection.roles_known = true;
+            self.session.vantage.started_late = false;
             self.session.roles_known = true;
         }
     }

@@ -74,6 +74,33 @@ fn is_retried(connection: &Connection, started: Timestamp) -> bool {
         && connection.alerts.is_empty()
         && !said_goodbye(connection, fin.time)
         && connection.record_count.gateway > 2
+        && requests(connection) <= 1
+}
+
+/// Records of the client after its handshake.
+fn requests(connection: &Connection) -> usize {
+    let mut records = connection.kept_records().filter(|record| {
+        record.from == super::Side::Client
+            && record.content_type == vpnscope_dissectors::tls::ContentType::APPLICATION_DATA
+            && (!connection.is_tls13() || connection.client_flight != Some(record.at))
+    });
+    records.by_ref().count()
+}
+
+/// An open session that began late with DTLS, for a connection that begins late as well.
+pub(super) fn late_tunnel(core: &Core, flow: &Flow) -> Option<u32> {
+    let pair = core.between(flow.source.0, flow.destination.0);
+    pair.iter().rev().copied().find(|index| {
+        core.slab.get(*index).is_some_and(|open| {
+            let session = &open.session;
+            session.vantage.started_late
+                && session
+                    .tls()
+                    .is_some_and(|facts| facts.connections.is_empty())
+                && session.client.ip == flow.source.0
+                && session.gateway.ip == flow.destination.0
+        })
+    })
 }
 
 /// Whether the client's last record before its FIN may be `close_notify`: an encrypted alert,

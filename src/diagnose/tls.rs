@@ -1,0 +1,501 @@
+//! How far a TLS or DTLS session came, who ended it, and whether it belongs to a VPN.
+//!
+//! All of it follows from order, direction, the arithmetic of records and the endings of TCP;
+//! lengths alone decide nothing.
+
+use vpnscope_dissectors::tls::{CipherSuite, ContentType, Version};
+
+use crate::diagnose::{Confidence, Context, Outcome, Progress, Stage};
+use crate::time::Span;
+use crate::track::names::looks_like_vpn;
+use crate::track::session::{Kind, Session, Side, Stamp};
+use crate::track::tls::connection::{Connection, RecordSeen};
+use crate::track::tls::{Association, Tls};
+
+/// How far a connection came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Its beginning was not seen.
+    Late,
+    /// SYNs without an answer.
+    Unanswered,
+    /// A SYN, answered by a reset.
+    Refused,
+    /// Open, but nobody said anything.
+    Open,
+    /// A `ClientHello`, and no TLS of the server since.
+    HelloSent,
+    /// The server answered with TLS.
+    Answered,
+    /// The server said all it says before the client's turn.
+    Flight,
+    /// The client finished its handshake.
+    ClientFinished,
+    /// Both have finished.
+    Up,
+}
+
+/// What ended a connection first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Nothing that was seen.
+    None,
+    /// A FIN.
+    Fin(Side, Stamp),
+    /// A RST.
+    Reset(Side, Stamp),
+}
+
+impl End {
+    /// Who, and when.
+    pub const fn by(self) -> Option<(Side, Stamp)> {
+        match self {
+            Self::None => None,
+            Self::Fin(side, at) | Self::Reset(side, at) => Some((side, at)),
+        }
+    }
+
+    /// Whether that side ended it.
+    pub fn is_by(self, side: Side) -> bool {
+        self.by().is_some_and(|(by, _)| by == side)
+    }
+}
+
+/// Why a session is taken for one of a VPN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Vpn {
+    /// A DTLS association to the same gateway belongs to it.
+    Dtls,
+    /// The user named the gateway.
+    Named,
+    /// The client's fingerprint is that of a VPN client.
+    Fingerprint,
+    /// Both ends sent records with room for the eight octets of a CSTP keepalive and nothing
+    /// else.
+    Keepalives,
+    /// The same gateway serves a VPN to somebody in this capture.
+    Gateway,
+    /// The gateway's name is one that people give to VPN gateways.
+    Name,
+}
+
+/// Fingerprints (suites and extensions of JA4) of clients that speak nothing but VPN.
+const CLIENTS: [(&str, &str); 1] = [
+    // OpenConnect 9 with GnuTLS 3.7, as measured.
+    ("bfa337485184", "5671b5df5029"),
+];
+
+/// A TLS or DTLS session with what follows from its facts.
+#[derive(Debug, Clone, Copy)]
+pub struct Story<'a> {
+    /// The session.
+    pub session: &'a Session,
+    /// Its facts.
+    pub facts: &'a Tls,
+    /// The connection that decides: the last that carried TLS, or the last.
+    pub channel: Option<&'a Connection>,
+    /// How far that came.
+    pub phase: Phase,
+    /// What ended it.
+    pub end: End,
+    /// Why it is taken for one of a VPN.
+    pub vpn: Option<Vpn>,
+}
+
+impl<'a> Story<'a> {
+    /// Reads a TLS or DTLS session; `None` for any other.
+    pub fn of(session: &'a Session, context: &Context) -> Option<Self> {
+        let facts = session.tls()?;
+        let channel = facts.channel();
+        Some(Self {
+            session,
+            facts,
+            channel,
+            phase: channel.map_or(Phase::Late, phase),
+            end: channel.map_or(End::None, end),
+            vpn: evidence(session, facts, context),
+        })
+    }
+
+    /// Whether the session is a DTLS association alone.
+    pub fn is_dtls_alone(&self) -> bool {
+        self.channel.is_none()
+    }
+
+    /// How long the capture went on after `at`, or the connection's end if that came first.
+    pub fn watched(&self, at: Stamp) -> Span {
+        let last = self.end.by().map_or(self.session.last, |(_, end)| end);
+        let until = last.time.max(self.session.last.time) - at.time;
+        Span(until.0.saturating_add(if self.end == End::None {
+            self.session.vantage.watched_after.0
+        } else {
+            0
+        }))
+    }
+
+    /// The last association.
+    pub fn association(&self) -> Option<&'a Association> {
+        self.facts.associations.last()
+    }
+
+    /// Application records of the channel after the handshake, in order.
+    pub fn data(&self) -> impl Iterator<Item = &'a RecordSeen> + Clone + use<'a> {
+        self.channel.into_iter().flat_map(after_handshake)
+    }
+}
+
+/// Records of application data after the handshake. In TLS 1.3 the handshake's own records
+/// look the same; those of the client's flight are left out.
+pub fn after_handshake(
+    connection: &Connection,
+) -> impl Iterator<Item = &RecordSeen> + Clone + use<'_> {
+    let tls13 = connection.is_tls13();
+    let finished = if tls13 {
+        client_flight(connection).last().map(|record| record.at)
+    } else {
+        None
+    };
+    connection.kept_records().filter(move |record| {
+        record.content_type == ContentType::APPLICATION_DATA
+            && (!tls13 || is_after(record, finished))
+    })
+}
+
+fn is_after(record: &RecordSeen, finished: Option<Stamp>) -> bool {
+    // Of the frame that ends the client's flight only what the client adds counts.
+    finished.is_some_and(|at| {
+        record.at.time > at.time || (record.at == at && record.from == Side::Client)
+    })
+}
+
+/// In TLS 1.3: the client's first encrypted records, up to the end of the segment in which the
+/// first of them ended.
+pub fn client_flight(
+    connection: &Connection,
+) -> impl Iterator<Item = &RecordSeen> + Clone + use<'_> {
+    let encrypted = connection.kept_records().filter(|record| {
+        record.from == Side::Client && record.content_type == ContentType::APPLICATION_DATA
+    });
+    let first = encrypted.clone().next().map(|record| record.at);
+    encrypted.take_while(move |record| Some(record.at) == first)
+}
+
+/// How far a connection came.
+pub fn phase(connection: &Connection) -> Phase {
+    let octets = connection.record_count.client + connection.record_count.gateway > 0
+        || connection.not_tls.is_some();
+    if connection.started_late {
+        return if is_up(connection) {
+            Phase::Up
+        } else {
+            Phase::Late
+        };
+    }
+    if !octets {
+        return match (connection.opening.answer, connection.reset) {
+            (None, Some(reset)) if reset.from == Side::Gateway => Phase::Refused,
+            (None, _) => Phase::Unanswered,
+            (Some(_), _) => Phase::Open,
+        };
+    }
+    if is_up(connection) {
+        return Phase::Up;
+    }
+    if connection.record_count.gateway == 0 {
+        return Phase::HelloSent;
+    }
+    let tls13 = connection.is_tls13();
+    let client_finished = if tls13 {
+        client_flight(connection).next().is_some()
+    } else {
+        has_encrypted_handshake(connection, Side::Client)
+    };
+    if client_finished {
+        return Phase::ClientFinished;
+    }
+    let flight = if tls13 {
+        connection.kept_records().any(|record| {
+            record.from == Side::Gateway && record.content_type == ContentType::APPLICATION_DATA
+        })
+    } else {
+        connection.hello_done.is_some() || has_encrypted_handshake(connection, Side::Gateway)
+    };
+    if flight {
+        Phase::Flight
+    } else {
+        Phase::Answered
+    }
+}
+
+fn has_encrypted_handshake(connection: &Connection, from: Side) -> bool {
+    connection.kept_records().any(|record| {
+        record.from == from && record.content_type == ContentType::HANDSHAKE && !record.clear
+    })
+}
+
+/// Whether both ends have shown that the handshake is over for them.
+fn is_up(connection: &Connection) -> bool {
+    let data = |from| {
+        connection.kept_records().filter(move |record| {
+            record.from == from && record.content_type == ContentType::APPLICATION_DATA
+        })
+    };
+    if connection.record_count.gateway == 0 {
+        return false;
+    }
+    if !connection.is_tls13() && connection.answer().is_some() {
+        let both = data(Side::Client).next().is_some() && data(Side::Gateway).next().is_some();
+        let finished = has_encrypted_handshake(connection, Side::Client)
+            && has_encrypted_handshake(connection, Side::Gateway);
+        return both || finished;
+    }
+    // TLS 1.3, or no hello seen: after the client's flight the server must go on, with more
+    // than an alert before it leaves.
+    let Some(flight) = client_flight(connection).last().map(|record| record.at) else {
+        return false;
+    };
+    let is_alert_only = |record: &RecordSeen| may_be_alert(connection, record.length);
+    if client_flight(connection).all(is_alert_only) {
+        return false;
+    }
+    let mut answers = data(Side::Gateway).filter(|record| record.at.time > flight.time);
+    let gateway_left = end(connection).is_by(Side::Gateway);
+    if gateway_left {
+        return answers.any(|record| !is_alert_only(record));
+    }
+    if answers.next().is_some() {
+        return true;
+    }
+    // The server has nothing to say; the client would have heard by now if it refused.
+    let late = connection.kept_records().any(|record| {
+        record.from == Side::Client && record.at.time - flight.time > Span::from_millis(500)
+    });
+    late || end(connection).is_by(Side::Client)
+        && end(connection)
+            .by()
+            .is_some_and(|(_, at)| at.time - flight.time > Span::from_millis(500))
+}
+
+/// Whether a record of TLS 1.3 has room for an alert and nothing else: two octets, the content
+/// type, and the tag of the suite (RFC 9846 §5.2).
+pub fn may_be_alert(connection: &Connection, length: u16) -> bool {
+    length == 2 + 1 + tag(connection)
+}
+
+/// Whether a record of TLS 1.3 has room for a Certificate message without a certificate and
+/// nothing else: a header of four octets, a context of length zero, a list of length zero.
+pub fn may_be_empty_certificate(connection: &Connection, length: u16) -> bool {
+    length == 4 + 1 + 3 + 1 + tag(connection)
+}
+
+/// Octets that the suite of TLS 1.3 adds to a record.
+fn tag(connection: &Connection) -> u16 {
+    let short = connection
+        .answer()
+        .is_some_and(|answer| matches!(answer.suite, CipherSuite::TLS_AES_128_CCM_8_SHA256));
+    if short { 8 } else { 16 }
+}
+
+/// Octets that encryption adds to eight octets of content, where that can be told: TLS 1.3
+/// and the AEAD suites of TLS 1.2.
+fn keepalive_length(connection: &Connection) -> Option<u16> {
+    let answer = connection.answer()?;
+    if answer.is_tls13() {
+        return Some(8 + 1 + tag(connection));
+    }
+    let name = answer.suite.name()?;
+    if answer.version != Version::TLS_1_2 {
+        return None;
+    }
+    if name.contains("CHACHA20") {
+        Some(8 + 16)
+    } else if name.contains("_GCM_") {
+        Some(8 + 8 + 16)
+    } else {
+        None
+    }
+}
+
+/// What ended a connection first.
+pub fn end(connection: &Connection) -> End {
+    let mut ends = vec![];
+    for side in [Side::Client, Side::Gateway] {
+        if let Some(at) = connection.fin.of(side) {
+            ends.push((at.time, at.frame, End::Fin(side, *at)));
+        }
+    }
+    if let Some(reset) = connection.reset {
+        ends.push((
+            reset.at.time,
+            reset.at.frame,
+            End::Reset(reset.from, reset.at),
+        ));
+    }
+    let first = ends
+        .into_iter()
+        .min_by_key(|(time, frame, _)| (*time, *frame));
+    first.map_or(End::None, |(_, _, end)| end)
+}
+
+/// Why a session is taken for one of a VPN, the strongest reason first.
+pub fn evidence(session: &Session, facts: &Tls, context: &Context) -> Option<Vpn> {
+    if session.kind == Kind::TlsVpn {
+        return Some(Vpn::Dtls);
+    }
+    if context.gateway == Some(session.gateway.ip) {
+        return Some(Vpn::Named);
+    }
+    let connections = facts.connections.iter();
+    if connections.clone().any(|connection| {
+        connection
+            .hello()
+            .is_some_and(|hello| is_vpn_client(&hello.ja4))
+    }) {
+        return Some(Vpn::Fingerprint);
+    }
+    if connections.clone().any(has_keepalives) {
+        return Some(Vpn::Keepalives);
+    }
+    let endpoint = (session.gateway.ip, session.gateway.port);
+    if context.vpn_gateways.contains(&endpoint) {
+        return Some(Vpn::Gateway);
+    }
+    let named = session.gateway_name.as_deref().is_some_and(looks_like_vpn)
+        || facts
+            .lookups
+            .iter()
+            .any(|lookup| looks_like_vpn(&lookup.name));
+    named.then_some(Vpn::Name)
+}
+
+fn is_vpn_client(ja4: &str) -> bool {
+    let mut parts = ja4.split('_').skip(1);
+    let (suites, extensions) = (parts.next(), parts.next());
+    CLIENTS
+        .iter()
+        .any(|known| Some(known.0) == suites && Some(known.1) == extensions)
+}
+
+/// Records of both ends, after the handshake and not at the end, with room for eight octets of
+/// content and no more: the header of a CSTP packet without a payload, which is what its
+/// keepalives and liveness checks are.
+fn has_keepalives(connection: &Connection) -> bool {
+    let Some(length) = keepalive_length(connection) else {
+        return false;
+    };
+    let of = |side| {
+        after_handshake(connection)
+            .filter(|record| record.from == side && record.length == length)
+            .count()
+    };
+    of(Side::Client) > 0 && of(Side::Gateway) > 0
+}
+
+/// Whether the session has strong evidence of being a VPN's, so that its gateway is one.
+pub fn is_vpn_gateway(session: &Session, facts: &Tls, context: &Context) -> bool {
+    matches!(
+        evidence(session, facts, context),
+        Some(Vpn::Dtls | Vpn::Fingerprint | Vpn::Keepalives)
+    )
+}
+
+/// How far a session came, judged without any finding.
+pub fn progress(session: &Session) -> Progress {
+    let incomplete = |stage| Progress {
+        stage,
+        outcome: Outcome::Incomplete,
+        confidence: Confidence::Possible,
+    };
+    let Some(story) = Story::of(session, &Context::default()) else {
+        return incomplete(Stage::TcpConnect);
+    };
+    let stage = stage(&story);
+    if session.vantage.started_late {
+        return incomplete(stage);
+    }
+    let works = match story.association() {
+        Some(_) if story.is_dtls_alone() => story.facts.has_tunnel(),
+        _ => story.phase == Phase::Up,
+    };
+    if !works {
+        return incomplete(stage);
+    }
+    Progress {
+        stage,
+        outcome: Outcome::Established,
+        confidence: Confidence::Certain,
+    }
+}
+
+/// The stage at which a session stands if nothing went wrong.
+pub fn stage(story: &Story<'_>) -> Stage {
+    if story.is_dtls_alone() {
+        return Stage::DtlsHandshake;
+    }
+    match story.phase {
+        Phase::Unanswered | Phase::Refused | Phase::Open => Stage::TcpConnect,
+        Phase::HelloSent | Phase::Answered | Phase::Flight | Phase::ClientFinished => {
+            Stage::TlsHandshake
+        }
+        Phase::Late => Stage::TunnelData,
+        Phase::Up if story.facts.has_tunnel() || is_tunnel(story) => Stage::TunnelData,
+        Phase::Up if story.vpn.is_some() => Stage::VpnLogin,
+        Phase::Up => Stage::TlsHandshake,
+    }
+}
+
+/// Whether the channel carries a tunnel: after the exchanges of a login, one request and one
+/// answer at a time, it goes on with records that are no answers.
+pub fn is_tunnel(story: &Story<'_>) -> bool {
+    let Some(connection) = story.channel else {
+        return false;
+    };
+    if has_keepalives(connection) {
+        return true;
+    }
+    if story.vpn.is_none() {
+        return false;
+    }
+    let (exchanges, after) = logins(connection);
+    exchanges >= 2 && after >= 2
+}
+
+/// The exchanges of a login: how often one record of the client was answered at once, and how
+/// many records came when the next request was due no more.
+pub fn logins(connection: &Connection) -> (u32, u32) {
+    /// A login form waits for a person or a program; the tunnel comes up at machine speed,
+    /// and what the user does in it begins later.
+    const PAUSE: Span = Span::from_millis(300);
+    let mut exchanges = 0;
+    let mut after = 0;
+    let mut last: Option<&RecordSeen> = None;
+    let mut in_tunnel = false;
+    for record in after_handshake(connection) {
+        let turn = last.is_none_or(|last| last.from != record.from);
+        let pause = last.is_some_and(|last| record.at.time - last.at.time > PAUSE);
+        in_tunnel |= exchanges > 0 && pause && record.length < 400;
+        if in_tunnel {
+            after += 1;
+        } else if turn && record.from == Side::Gateway {
+            exchanges += 1;
+        }
+        last = Some(record);
+    }
+    (exchanges, after)
+}
+
+/// Whether the last record of the client, or of the gateway if that left first, is the farewell
+/// of TLS: an encrypted alert, or in TLS 1.3 a record with room for nothing else.
+pub fn said_goodbye(connection: &Connection) -> bool {
+    let last = connection
+        .kept_records()
+        .filter(|record| record.from == Side::Client)
+        .next_back();
+    last.is_some_and(|record| match record.content_type {
+        ContentType::ALERT => true,
+        ContentType::APPLICATION_DATA => {
+            connection.is_tls13() && may_be_alert(connection, record.length)
+        }
+        _ => false,
+    })
+}
