@@ -17,6 +17,7 @@ pub mod drive;
 mod engine;
 mod ike;
 pub mod judge;
+mod l2tp;
 mod player;
 pub mod recording;
 pub mod rng;

@@ -8,6 +8,7 @@ use super::conversation::{Conversation, Message, Protocol, Side};
 use crate::time::{Span, Timestamp};
 
 mod ike;
+mod l2tp;
 mod tls;
 
 /// Whether a field may differ.
@@ -180,7 +181,7 @@ fn describe(protocol: Protocol, group: &[&Message]) -> Option<Description> {
     match protocol {
         Protocol::Ikev1 | Protocol::Ikev2 => ike::describe(group.first()?),
         Protocol::Tls | Protocol::Dtls => tls::describe(protocol, group),
-        Protocol::L2tp => None,
+        Protocol::L2tp => l2tp::describe(group.first()?),
     }
 }
 

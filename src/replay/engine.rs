@@ -188,7 +188,7 @@ impl Replayer {
             return;
         }
         let heard = self.player.hear(channel, octets);
-        if matches!(heard, Heard::Answer | Heard::Part) {
+        if matches!(heard, Heard::Answer | Heard::Part | Heard::Aside) {
             self.idle = None;
         }
         match heard {
@@ -198,6 +198,7 @@ impl Replayer {
                 self.quiet = None;
                 self.hold = self.think(now);
             }
+            Heard::Aside => self.note_heard(now, channel, octets),
             Heard::Part => {
                 self.note_heard(now, channel, octets);
                 if let Some(waiting) = &mut self.waiting {
@@ -267,6 +268,14 @@ impl Replayer {
         }
         if let Some(outgoing) = self.pending.pop_front() {
             return Some(self.send(now, outgoing));
+        }
+        if self.ending.is_none()
+            && let Some(outgoing) = self.player.urgent()
+        {
+            if self.sent < self.settings.messages * 2 {
+                return Some(self.send(now, outgoing));
+            }
+            self.end(Ending::Budget);
         }
         if self.ending.is_some() {
             return self.after(now);

@@ -33,6 +33,8 @@ pub(super) enum Next {
 pub(super) enum Heard {
     /// It was waited for.
     Answer,
+    /// It belongs to the conversation, and answers nothing that is waited for.
+    Aside,
     /// A part of what is waited for: there is more to come.
     Part,
     /// The same as before.
@@ -59,6 +61,11 @@ pub(super) trait Player {
 
     /// Takes what was heard.
     fn hear(&mut self, channel: Channel, octets: &[u8]) -> Heard;
+
+    /// What goes out at once, whatever is waited for: acknowledgements, answers.
+    fn urgent(&mut self) -> Option<Outgoing> {
+        None
+    }
 
     /// What leaves no half-open state behind, where the protocol has something for it.
     fn farewell(&mut self) -> Vec<Outgoing> {

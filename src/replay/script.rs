@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::conversation::{Channel, Conversation, Message, Protocol, Side};
 use super::player::Player;
 use super::settings::{Settings, Substitution};
-use super::{compare, ike, tls};
+use super::{compare, ike, l2tp, tls};
 
 /// Why a recorded conversation cannot be played.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,12 +77,7 @@ impl Script {
             Protocol::Ikev1 => ike::reach_v1(recording)?,
             Protocol::Ikev2 => ike::reach_v2(recording),
             Protocol::Tls | Protocol::Dtls => tls::reach(recording)?,
-            Protocol::L2tp => {
-                return Err(CannotPlay::Keys {
-                    session: recording.session,
-                    why: "its protocol is not played yet",
-                });
-            }
+            Protocol::L2tp => l2tp::reach(recording, role)?,
         };
         let half = |what| CannotPlay::Half {
             session: recording.session,
@@ -153,9 +148,8 @@ impl Script {
     pub(super) fn player(&self, recording: &Conversation, settings: &Settings) -> Box<dyn Player> {
         match self.protocol {
             Protocol::Tls | Protocol::Dtls => Box::new(tls::Tls::new(self, recording, settings)),
-            Protocol::Ikev1 | Protocol::Ikev2 | Protocol::L2tp => {
-                Box::new(ike::Ike::new(self, recording, settings))
-            }
+            Protocol::L2tp => Box::new(l2tp::L2tp::new(self, recording, settings)),
+            Protocol::Ikev1 | Protocol::Ikev2 => Box::new(ike::Ike::new(self, recording, settings)),
         }
     }
 
@@ -217,7 +211,7 @@ fn substitutions(protocol: Protocol, message: &Message) -> Vec<Substitution> {
     match protocol {
         Protocol::Ikev1 | Protocol::Ikev2 => ike::substitutions(message),
         Protocol::Tls | Protocol::Dtls => tls::substitutions(protocol, message),
-        Protocol::L2tp => Vec::new(),
+        Protocol::L2tp => l2tp::substitutions(message),
     }
 }
 
