@@ -10,13 +10,20 @@ use super::output;
 use super::{Common, Exit, Format};
 use crate::render;
 use crate::replay::conversation::{Conversation, Side};
+use crate::replay::drive::raw::Rate;
 use crate::replay::judge::{self, Judgement, Want};
+use crate::replay::rewrite::{self, Mapping};
 use crate::replay::{
     Channel, Replayer, Settings, Substitution, Timing, Variation, drive, recording,
 };
 use crate::report::replay as model;
 use crate::source::file;
 use crate::time::Span;
+
+mod raw;
+mod record;
+
+use record::Record;
 
 /// Options of `replay`.
 #[expect(
@@ -80,6 +87,27 @@ pub(super) struct Args {
     /// Messages sent at most
     #[arg(long, value_name = "N", default_value_t = 20)]
     max_messages: u32,
+    /// Clients that are served before --listen ends
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    clients: usize,
+    /// The only client that --listen answers
+    #[arg(long, value_name = "ADDR")]
+    client: Option<IpAddr>,
+    /// --raw: put another address, or address and port, in the place of a recorded one
+    #[arg(long, value_name = "OLD=NEW", value_parser = Mapping::parse)]
+    map: Vec<Mapping>,
+    /// --raw: the source MAC; that of the interface where this is not given
+    #[arg(long, value_name = "MAC", value_parser = rewrite::parse_mac)]
+    source_mac: Option<[u8; 6]>,
+    /// --raw: the destination MAC; the recorded one where this is not given
+    #[arg(long, value_name = "MAC", value_parser = rewrite::parse_mac)]
+    destination_mac: Option<[u8; 6]>,
+    /// --raw: recorded, fast, or frames a second
+    #[arg(long, value_name = "RATE", default_value = "recorded", value_parser = Rate::parse)]
+    rate: Rate,
+    /// --raw: how often
+    #[arg(long = "loop", value_name = "N", default_value_t = 1)]
+    loops: u32,
     /// Seconds it may take in all
     #[arg(long, value_name = "S", default_value_t = 90)]
     timeout: u32,
@@ -139,11 +167,16 @@ impl Args {
 
 /// Runs `replay`.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    if let Some(record) = &args.record
+        && same_file(record, &args.file)
+    {
+        bail!("{} is the input", record.display());
+    }
+    if let Some(interface) = &args.raw {
+        return raw::raw(args, interface);
+    }
     let recording = load(&args.file, args.session)?;
     let settings = args.settings();
-    if args.raw.is_some() || args.listen.is_some() {
-        bail!("not yet");
-    }
     let replayer = Replayer::new(recording, settings.clone())?;
     if args.show_script {
         let mut out = output::open(args.common.output.as_deref())?;
@@ -152,6 +185,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         output::close(out)?;
         return Ok(Exit::Clean);
     }
+    if let Some(listen) = &args.listen {
+        return serve(args, listen, replayer);
+    }
     let target = target(args)?;
     if args.dry_run {
         return dry_run(args, replayer, &target);
@@ -159,6 +195,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     announce(&replayer, &target, args);
     consent(args)?;
     play(args, replayer, &target)
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    match (a.canonicalize(), b.canonicalize()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
 }
 
 /// Reads the recording. The capture is read twice, standard input is kept for that.
@@ -300,9 +343,72 @@ fn dry_run(args: &Args, mut replayer: Replayer, target: &drive::Target) -> anyho
 }
 
 fn play(args: &Args, mut replayer: Replayer, target: &drive::Target) -> anyhow::Result<Exit> {
-    drive::play(&mut replayer, target, &mut |_| {})?;
+    let mut record = Record::create(args.record.as_deref())?;
+    drive::play(&mut replayer, target, &mut |sighting| record.take(sighting))?;
+    record.finish()?;
     let judgement = judge::judge(&replayer);
     finish(args, &replayer, &judgement)
+}
+
+/// Plays the gateway.
+fn serve(args: &Args, listen: &str, first: Replayer) -> anyhow::Result<Exit> {
+    let (ip, port) = resolve(listen)?;
+    if ip.is_multicast() {
+        bail!("{ip} is a multicast address");
+    }
+    let script = first.script().clone();
+    let (recording, mut settings) = (first.recording().clone(), args.settings());
+    let listening = drive::Listening {
+        ip,
+        port,
+        client: args.client,
+        clients: args.clients.max(1),
+        patience: Span::from_secs(i64::from(args.timeout)),
+    };
+    if args.dry_run {
+        return dry_run(args, first, &target_of(&listening));
+    }
+    let whom = args
+        .client
+        .map_or_else(|| "whoever calls".to_string(), |client| client.to_string());
+    output::complain(&format!(
+        "vpnscope: session {} ({}) is played as the gateway on {} to {whom}, to {} clients, for {} s at most",
+        recording.session,
+        script.protocol.name(),
+        SocketAddr::new(ip, port.unwrap_or(script.recorded_port)),
+        listening.clients,
+        args.timeout
+    ));
+    consent(args)?;
+    let mut record = Record::create(args.record.as_deref())?;
+    let mut spare = Some(first);
+    let mut make = || {
+        settings.seed = settings.seed.wrapping_add(1);
+        // The recording was accepted once, so it is again.
+        spare
+            .take()
+            .or_else(|| Replayer::new(recording.clone(), settings.clone()).ok())
+    };
+    let served = drive::serve(&script, &mut make, &listening, &mut |sighting| {
+        record.take(sighting);
+    })?;
+    record.finish()?;
+    let mut worst = None;
+    for replayer in &served {
+        let judgement = judge::judge(replayer);
+        let exit = finish(args, replayer, &judgement)?;
+        worst = worst.max(Some(exit));
+    }
+    worst.context("nobody called")
+}
+
+fn target_of(listening: &drive::Listening) -> drive::Target {
+    drive::Target {
+        ip: listening.ip,
+        port: listening.port,
+        source_port: None,
+        patience: listening.patience,
+    }
 }
 
 fn finish(args: &Args, replayer: &Replayer, judgement: &Judgement) -> anyhow::Result<Exit> {

@@ -16,6 +16,11 @@ use super::engine::Replayer;
 use super::script::Script;
 use crate::time::{Span, Timestamp};
 
+pub mod raw;
+mod serve;
+
+pub use serve::{Listening, serve};
+
 /// Why nothing could be driven.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {

@@ -143,6 +143,11 @@ impl Replayer {
         self.noise
     }
 
+    /// Whether silence now would mean that all was said.
+    pub fn is_satisfied(&self) -> bool {
+        self.player.satisfied()
+    }
+
     /// How it ended, if it did.
     pub const fn ending(&self) -> Option<Ending> {
         self.ending

@@ -406,7 +406,7 @@ impl Ike {
         self.state = if self.at < self.ours.len() {
             State::Speak
         } else {
-            State::Done
+            State::Listen
         };
         Heard::Answer
     }
@@ -484,11 +484,7 @@ impl Player for Ike {
         };
         self.at += 1;
         let client = self.role == Side::Client;
-        self.state = if client || self.at < self.ours.len() {
-            State::Listen
-        } else {
-            State::Done
-        };
+        self.state = State::Listen;
         let outgoing = Outgoing {
             channel,
             octets,
@@ -524,6 +520,10 @@ impl Player for Ike {
             self.last_heard = octets.to_vec();
         }
         heard
+    }
+
+    fn satisfied(&self) -> bool {
+        self.role == Side::Gateway && self.heard > 0 && self.at >= self.ours.len()
     }
 
     fn blind(&mut self, recorded: usize) -> Option<Outgoing> {

@@ -76,7 +76,7 @@ impl Script {
         let reach = match recording.protocol {
             Protocol::Ikev1 => ike::reach_v1(recording)?,
             Protocol::Ikev2 => ike::reach_v2(recording),
-            Protocol::Tls | Protocol::Dtls => tls::reach(recording)?,
+            Protocol::Tls | Protocol::Dtls => tls::reach(recording, role)?,
             Protocol::L2tp => l2tp::reach(recording, role)?,
         };
         let half = |what| CannotPlay::Half {

@@ -41,7 +41,7 @@ pub(super) fn flight(protocol: Protocol, group: &[&Message]) -> Flight {
 }
 
 /// How far a conversation can be played: the client's hellos, and what the server says to them.
-pub(super) fn reach(recording: &Conversation) -> Result<Reach, CannotPlay> {
+pub(super) fn reach(recording: &Conversation, role: Side) -> Result<Reach, CannotPlay> {
     let half = || CannotPlay::Half {
         session: recording.session,
         what: "the ClientHello",
@@ -53,7 +53,9 @@ pub(super) fn reach(recording: &Conversation) -> Result<Reach, CannotPlay> {
         let messages: Vec<&Message> = group.iter().collect();
         let flight = flight(recording.protocol, &messages);
         let client = group.first().is_some_and(|m| m.from == Side::Client);
-        if client && flight.get(HandshakeType::CLIENT_HELLO).is_none() {
+        // What the client says to the server's flight is waited for, never said.
+        let judged = role == Side::Gateway && !flight.alerts.is_empty();
+        if client && flight.get(HandshakeType::CLIENT_HELLO).is_none() && !judged {
             break;
         }
         places.extend(place..place + group.len());
