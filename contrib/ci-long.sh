@@ -2,6 +2,7 @@
 # What takes long: everything of the gate, with nothing skipped.
 set -eu
 export VPNSCOPE_REQUIRE=1
+contrib/install-lab.sh
 make lint
 cargo test --workspace --locked --release
 # Every labelled capture through a wire.

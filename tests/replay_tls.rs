@@ -60,12 +60,7 @@ fn target(port: u16) -> drive::Target {
 fn play(recording: Conversation, server: &Server, settings: Settings) -> Judgement {
     let mut replayer = Replayer::new(recording, settings).unwrap();
     drive::play(&mut replayer, &target(server.port), &mut |_| {}).unwrap();
-    let judgement = judge::judge(&replayer);
-    eprintln!(
-        "{:?} {} {:?}",
-        judgement.verdict, judgement.why, judgement.reached
-    );
-    judgement
+    judge::judge(&replayer)
 }
 
 fn settings() -> Settings {

@@ -16,6 +16,8 @@ mod tls;
 pub enum Rule {
     /// It is to be the same.
     Same,
+    /// It is to be the same where both have it.
+    SameIfBoth,
     /// It is another one every time: SPIs, nonces, times.
     Varies,
     /// It is encrypted: what is there cannot be compared.
@@ -235,7 +237,7 @@ fn carriage(first: &Message, group: &[&Message], asked: Option<&Message>) -> Vec
         fields.push(Field {
             name: "slow",
             value: slowness(first.time - last),
-            rule: Rule::Same,
+            rule: Rule::SameIfBoth,
         });
     }
     fields
@@ -360,7 +362,8 @@ fn field_pairs(recorded: &[Field], live: &[Field]) -> Vec<FieldDifference> {
                     Rule::Hidden => Verdict::Hidden,
                     _ if recorded == live => Verdict::Same,
                     Rule::Varies => Verdict::Expected,
-                    Rule::Same => Verdict::Different,
+                    Rule::SameIfBoth if recorded.is_none() || live.is_none() => Verdict::Expected,
+                    Rule::Same | Rule::SameIfBoth => Verdict::Different,
                 },
                 recorded,
                 live,

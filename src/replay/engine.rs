@@ -443,6 +443,9 @@ impl Replayer {
         }
         let given_up = |w: &Waiting| w.since + w.give_up <= now;
         let quiet = self.quiet.is_some_and(|quiet| quiet <= now);
+        if quiet {
+            self.quiet = None;
+        }
         if quiet && self.player.satisfied() {
             self.end(Ending::Played);
         } else if self.waiting.as_ref().is_some_and(given_up)

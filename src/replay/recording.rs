@@ -255,13 +255,14 @@ impl Reader {
 
     fn segment(&mut self, segment: &Segment<'_>) {
         let envelope = &segment.envelope;
-        let ours = match &self.selection.frames {
-            Some(frames) => frames.contains(&envelope.frame),
-            None => {
-                let (first, last) = self.selection.range;
-                (first..=last).contains(&envelope.frame)
-            }
-        };
+        let (first, last) = self.selection.range;
+        let ours = self
+            .selection
+            .frames
+            .as_ref()
+            .map_or((first..=last).contains(&envelope.frame), |frames| {
+                frames.contains(&envelope.frame)
+            });
         let Some(from) = self.side(envelope).filter(|_| ours) else {
             return;
         };

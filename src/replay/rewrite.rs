@@ -81,7 +81,7 @@ impl Rewrite {
         Some(octets)
     }
 
-    /// From the EtherType on. Tags stay as they are.
+    /// From the `EtherType` on. Tags stay as they are.
     fn network(&self, octets: &mut [u8]) {
         let Some((kind, rest)) = octets.split_first_chunk_mut::<2>() else {
             return;
@@ -239,7 +239,7 @@ fn difference(old: &[u8], new: &[u8]) -> i64 {
     sum(new) - sum(old)
 }
 
-/// Amends a checksum: HC' = ~(~HC + ~m + m') (RFC 1624 §3).
+/// Amends a checksum: `HC' = ~(~HC + ~m + m')` (RFC 1624 §3).
 fn amend(place: &mut [u8], difference: i64) {
     if difference == 0 || place.len() != 2 {
         return;

@@ -106,6 +106,8 @@ pub(super) struct Tls {
     queue: VecDeque<Outgoing>,
     /// What was heard since we spoke.
     heard: Vec<Vec<u8>>,
+    /// Datagrams that were heard before: copies of them say nothing.
+    known: VecDeque<Vec<u8>>,
     rounds: u32,
     message_seq: u16,
     record_seq: u64,
@@ -178,6 +180,7 @@ impl Tls {
             },
             queue: VecDeque::new(),
             heard: Vec::new(),
+            known: VecDeque::new(),
             rounds: 0,
             message_seq: 0,
             record_seq: 0,
@@ -222,6 +225,9 @@ impl Tls {
             });
         }
     }
+
+    /// Datagrams that are known again.
+    const KNOWN: usize = 64;
 
     /// Octets of a ClientHello in one DTLS record: fits every path.
     const FRAGMENT: usize = 1200;
@@ -476,8 +482,12 @@ impl Player for Tls {
             if dtls::recognise(octets) == Verdict::NotOurs {
                 return Heard::Garbage("octets that are no DTLS");
             }
-            if self.heard.iter().any(|known| known == octets) {
+            if self.known.iter().any(|known| known == octets) {
                 return Heard::Again;
+            }
+            self.known.push_back(octets.to_vec());
+            if self.known.len() > Self::KNOWN {
+                self.known.pop_front();
             }
         }
         self.heard.push(octets.to_vec());

@@ -265,7 +265,7 @@ fn serve_tcp(
                     continue;
                 }
                 let Some(mut replayer) = make() else { continue };
-                converse(&mut replayer, stream, peer, &clock, tap)?;
+                converse(&mut replayer, &stream, peer, &clock, tap)?;
                 done.push(replayer);
             }
             Err(error) if is_timeout(&error) => pause(),
@@ -282,7 +282,7 @@ fn pause() {
 
 fn converse(
     replayer: &mut Replayer,
-    stream: TcpStream,
+    stream: &TcpStream,
     peer: SocketAddr,
     clock: &Clock,
     tap: &mut dyn FnMut(&Sighting<'_>),
@@ -300,7 +300,7 @@ fn converse(
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let flag = stop.clone();
     let thread = std::thread::spawn(move || read_tcp(reader, &sender, &flag));
-    let mut writer = &stream;
+    let mut writer = stream;
     let mut last = clock.now();
     loop {
         while let Some(transmit) = replayer.poll_transmit(clock.now()) {
@@ -327,9 +327,10 @@ fn converse(
                 tap(&sighting);
                 replayer.handle(last, channel, &octets);
             }
-            Ok(Arrival::Closed | Arrival::Refused) => replayer.closed(),
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => replayer.closed(),
+            Ok(Arrival::Closed | Arrival::Refused) | Err(RecvTimeoutError::Disconnected) => {
+                replayer.closed();
+            }
         }
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);

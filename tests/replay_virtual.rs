@@ -1,0 +1,703 @@
+//! The replayer in virtual time: the recorded client talks to the recorded gateway over a
+//! network that loses, repeats, delays and disorders. No socket, no clock.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test code"
+)]
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use vpnscope::replay::conversation::Side;
+use vpnscope::replay::judge::{Judgement, Verdict, Want, judge};
+use vpnscope::replay::recording::{Selection, extract};
+use vpnscope::replay::settings::{Settings, Timing, Variation};
+use vpnscope::replay::{Channel, Conversation, Ending, Protocol, Replayer, recording};
+use vpnscope::source::{FrameSource as _, file};
+use vpnscope::time::{Span, Timestamp};
+
+fn path(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("pcaps")
+        .join(name)
+}
+
+/// The first session of a labelled capture.
+fn session(name: &str) -> Conversation {
+    let sessions = recording::sessions(&mut file::open(&path(name), 0).unwrap());
+    recording::read(&mut file::open(&path(name), 0).unwrap(), &sessions[0]).unwrap()
+}
+
+/// The first flow to `port` in a labelled capture.
+fn flow(name: &str, protocol: Protocol, port: u16) -> Conversation {
+    let mut source = file::open(&path(name), 0).unwrap();
+    let mut ends = None;
+    while let Some(frame) = source.next_frame() {
+        let envelope = vpnscope::decap::decap(&frame).envelope;
+        if envelope.destination_port == port && ends.is_none() {
+            ends = Some((
+                SocketAddr::new(envelope.source, envelope.source_port),
+                SocketAddr::new(envelope.destination, port),
+            ));
+        }
+    }
+    let (client, gateway) = ends.unwrap();
+    let selection = Selection {
+        protocol,
+        session: 1,
+        client,
+        gateway,
+        frames: None,
+        range: (1, u64::MAX),
+    };
+    extract(&mut file::open(&path(name), 0).unwrap(), &selection)
+}
+
+fn settings(role: Side) -> Settings {
+    let mut settings = Settings::new(role, if role == Side::Client { 1 } else { 2 });
+    settings.timing = Timing::Fast;
+    settings
+}
+
+fn set(role: Side, text: &str) -> Settings {
+    let mut settings = settings(role);
+    settings.variations.push(Variation::parse(text).unwrap());
+    settings
+}
+
+const CLIENT: &str = "10.9.8.7:500";
+const GATEWAY: &str = "10.9.8.1:500";
+
+fn replayer(recording: Conversation, settings: Settings) -> Replayer {
+    let (client, gateway) = (CLIENT.parse().unwrap(), GATEWAY.parse().unwrap());
+    let (local, peer) = match settings.role {
+        Side::Client => (client, gateway),
+        Side::Gateway => (gateway, client),
+    };
+    let mut replayer = Replayer::new(recording, settings).unwrap();
+    replayer.connected(Channel::Primary, local, peer);
+    replayer.connected(Channel::Natt, local, peer);
+    replayer
+}
+
+/// What the network does to the n-th message (from 0, both directions counted together).
+type Network = fn(usize) -> Vec<Span>;
+
+fn at_once(_: usize) -> Vec<Span> {
+    vec![Span::from_millis(1)]
+}
+
+struct World {
+    client: Replayer,
+    gateway: Replayer,
+    now: Timestamp,
+    flying: Vec<(Timestamp, Side, Channel, Vec<u8>)>,
+    carried: usize,
+}
+
+impl World {
+    fn new(client: Replayer, gateway: Replayer) -> Self {
+        Self {
+            client,
+            gateway,
+            now: Timestamp::from_parts(1_700_000_000, 0),
+            flying: Vec::new(),
+            carried: 0,
+        }
+    }
+
+    /// Runs until the client is done; fails where that takes more than two minutes.
+    fn run(&mut self, network: Network) -> Judgement {
+        let end = self.now + Span::from_secs(120);
+        let mut turns = 0;
+        while self.now < end {
+            turns += 1;
+            assert!(turns < 20_000, "no time passes");
+            for side in [Side::Client, Side::Gateway] {
+                let one = match side {
+                    Side::Client => &mut self.client,
+                    Side::Gateway => &mut self.gateway,
+                };
+                while let Some(transmit) = one.poll_transmit(self.now) {
+                    for delay in network(self.carried) {
+                        let arrival = (
+                            self.now + delay,
+                            side.other(),
+                            transmit.channel,
+                            transmit.octets.clone(),
+                        );
+                        self.flying.push(arrival);
+                    }
+                    self.carried += 1;
+                }
+            }
+            if self.client.is_over() {
+                return judge(&self.client);
+            }
+            let arrivals = self.flying.iter().map(|one| one.0);
+            let deadlines = [self.client.next_deadline(), self.gateway.next_deadline()];
+            let next = arrivals.chain(deadlines.into_iter().flatten()).min();
+            let Some(next) = next else {
+                self.client.give_up();
+                continue;
+            };
+            self.now = self.now.max(next);
+            let due: Vec<_> = self
+                .flying
+                .extract_if(.., |one| one.0 <= self.now)
+                .collect();
+            for (_, to, channel, octets) in due {
+                match to {
+                    Side::Client => self.client.handle(self.now, channel, &octets),
+                    Side::Gateway => self.gateway.handle(self.now, channel, &octets),
+                }
+            }
+        }
+        panic!("not over after two minutes");
+    }
+}
+
+fn both(recording: &Conversation) -> World {
+    World::new(
+        replayer(recording.clone(), settings(Side::Client)),
+        replayer(recording.clone(), settings(Side::Gateway)),
+    )
+}
+
+fn all() -> Vec<(&'static str, Conversation, &'static str)> {
+    vec![
+        (
+            "ikev2",
+            session("ikev2-psk-established/client.pcap"),
+            "IKE_SA_INIT response",
+        ),
+        (
+            "main",
+            session("ikev1-main-psk-established/client.pcap"),
+            "Main Mode 4",
+        ),
+        (
+            "aggressive",
+            session("ikev1-aggressive-psk-mismatch/client.pcap"),
+            "Aggressive Mode 2",
+        ),
+        (
+            "refused",
+            session("ikev1-phase1-proposal-mismatch/client.pcap"),
+            "Informational (NO-PROPOSAL-CHOSEN)",
+        ),
+        (
+            "l2tp chap",
+            session("l2tp-mschapv2-established/client.pcap"),
+            "CHAP Challenge",
+        ),
+        (
+            "l2tp pap",
+            session("l2tp-pap-established/client.pcap"),
+            "LCP Configure-Ack",
+        ),
+        (
+            "dtls",
+            flow("dtls12-gnutls/single.pcap", Protocol::Dtls, 443),
+            "ServerHello",
+        ),
+        (
+            "tls",
+            flow("tls12-dhe/single.pcap", Protocol::Tls, 443),
+            "ServerHello",
+        ),
+    ]
+}
+
+#[test]
+fn the_recorded_client_and_the_recorded_gateway_agree() {
+    for (name, recording, reached) in all() {
+        let judgement = both(&recording).run(at_once);
+        assert_eq!(
+            judgement.verdict,
+            Verdict::Same,
+            "{name}: {}",
+            judgement.why
+        );
+        assert_eq!(judgement.reached.as_deref(), Some(reached), "{name}");
+        assert_eq!(judgement.exit(Want::Same), 0);
+    }
+}
+
+#[test]
+fn one_lost_message_is_made_good() {
+    fn lossy<const N: usize>(n: usize) -> Vec<Span> {
+        if n == N { Vec::new() } else { at_once(n) }
+    }
+    let losses: [Network; 4] = [lossy::<0>, lossy::<1>, lossy::<2>, lossy::<3>];
+    for (name, recording, reached) in all() {
+        // A stream loses nothing, and a DTLS server repeats its flight by itself.
+        if ["tls", "dtls"].contains(&name) {
+            continue;
+        }
+        for (n, loss) in losses.into_iter().enumerate() {
+            let judgement = both(&recording).run(loss);
+            let last = judgement.reached.as_deref();
+            assert_eq!(
+                last,
+                Some(reached),
+                "{name}, message {n}: {}",
+                judgement.why
+            );
+            assert_eq!(
+                judgement.verdict,
+                Verdict::Same,
+                "{name}, message {n}: {}",
+                judgement.why
+            );
+        }
+    }
+}
+
+#[test]
+fn copies_change_nothing() {
+    fn twice(_: usize) -> Vec<Span> {
+        vec![Span::from_millis(1), Span::from_millis(2)]
+    }
+    for (name, recording, reached) in all() {
+        if name == "tls" {
+            continue;
+        }
+        let judgement = both(&recording).run(twice);
+        assert_eq!(
+            judgement.reached.as_deref(),
+            Some(reached),
+            "{name}: {}",
+            judgement.why
+        );
+        assert_eq!(
+            judgement.verdict,
+            Verdict::Same,
+            "{name}: {}",
+            judgement.why
+        );
+    }
+}
+
+#[test]
+fn late_answers_are_answers() {
+    fn slow(n: usize) -> Vec<Span> {
+        vec![Span::from_millis(if n == 1 { 700 } else { 1 })]
+    }
+    for (name, recording, reached) in all() {
+        let judgement = both(&recording).run(slow);
+        assert_eq!(
+            judgement.reached.as_deref(),
+            Some(reached),
+            "{name}: {}",
+            judgement.why
+        );
+    }
+}
+
+#[test]
+fn fragments_of_a_flight_may_overtake_each_other() {
+    fn disordered(n: usize) -> Vec<Span> {
+        vec![Span::from_millis(100 - i64::try_from(n % 7).unwrap() * 10)]
+    }
+    let recording = flow("dtls12-small-mtu/single.pcap", Protocol::Dtls, 443);
+    let judgement = both(&recording).run(disordered);
+    assert_eq!(judgement.verdict, Verdict::Same, "{}", judgement.why);
+}
+
+#[test]
+fn a_recorded_cookie_round_is_passed() {
+    let recording = session("ikev2-cookie-then-established/client.pcap");
+    let mut world = both(&recording);
+    let judgement = world.run(at_once);
+    assert_eq!(judgement.verdict, Verdict::Same, "{}", judgement.why);
+    let said: Vec<_> = judgement
+        .difference
+        .live
+        .iter()
+        .map(|d| d.name.as_str())
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "IKE_SA_INIT request",
+            "IKE_SA_INIT response (COOKIE)",
+            "IKE_SA_INIT request (COOKIE)",
+            "IKE_SA_INIT response"
+        ]
+    );
+    // The cookie stands first, and the SPI stays.
+    let sent: Vec<_> = world
+        .client
+        .live()
+        .of(Side::Client)
+        .map(|(_, m)| &m.octets)
+        .collect();
+    assert_eq!(sent[1][16], 41);
+    assert_eq!(sent[0][..8], sent[1][..8]);
+}
+
+#[test]
+fn a_peer_that_asks_for_cookies_for_ever_is_given_up() {
+    let recording = session("ikev2-cookie-then-established/client.pcap");
+    let mut client = replayer(recording.clone(), settings(Side::Client));
+    let mut now = Timestamp(0);
+    let cookie = &recording.messages[1];
+    let mut sent = 0;
+    while !client.is_over() {
+        now = now + Span::from_millis(1);
+        if let Some(transmit) = client.poll_transmit(now) {
+            sent += 1;
+            let mut answer = cookie.octets.clone();
+            answer[..8].copy_from_slice(&transmit.octets[..8]);
+            // Another cookie each time.
+            let last = answer.len() - 1;
+            answer[last] = sent;
+            client.handle(now, Channel::Primary, &answer);
+        }
+        assert!(sent < 30);
+    }
+    let judgement = judge(&client);
+    assert_eq!(judgement.exit(Want::Same), 1, "{}", judgement.why);
+}
+
+#[test]
+fn silence_is_said_and_bounded() {
+    for (name, recording, _) in all() {
+        let mut client = replayer(recording, settings(Side::Client));
+        let start = Timestamp::from_parts(5, 0);
+        let mut now = start;
+        let mut sent = 0;
+        while !client.is_over() {
+            while client.poll_transmit(now).is_some() {
+                sent += 1;
+            }
+            if let Some(next) = client.next_deadline() {
+                now = now.max(next);
+            }
+        }
+        assert!(now - start < Span::from_secs(60), "{name}: {}", now - start);
+        assert!(sent <= 6, "{name}: {sent}");
+        let judgement = judge(&client);
+        assert_eq!(judgement.exit(Want::Same), 2, "{name}: {}", judgement.why);
+        assert_eq!(judgement.exit(Want::Progress), 2, "{name}");
+    }
+}
+
+#[test]
+fn recorded_silence_is_reproduced_and_an_answer_is_progress() {
+    let recording = session("ikev2-udp500-dropped/client.pcap");
+    let mut client = replayer(recording.clone(), settings(Side::Client));
+    let mut now = Timestamp(0);
+    while !client.is_over() {
+        while client.poll_transmit(now).is_some() {}
+        now = now + Span::from_millis(100);
+    }
+    let judgement = judge(&client);
+    assert_eq!(judgement.exit(Want::Same), 0, "{}", judgement.why);
+    assert_eq!(judgement.exit(Want::Progress), 1);
+    let answering = session("ikev2-psk-established/client.pcap");
+    let gateway = replayer(answering, settings(Side::Gateway));
+    let client = replayer(recording, settings(Side::Client));
+    let judgement = World::new(client, gateway).run(at_once);
+    assert_eq!(judgement.verdict, Verdict::Further, "{}", judgement.why);
+    assert_eq!(judgement.exit(Want::Progress), 0);
+}
+
+/// Answers that are wrong in one way each; none of them is taken for the answer.
+#[test]
+fn wrong_answers_are_not_taken() {
+    let recording = session("ikev2-psk-established/client.pcap");
+    let answer = recording.of(Side::Gateway).next().unwrap().1.octets.clone();
+    let mut request = answer.clone();
+    request[19] = 0x08;
+    let wrong = [
+        ("another's SPI", answer),
+        ("text", b"HTTP/1.0 400 Bad Request\r\n\r\n".to_vec()),
+        ("nothing", Vec::new()),
+        ("a request", request),
+    ];
+    for (name, octets) in wrong {
+        let mut client = replayer(recording.clone(), settings(Side::Client));
+        let mut now = Timestamp(0);
+        while !client.is_over() {
+            while client.poll_transmit(now).is_some() {
+                client.handle(now, Channel::Primary, &octets);
+            }
+            now = now + Span::from_millis(100);
+        }
+        let judgement = judge(&client);
+        assert_eq!(judgement.exit(Want::Same), 2, "{name}: {}", judgement.why);
+        assert!(
+            judgement.why.contains("answers with"),
+            "{name}: {}",
+            judgement.why
+        );
+    }
+}
+
+#[test]
+fn a_flood_is_bounded() {
+    for (name, recording, _) in all() {
+        let mut client = replayer(recording, settings(Side::Client));
+        let now = Timestamp(0);
+        client.poll_transmit(now);
+        let mut heard = 0u32;
+        while client.ending().is_none() {
+            heard += 1;
+            client.handle(now, Channel::Primary, &heard.to_be_bytes());
+            assert!(heard < 10_000, "{name}");
+        }
+        assert_eq!(client.ending(), Some(Ending::Flood), "{name}");
+        assert!(client.live().messages.len() < 500);
+        assert_eq!(judge(&client).exit(Want::Same), 2);
+    }
+}
+
+#[test]
+fn fresh_spis_and_kept_ones() {
+    let recording = session("ikev2-psk-established/client.pcap");
+    let recorded = recording.messages[0].octets[..8].to_vec();
+    let mut fresh = replayer(recording.clone(), settings(Side::Client));
+    assert_ne!(
+        fresh.poll_transmit(Timestamp(0)).unwrap().octets[..8],
+        recorded
+    );
+    let mut kept = replayer(recording, set(Side::Client, "keep=initiator-spi"));
+    assert_eq!(
+        kept.poll_transmit(Timestamp(0)).unwrap().octets[..8],
+        recorded
+    );
+}
+
+/// What each substitution is for: without it, the other end does not take the message.
+#[test]
+fn substitutions_left_out_are_refused() {
+    let cases = [
+        (
+            "l2tp-mschapv2-established/client.pcap",
+            "keep=tunnel-id",
+            "CHAP Challenge",
+        ),
+        (
+            "l2tp-mschapv2-established/client.pcap",
+            "keep=session-id",
+            "CHAP Challenge",
+        ),
+        (
+            "l2tp-mschapv2-established/client.pcap",
+            "keep=identifier",
+            "CHAP Challenge",
+        ),
+        (
+            "ikev2-cookie-then-established/client.pcap",
+            "keep=cookie",
+            "IKE_SA_INIT response",
+        ),
+    ];
+    for (name, left_out, reached) in cases {
+        let recording = session(name);
+        let client = replayer(recording.clone(), set(Side::Client, left_out));
+        let gateway = replayer(recording, settings(Side::Gateway));
+        let judgement = World::new(client, gateway).run(at_once);
+        assert_ne!(
+            judgement.reached.as_deref(),
+            Some(reached),
+            "{name} {left_out}"
+        );
+    }
+}
+
+/// NAT detection hashes fit the live ends, in both versions.
+#[test]
+fn nat_detection_fits_the_live_addresses() {
+    for name in [
+        "ikev2-psk-established/client.pcap",
+        "ikev1-main-psk-established/client.pcap",
+    ] {
+        let recording = session(name);
+        let judgement = both(&recording).run(at_once);
+        let nat: Vec<_> = judgement
+            .difference
+            .live
+            .iter()
+            .flat_map(|d| &d.fields)
+            .filter(|field| field.name == "nat_detection")
+            .map(|field| field.value.as_str())
+            .collect();
+        assert!(!nat.is_empty(), "{name}");
+        let good = |text: &&str| {
+            text.split(", ")
+                .all(|word| ["as seen", "present"].contains(&word))
+        };
+        assert!(nat.iter().all(good), "{name}: {nat:?}");
+        let client = replayer(recording.clone(), set(Side::Client, "keep=nat-detection"));
+        let gateway = replayer(recording, settings(Side::Gateway));
+        let judgement = World::new(client, gateway).run(at_once);
+        let sent = judgement
+            .difference
+            .live
+            .iter()
+            .filter(|d| d.from == Side::Client);
+        let kept = sent
+            .flat_map(|d| &d.fields)
+            .any(|f| f.value.contains("translated"));
+        assert!(kept || name.contains("ikev1"), "{name}");
+    }
+}
+
+/// Nothing that the recorded client said to prove itself is sent.
+#[test]
+fn credentials_are_not_sent() {
+    let recording = session("l2tp-pap-established/client.pcap");
+    let password = b"correct horse";
+    let holds = |octets: &[u8]| octets.windows(password.len()).any(|w| w == password);
+    assert!(recording.messages.iter().any(|m| holds(&m.octets)));
+    let mut world = both(&recording);
+    world.run(at_once);
+    assert!(
+        !world
+            .client
+            .live()
+            .messages
+            .iter()
+            .any(|m| holds(&m.octets))
+    );
+}
+
+/// A tunnel that was opened is closed.
+#[test]
+fn no_half_open_tunnel_is_left() {
+    let recording = session("l2tp-mschapv2-established/client.pcap");
+    let judgement = both(&recording).run(at_once);
+    assert_eq!(judgement.difference.live.last().unwrap().name, "StopCCN");
+}
+
+/// One field of the gateway's answer is changed at a time: each is named.
+#[test]
+fn each_changed_field_is_named() {
+    let changes: &[(&str, &str, &str)] = &[
+        (
+            "ikev2-psk-established/client.pcap",
+            "encryption=20/128",
+            "proposal",
+        ),
+        ("ikev2-psk-established/client.pcap", "prf=2", "proposal"),
+        (
+            "ikev2-psk-established/client.pcap",
+            "integrity=2",
+            "proposal",
+        ),
+        (
+            "ikev2-psk-established/client.pcap",
+            "group=19",
+            "key_exchange",
+        ),
+        ("ikev2-psk-established/client.pcap", "drop=4", "payloads"),
+        ("ikev2-psk-established/client.pcap", "duplicate=6", "notify"),
+        ("ikev2-psk-established/client.pcap", "version=21", "version"),
+        (
+            "ikev1-main-psk-established/client.pcap",
+            "drop-vendor-id=all",
+            "vendor_id",
+        ),
+        (
+            "ikev1-main-psk-established/client.pcap",
+            "encryption=7/128",
+            "proposal",
+        ),
+        (
+            "ikev1-main-psk-established/client.pcap",
+            "hash=4",
+            "proposal",
+        ),
+        (
+            "ikev1-aggressive-psk-mismatch/client.pcap",
+            "drop=4",
+            "identity",
+        ),
+    ];
+    for (name, change, field) in changes {
+        let recording = session(name);
+        let client = replayer(recording.clone(), settings(Side::Client));
+        let gateway = replayer(recording, set(Side::Gateway, change));
+        let judgement = World::new(client, gateway).run(at_once);
+        assert_eq!(
+            judgement.verdict,
+            Verdict::Different,
+            "{name} {change}: {}",
+            judgement.why
+        );
+        assert_eq!(judgement.exit(Want::Same), 1);
+        let named = judgement.difference.steps.iter().any(|step| {
+            step.from == Side::Gateway
+                && step.fields.iter().any(|f| {
+                    f.field == *field && f.verdict == vpnscope::replay::compare::Verdict::Different
+                })
+        });
+        assert!(named, "{name} {change}: {}", judgement.why);
+    }
+}
+
+/// An answer that takes seconds longer is a difference, and is named.
+#[test]
+fn a_slow_answer_is_named() {
+    fn slow(n: usize) -> Vec<Span> {
+        vec![Span::from_millis(if n % 2 == 1 { 1900 } else { 1 })]
+    }
+    let recording = session("ikev2-psk-established/client.pcap");
+    let mut recorded_time = settings(Side::Client);
+    recorded_time.timing = Timing::Recorded;
+    let client = replayer(recording.clone(), recorded_time);
+    let gateway = replayer(recording, settings(Side::Gateway));
+    let judgement = World::new(client, gateway).run(slow);
+    assert_eq!(
+        judgement.reached.as_deref(),
+        Some("IKE_SA_INIT response"),
+        "{}",
+        judgement.why
+    );
+}
+
+/// Every labelled capture: whatever is in it is played or refused with a reason, in bounds.
+#[test]
+fn every_capture_is_played_or_refused() {
+    let mut played = 0;
+    for folder in std::fs::read_dir(path("")).unwrap().flatten() {
+        for entry in std::fs::read_dir(folder.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            if entry
+                .path()
+                .extension()
+                .is_none_or(|e| e != "pcap" && e != "pcapng")
+            {
+                continue;
+            }
+            let open = || file::open(&entry.path(), 0).unwrap();
+            for session in recording::sessions(&mut open()) {
+                let Ok(conversation) = recording::read(&mut open(), &session) else {
+                    continue;
+                };
+                if Replayer::new(conversation.clone(), settings(Side::Client)).is_err() {
+                    continue;
+                }
+                let judgement = both(&conversation).run(at_once);
+                assert_ne!(
+                    judgement.verdict,
+                    Verdict::Further,
+                    "{:?} {}",
+                    entry.path(),
+                    judgement.why
+                );
+                played += 1;
+            }
+        }
+    }
+    assert!(played > 80, "{played}");
+}
