@@ -579,6 +579,8 @@ impl Run {
                 .map(|filed| report::session(filed.session.id, &filed.session, &filed.verdict))
                 .collect(),
             summary,
+            expected: Vec::new(),
+            hints: Vec::new(),
         };
         let mut out = Vec::new();
         text::report(&mut out, &report, text::Style { colour: false }).expect("no fault");

@@ -370,6 +370,33 @@ def storm():
     save("retransmission-storm", "The gateway repeats an answered CREATE_CHILD_SA ten times a second", w, accept("degraded", "ipsec-child", ["retransmission-storm"], False), keys, outcome="degraded", stage="ipsec-child", cause="retransmission-storm")
 
 
+def slow_keepalive():
+    w = Wire(14)
+    a = Attempt(w)
+    a.connect(0)
+    a.talk(0.1, 1200, 150)
+    save("keepalive-too-slow", "A client behind a NAT that is silent for minutes; it works as long as the NAT remembers", w, accept("established", None, None), outcome="established")
+
+
+def fragments():
+    w = Wire(15)
+    a = Attempt(w)
+    a.negotiate(0)
+    request = b"\0\0\0\0" + a.sealed(AUTH, 0x08, 1, 2400, 35)
+    udp = struct.pack(">HHHH", 4500, 4500, 8 + len(request), 0) + request
+    ident = 77
+    for t, offset, part, more in ((0.03, 0, udp[:1480], True), (0.0301, 1480, udp[1480:], False)):
+        head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(part), ident, (0x2000 if more else 0) | offset // 8, 58, 17, 0, addr(CLIENT), addr(GATEWAY))
+        total = sum(struct.unpack(">10H", head))
+        total = (total & 0xFFFF) + (total >> 16)
+        head = head[:10] + struct.pack(">H", ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF) + head[12:]
+        w.frames.append((t, bytes.fromhex("020000000001020000000002") + b"\x08\x00" + head + part))
+    a.down4500(0.04, a.sealed(AUTH, 0x20, 1, 1200, 36))
+    a.esp_up, a.esp_down, a.sent, a.received = 0xBEEF0001, 0xBEEF0002, 0, 0
+    a.talk(0.1, 2)
+    save("no-ike-fragmentation", "A large IKE_AUTH in IP fragments, which this path lets through", w, accept("established", None, None), outcome="established")
+
+
 if __name__ == "__main__":
-    for make in (cookie_loop, ke_group, no_peer_config, error_ignored, malformed, marker, port_split, same_nat, rate_limited, replay_drops, backends, storm):
+    for make in (cookie_loop, ke_group, no_peer_config, error_ignored, malformed, marker, port_split, same_nat, rate_limited, replay_drops, backends, storm, slow_keepalive, fragments):
         make()

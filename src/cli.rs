@@ -9,6 +9,7 @@ mod analyze;
 mod capture;
 mod compare;
 mod decode;
+mod expect;
 mod explain;
 mod extract;
 #[cfg(feature = "live")]

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use crate::diagnose::{CaptureFacts, Context, Outcome, Verdict, diagnose};
 use crate::source::Statistics;
 use crate::track::Session;
+use crate::track::vantage::Told;
 
 /// A session with its verdict.
 #[derive(Debug)]
@@ -45,6 +46,12 @@ impl Desk {
         }
     }
 
+    /// With where the user says that the captures stand.
+    pub fn standing(mut self, at: Option<Told>) -> Self {
+        self.context.at = at;
+        self
+    }
+
     /// Judges one session.
     pub fn close(&mut self, session: Box<Session>) -> Filed {
         self.context.learn(&session);
@@ -62,7 +69,8 @@ impl Desk {
             .collect()
     }
 
-    fn judge(&mut self, session: Box<Session>) -> Filed {
+    fn judge(&mut self, mut session: Box<Session>) -> Filed {
+        session.vantage.told = self.context.at;
         let verdict = diagnose(&session, &self.context);
         let filed = Filed { session, verdict };
         self.trouble += u64::from(filed.is_trouble());

@@ -466,6 +466,8 @@ pub struct Context {
     pub tunnels: std::collections::BTreeSet<(std::net::IpAddr, std::net::IpAddr)>,
     /// Addresses and ports that answered with TLS. Bounded.
     pub tls_servers: std::collections::BTreeSet<(std::net::IpAddr, u16)>,
+    /// Where the user says that the captures stand.
+    pub at: Option<crate::track::vantage::Told>,
 }
 
 impl Context {

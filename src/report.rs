@@ -36,6 +36,39 @@ pub struct Report {
     pub sessions: Vec<SessionReport>,
     /// Counts over all sessions.
     pub summary: Summary,
+    /// Clients that should have shown up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expected: Vec<ExpectedReport>,
+    /// What else could be done with these captures.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
+}
+
+/// A client that should have shown up.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ExpectedReport {
+    /// Its address.
+    pub client: String,
+    /// Whether anything came from it.
+    pub arrived: bool,
+    /// Frames from it.
+    pub frames_from: u64,
+    /// Frames to it.
+    pub frames_to: u64,
+    /// Capture of the first of them.
+    pub first_capture: Option<u16>,
+    /// The first of them.
+    pub first_frame: Option<u64>,
+    /// All frames that were looked at: proof that the capture works.
+    pub frames_looked_at: u64,
+    /// Other addresses that sent some of them.
+    pub other_senders: u64,
+    /// From when.
+    pub since: Option<String>,
+    /// To when.
+    pub until: Option<String>,
+    /// The same as a sentence.
+    pub says: String,
 }
 
 /// One input.
@@ -160,8 +193,23 @@ pub struct VantageReport {
     pub truncated: u32,
     /// Copies made by a span port.
     pub copies: u64,
+    /// Where the capture stands.
+    pub stands: StandsReport,
     /// Sentences for a person: what this capture cannot show.
     pub notes: Vec<String>,
+}
+
+/// Where a capture stands.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct StandsReport {
+    /// `client`, `gateway`, `between`, `both` or `unknown`, by what was seen.
+    pub at: &'static str,
+    /// How that is known.
+    pub because: String,
+    /// What the user said: `client`, `gateway`, `wan`, `lan` or `server`.
+    pub told: Option<&'static str>,
+    /// Routers between each end and the capture, where TTLs tell.
+    pub hops: BTreeMap<&'static str, Option<u8>>,
 }
 
 /// One thing that is wrong, or worth knowing.
@@ -542,6 +590,7 @@ fn rung(session: &Session, step: &Step) -> Rung {
 
 fn vantage(session: &Session) -> VantageReport {
     let vantage = &session.vantage;
+    let standing = crate::track::vantage::standing(session);
     let mut notes = Vec::new();
     if vantage.started_late {
         notes.push("the capture starts in the middle of this session".to_string());
@@ -592,6 +641,15 @@ fn vantage(session: &Session) -> VantageReport {
         one_direction: vantage.one_direction(),
         truncated: vantage.truncated,
         copies: vantage.copies,
+        stands: StandsReport {
+            at: standing.place.word(),
+            because: standing.because,
+            told: vantage.told.map(crate::track::vantage::Told::word),
+            hops: BTreeMap::from([
+                ("client", standing.hops.client),
+                ("gateway", standing.hops.gateway),
+            ]),
+        },
         notes,
     }
 }

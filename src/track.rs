@@ -38,6 +38,7 @@ pub mod session;
 mod slab;
 pub mod tls;
 mod tls_table;
+pub mod vantage;
 
 pub use crate::assemble::messages::dtls::What as DtlsWhat;
 pub use crate::assemble::messages::tls::What as TlsWhat;

@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::expect::{Expected, Twins};
 use super::output::{self, Out};
 use super::{Common, Exit, Format};
 use crate::assemble::ip;
 use crate::desk::{Desk, Filed};
 use crate::render::text;
-use crate::report::{self, CaptureReport, Report, SessionReport, Summary};
+use crate::report::{self, CaptureReport, ExpectedReport, Report, SessionReport, Summary};
 use crate::source::file::{self, FileSource};
-use crate::source::{FrameSource, SourceError};
-use crate::time::Timestamp;
+use crate::source::{Frame, FrameSource, LinkType, SourceError};
+use crate::time::{Span, Timestamp};
+use crate::track::ike2::solve::Solver;
+use crate::track::vantage::Told;
 use crate::track::{self, Change};
 use crate::walk::Walk;
 
@@ -38,6 +41,33 @@ pub(super) enum Tls {
     All,
 }
 
+/// Where a capture stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum At {
+    /// At the client
+    Client,
+    /// At the gateway
+    Gateway,
+    /// On the gateway's outer interface
+    Wan,
+    /// On the gateway's inner interface
+    Lan,
+    /// At a server behind the gateway
+    Server,
+}
+
+impl From<At> for Told {
+    fn from(at: At) -> Self {
+        match at {
+            At::Client => Self::Client,
+            At::Gateway => Self::Gateway,
+            At::Wan => Self::Wan,
+            At::Lan => Self::Lan,
+            At::Server => Self::Server,
+        }
+    }
+}
+
 /// Options of `analyze`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -54,6 +84,15 @@ pub(super) struct Args {
     /// Counts only, nothing per session; the whole diagnosis still runs
     #[arg(long)]
     summary: bool,
+    /// Where the captures stand
+    #[arg(long, value_enum)]
+    at: Option<At>,
+    /// A client that should show up in the captures: what of it did, and if nothing, what else
+    #[arg(long, value_name = "ADDR")]
+    expect_client: Vec<IpAddr>,
+    /// Try out which private address a client behind NAT has (seconds of computing)
+    #[arg(long)]
+    nat_solve: bool,
     /// Threads
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
@@ -150,6 +189,9 @@ struct Press<'a> {
     args: &'a Args,
     sessions: Vec<SessionReport>,
     summary: Summary,
+    solver: Option<Solver>,
+    twins: Twins,
+    expected: Vec<ExpectedReport>,
 }
 
 #[derive(Serialize)]
@@ -160,14 +202,18 @@ struct Line<'a, T: Serialize> {
 }
 
 impl Press<'_> {
-    fn session(&mut self, filed: &Filed) -> anyhow::Result<()> {
-        if !self.args.choice.takes(filed) {
+    fn session(&mut self, mut filed: Filed) -> anyhow::Result<()> {
+        self.twins.see(&filed.session);
+        if !self.args.choice.takes(&filed) {
             return Ok(());
         }
         self.summary
             .count(filed.session.kind.word(), &filed.verdict);
         if self.args.summary {
             return Ok(());
+        }
+        if let Some(solver) = &mut self.solver {
+            solver.solve(&mut filed.session);
         }
         let report = report::session(filed.session.id, &filed.session, &filed.verdict);
         match self.args.format {
@@ -200,6 +246,8 @@ impl Press<'_> {
             captures,
             sessions: self.sessions,
             summary: self.summary,
+            expected: self.expected,
+            hints: self.twins.hints(&self.args.files),
         };
         match self.args.format {
             Format::Text => text::report(&mut self.out, &report, text::Style { colour })?,
@@ -208,6 +256,14 @@ impl Press<'_> {
                 self.out.write_all(b"\n")?;
             }
             Format::Ndjson => {
+                for expected in &report.expected {
+                    let line = Line {
+                        r#type: "expected",
+                        what: expected,
+                    };
+                    serde_json::to_writer(&mut self.out, &line)?;
+                    self.out.write_all(b"\n")?;
+                }
                 let line = Line {
                     r#type: "summary",
                     what: &report.summary,
@@ -229,15 +285,27 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         args,
         sessions: Vec::new(),
         summary: Summary::default(),
+        solver: args.nat_solve.then(Solver::default),
+        twins: Twins::default(),
+        expected: Vec::new(),
     };
-    let mut desk = Desk::new(args.choice.gateway.map(|(ip, _)| ip));
+    let mut desk =
+        Desk::new(args.choice.gateway.map(|(ip, _)| ip)).standing(args.at.map(Told::from));
+    let mut expected = Expected::new(&args.expect_client);
     let mut captures = Vec::new();
-    let mut sessions = 0;
     let mut exit = Exit::Clean;
+    let mut reading = Reading::default();
     for (number, path) in (0u16..).zip(&args.files) {
         match file::open(path, number) {
             Ok(source) => {
-                let (capture, worst) = read(source, args, &mut desk, &mut sessions, &mut press)?;
+                let (capture, worst) = read(
+                    source,
+                    args,
+                    &mut desk,
+                    &mut press,
+                    &mut expected,
+                    &mut reading,
+                )?;
                 press.capture(&capture)?;
                 exit = exit.max(worst);
                 captures.push(capture);
@@ -248,6 +316,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             }
         }
     }
+    reading.close(&mut desk, &mut press)?;
+    press.expected = expected.report();
     if exit < Exit::Findings && desk.trouble() > 0 {
         exit = Exit::Findings;
     }
@@ -268,56 +338,122 @@ fn refuse(path: &Path, error: &SourceError, captures: &mut Vec<CaptureReport>) {
     captures.push(report::capture(&statistics, 0, 0));
 }
 
-/// Walks one file and files its sessions.
+/// A walk that goes on from one file to the next where these are slices of one capture.
+#[derive(Default)]
+struct Reading {
+    walk: Option<Walk>,
+    last: Option<Timestamp>,
+    links: Vec<LinkType>,
+    /// Sessions numbered so far.
+    numbered: u32,
+    /// Until when the file says that it was watched.
+    until: Option<Timestamp>,
+}
+
+impl Reading {
+    /// Slices of a ring follow each other closely, with the same link type.
+    const GAP: Span = Span::from_secs(10);
+
+    /// The walk for a file that begins with this frame: the same one for a slice that goes on.
+    fn begin(
+        &mut self,
+        frame: &Frame<'_>,
+        desk: &mut Desk,
+        press: &mut Press<'_>,
+    ) -> anyhow::Result<()> {
+        let goes_on = self.links.contains(&frame.link)
+            && self
+                .last
+                .is_some_and(|last| frame.time >= last && frame.time - last <= Self::GAP);
+        if !goes_on {
+            self.close(desk, press)?;
+        }
+        if self.walk.is_none() {
+            let config = track::Config {
+                numbered_from: self.numbered,
+                ..track::Config::default()
+            };
+            self.walk = Some(Walk::new(ip::Config::default(), config));
+        }
+        Ok(())
+    }
+
+    /// Ends the walk and files what is still open.
+    fn close(&mut self, desk: &mut Desk, press: &mut Press<'_>) -> anyhow::Result<()> {
+        let Some(mut walk) = self.walk.take() else {
+            return Ok(());
+        };
+        walk.watched_until(self.until.take());
+        walk.finish();
+        self.numbered = walk.numbered();
+        let mut last = Vec::new();
+        while let Some(Change::Closed(session)) = walk.poll() {
+            last.push(session);
+        }
+        for filed in desk.close_all(last) {
+            press.session(filed)?;
+        }
+        press.summary.evicted.sessions += walk.track_counters().evicted_sessions;
+        press.summary.evicted.fragments += walk.evicted_fragments();
+        Ok(())
+    }
+
+    /// Copies and undecodable frames so far.
+    fn counts(&self) -> (u64, u64) {
+        self.walk.as_ref().map_or((0, 0), |walk| {
+            (walk.track_counters().copies, walk.counters().undecodable)
+        })
+    }
+}
+
+/// Walks one file and files the sessions that end in it.
 fn read(
     mut source: FileSource,
     args: &Args,
     desk: &mut Desk,
-    sessions: &mut u32,
     press: &mut Press<'_>,
+    expected: &mut Expected,
+    reading: &mut Reading,
 ) -> anyhow::Result<(CaptureReport, Exit)> {
-    let config = track::Config {
-        numbered_from: *sessions,
-        ..track::Config::default()
-    };
-    let mut walk = Walk::new(ip::Config::default(), config);
     let progress = output::Progress::new(&args.files, &args.common);
+    let mut before = None;
     while let Some(frame) = source.next_frame() {
         if !args.choice.takes_frame(frame.time) {
             continue;
         }
         let no = frame.no;
+        if before.is_none() {
+            reading.begin(&frame, desk, press)?;
+            before = Some(reading.counts());
+        }
+        expected.frame(&frame);
+        let Some(walk) = &mut reading.walk else {
+            continue;
+        };
         walk.frame(&frame);
         while let Some(Change::Closed(session)) = walk.poll() {
-            press.session(&desk.close(session))?;
+            press.session(desk.close(session))?;
         }
         if no % 65_536 == 0 {
             progress.at(source.offset());
         }
     }
-    if args.choice.until.is_none() {
-        walk.watched_until(source.statistics().ended);
-    }
-    walk.finish();
-    *sessions = walk.numbered();
     let statistics = source.statistics().clone();
     desk.capture_ended(&statistics);
-    let mut last = Vec::new();
-    while let Some(Change::Closed(session)) = walk.poll() {
-        last.push(session);
-    }
-    for filed in desk.close_all(last) {
-        press.session(&filed)?;
+    if before.is_some() {
+        reading.last = statistics.last;
+        reading.until = statistics.ended.filter(|_| args.choice.until.is_none());
+        reading.links.clone_from(&statistics.link_types);
     }
     progress.done();
     for problem in &statistics.problems {
         output::complain(&format!("vpnscope: {}: {}", statistics.name, problem.what));
     }
-    let counters = walk.track_counters();
-    press.summary.evicted.sessions += counters.evicted_sessions;
-    press.summary.evicted.fragments += walk.evicted_fragments();
     let fatal = statistics.problems.iter().any(|problem| problem.fatal);
-    let copies = counters.copies + walk.copied_fragments();
-    let report = report::capture(&statistics, copies, walk.counters().undecodable);
+    let (copies, undecodable) = before.map_or((0, 0), |(copies, undecodable)| {
+        let now = reading.counts();
+        (now.0 - copies, now.1 - undecodable)
+    });
+    let report = report::capture(&statistics, copies, undecodable);
     Ok((report, if fatal { Exit::Trouble } else { Exit::Clean }))
 }

@@ -5,6 +5,7 @@ use super::{Confidence, Family, Outcome, Progress, Stage};
 use crate::track::session::{Detail, Session};
 
 mod auth;
+mod bombs;
 mod certificates;
 mod child;
 mod crowd;
@@ -64,6 +65,7 @@ pub static FAMILIES: &[&Family] = &[
     &vpn_login::FAMILY,
     &dtls::FAMILY,
     &tunnel::FAMILY,
+    &bombs::FAMILY,
 ];
 
 /// How far a session came.

@@ -15,6 +15,7 @@ pub(super) fn weigh(mut list: Vec<Finding>, session: &Session, context: &Context
             Basis::Absence { of } => absence(finding, of, session, context),
         }
         traps(finding, session, context);
+        told(finding, session);
         if session.vantage.started_late && finding.outcome != Outcome::Incomplete {
             finding.outcome = Outcome::Incomplete;
             finding.confidence = Confidence::Possible;
@@ -25,6 +26,24 @@ pub(super) fn weigh(mut list: Vec<Finding>, session: &Session, context: &Context
         }
     }
     list
+}
+
+/// The user says where the capture stands: what was seen there had come so far.
+fn told(finding: &mut Finding, session: &Session) {
+    let Some(told) = session.vantage.told else {
+        return;
+    };
+    let arrived = session.vantage.frames.client > 0 && told.is_gateways();
+    if finding.cause.code == "no-response" && arrived {
+        finding
+            .candidates
+            .retain(|code| *code != "request-never-arrived");
+        finding.excluded.push(super::Excluded {
+            code: "request-never-arrived",
+            because: format!("the request was seen at the {}", told.word()),
+        });
+        finding.needs = Some("the gateway's log: the request reached it".to_string());
+    }
 }
 
 /// Nothing is certain where the capture is known to lack something: what is missing may have

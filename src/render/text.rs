@@ -83,6 +83,12 @@ pub fn report(out: &mut impl Write, report: &Report, style: Style) -> io::Result
             &format!("{}: {} frames", harmless(&capture.file), capture.frames),
         )?;
     }
+    for expected in &report.expected {
+        wrapped(out, "Expected: ", &harmless(&expected.says))?;
+    }
+    for hint in &report.hints {
+        wrapped(out, "Hint: ", &harmless(hint))?;
+    }
     summary(out, report, style)
 }
 
@@ -98,6 +104,8 @@ pub(super) fn compared(
         captures: captures.to_vec(),
         sessions: Vec::new(),
         summary: Summary::default(),
+        expected: Vec::new(),
+        hints: Vec::new(),
     };
     headline(out, session, &[], style)?;
     let mut findings = session.findings.iter();

@@ -58,7 +58,7 @@ pub(super) fn agreement(facts: &Ike2) -> (Value, Value) {
             "initiator_behind": nat.detected(Side::Client) && !nat.forced(Side::Client),
             "responder_behind": nat.detected(Side::Gateway) && !nat.forced(Side::Gateway),
             "forced": nat.forced(Side::Client) || nat.forced(Side::Gateway),
-            "private_address": null,
+            "private_address": nat.private.map(|(ip, port)| format!("{ip}:{port}")),
         }),
     );
     let both = |notify: NotifyType| Value::from(facts.both_said(notify.0));

@@ -4,6 +4,7 @@ use crate::track::session::{Side, Stamp};
 
 pub mod fold;
 pub mod nat;
+pub mod solve;
 pub mod suite;
 
 pub use nat::Nat;

@@ -419,6 +419,8 @@ pub struct Vantage {
     pub reordered: u32,
     /// How the tracker's watch ended.
     pub ending: Ending,
+    /// Where the user says that the capture stands.
+    pub told: Option<crate::track::vantage::Told>,
 }
 
 impl Vantage {

@@ -148,6 +148,8 @@ impl Press {
                     captures: Vec::new(),
                     sessions: vec![session],
                     summary: Summary::default(),
+                    expected: Vec::new(),
+                    hints: Vec::new(),
                 };
                 text::one(&mut self.out, &report, self.style)?;
             }
@@ -184,6 +186,8 @@ impl Press {
             captures: vec![capture],
             sessions: Vec::new(),
             summary: self.summary,
+            expected: Vec::new(),
+            hints: Vec::new(),
         };
         match self.format {
             Format::Text => {

@@ -29,7 +29,10 @@ pub(super) enum What {
 
 /// When a new file begins, and how many stay.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::struct_field_names, reason = "they are the names of the options")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "they are the names of the options"
+)]
 pub(super) struct Rings {
     /// Begin a new file after this size: 100M
     #[arg(long, value_name = "SIZE", requires = "write_to", value_parser = units::size)]

@@ -33,6 +33,8 @@ pub struct Nat {
     pub request_untouched: bool,
     /// The response came straight from its sender.
     pub response_untouched: bool,
+    /// What the client hashed as its own address and port, where trying found it.
+    pub private: Option<(IpAddr, u16)>,
 }
 
 /// TTLs that hosts start with.

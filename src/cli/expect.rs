@@ -1,0 +1,153 @@
+//! `--expect-client`: what of a client did arrive, and if nothing, that the capture works.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::decap::decap;
+use crate::report::ExpectedReport;
+use crate::source::Frame;
+use crate::time::Timestamp;
+
+/// What is counted of the clients that should show up.
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    clients: Vec<(IpAddr, Seen)>,
+    others: BTreeSet<IpAddr>,
+    frames: u64,
+    span: Option<(Timestamp, Timestamp)>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    sent: u64,
+    received: u64,
+    first: Option<(u16, u64)>,
+}
+
+impl Expected {
+    /// Other addresses that are counted one by one.
+    const OTHERS: usize = 10_000;
+
+    /// Nothing seen yet of these clients.
+    pub(super) fn new(clients: &[IpAddr]) -> Self {
+        Self {
+            clients: clients.iter().map(|ip| (*ip, Seen::default())).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes a frame. Costs nothing where nobody is expected.
+    pub(super) fn frame(&mut self, frame: &Frame<'_>) {
+        if self.clients.is_empty() {
+            return;
+        }
+        self.frames += 1;
+        let (first, last) = self.span.unwrap_or((frame.time, frame.time));
+        self.span = Some((first.min(frame.time), last.max(frame.time)));
+        let envelope = decap(frame).envelope;
+        let mut ours = false;
+        for (ip, seen) in &mut self.clients {
+            let sent = envelope.source == *ip;
+            let received = envelope.destination == *ip;
+            seen.sent += u64::from(sent);
+            seen.received += u64::from(received);
+            if sent || received {
+                ours = true;
+                seen.first.get_or_insert((frame.capture, frame.no));
+            }
+        }
+        let known = !envelope.source.is_unspecified();
+        if !ours && known && self.others.len() < Self::OTHERS {
+            self.others.insert(envelope.source);
+        }
+    }
+
+    /// What the report says.
+    pub(super) fn report(&self) -> Vec<ExpectedReport> {
+        self.clients
+            .iter()
+            .map(|(ip, seen)| {
+                let looked = self.span.map_or_else(
+                    || "the captures are empty: they prove nothing".to_string(),
+                    |(first, last)| {
+                        format!(
+                            "looked from {first} to {last}, at {} frames of {} other senders",
+                            self.frames,
+                            self.others.len()
+                        )
+                    },
+                );
+                let says = match (seen.sent, seen.received) {
+                    (0, 0) => format!("nothing from or to {ip} was seen; {looked}"),
+                    (0, n) => format!("nothing from {ip} was seen, but {n} frames to it; {looked}"),
+                    (n, m) => format!("{n} frames from {ip} and {m} to it were seen; {looked}"),
+                };
+                ExpectedReport {
+                    client: ip.to_string(),
+                    arrived: seen.sent > 0,
+                    frames_from: seen.sent,
+                    frames_to: seen.received,
+                    first_capture: seen.first.map(|(capture, _)| capture),
+                    first_frame: seen.first.map(|(_, frame)| frame),
+                    frames_looked_at: self.frames,
+                    other_senders: self.others.len() as u64,
+                    since: self.span.map(|(first, _)| first.to_string()),
+                    until: self.span.map(|(_, last)| last.to_string()),
+                    says,
+                }
+            })
+            .collect()
+    }
+}
+
+/// Captures that hold the same sessions: points that want to be compared.
+#[derive(Debug, Default)]
+pub(super) struct Twins {
+    first: std::collections::BTreeMap<u64, u16>,
+    pairs: BTreeSet<(u16, u16)>,
+}
+
+impl Twins {
+    /// Sessions that are remembered.
+    const KEPT: usize = 100_000;
+
+    /// Notes a session.
+    pub(super) fn see(&mut self, session: &crate::track::Session) {
+        let spi = match (session.ike2(), session.ike1()) {
+            (Some(facts), _) => facts.sas.first().map(|sa| sa.initiator_spi),
+            (None, Some(facts)) => Some(facts.initiator_cookie),
+            (None, None) => None,
+        };
+        let Some(spi) = spi else { return };
+        let capture = session.first.capture;
+        match self.first.get(&spi) {
+            Some(other) if *other != capture => {
+                self.pairs.insert((*other, capture));
+            }
+            None if self.first.len() < Self::KEPT => {
+                self.first.insert(spi, capture);
+            }
+            _ => {}
+        }
+    }
+
+    /// Sentences that offer the comparison.
+    pub(super) fn hints(&self, files: &[std::path::PathBuf]) -> Vec<String> {
+        let name = |capture: u16| {
+            files
+                .get(usize::from(capture))
+                .map_or_else(String::new, |path| path.display().to_string())
+        };
+        self.pairs
+            .iter()
+            .take(16)
+            .map(|(a, b)| {
+                format!(
+                    "{0} and {1} hold the same sessions, seen from two points; vpnscope compare a={0} b={1} shows what happened between them",
+                    name(*a),
+                    name(*b)
+                )
+            })
+            .collect()
+    }
+}
