@@ -325,6 +325,63 @@ def main():
     s.write("l2tp-iccn-ack-lost", "single.pcap", "The acknowledgment of ICCN never arrives: PPP works, and after 31 s the client gives up", made, **failed("l2tp-control", "response-lost", key_frames=[7]))
 
 
+def tag(kind, value=b""):
+    return struct.pack(">HH", kind, len(value)) + value
+
+
+def pppoe(code, session, payload):
+    return struct.pack(">BBHH", 0x11, code, session, len(payload)) + payload
+
+
+def over_pppoe():
+    """PPPoE: nobody there, refused, wrong password, and one that works."""
+    unique = tag(0x0101) + tag(0x0103, b"\1\2\3\4")
+
+    def found(story):
+        story.ether("all", 0x8863, pppoe(0x09, 0, unique))
+        story.ether(False, 0x8863, pppoe(0x07, 0, unique + tag(0x0102, b"bras1") + tag(0x0104, b"cookie")))
+        story.ether(True, 0x8863, pppoe(0x19, 0, unique + tag(0x0104, b"cookie")))
+        return story
+
+    def inside(story, to_server, protocol, code, identifier, body=b""):
+        frame = struct.pack(">HBBH", protocol, code, identifier, 4 + len(body)) + body
+        story.ether(to_server, 0x8864, pppoe(0, 77, frame))
+
+    def linked(story):
+        found(story).ether(False, 0x8863, pppoe(0x65, 77, unique))
+        server = option(1, b"\x05\xd4") + option(3, b"\xc0\x23") + option(5, b"\x55\x66\x77\x88")
+        client = option(1, b"\x05\xd4") + option(5, b"\x11\x22\x33\x44")
+        for mine, wants in ((True, client), (False, server)):
+            inside(story, mine, 0xC021, 1, 1, wants)
+            inside(story, not mine, 0xC021, 2, 1, wants)
+        inside(story, True, 0xC023, 1, 1, b"\x03bob\x06secret")
+        return story
+
+    s = Story()
+    for delay in (0, 5, 10, 20):
+        s.now = START + delay
+        s.ether("all", 0x8863, pppoe(0x09, 0, unique))
+    s.write("pppoe-no-answer", "single.pcap", "PADI four times, no access concentrator answers", "crafted", **failed("reachability", "no-response", certain=False, key_frames=[1, 2, 3, 4]))
+
+    s = found(Story())
+    s.ether(False, 0x8863, pppoe(0x65, 0, unique + tag(0x0201, b"no such service")))
+    s.write("pppoe-service-refused", "single.pcap", "PADS with Service-Name-Error", "crafted", **failed("reachability", "pppoe-refused", key_frames=[4]))
+
+    s = linked(Story())
+    inside(s, False, 0xC023, 3, 1, b"\x0fLogin incorrect")
+    inside(s, False, 0xC021, 5, 2)
+    inside(s, True, 0xC021, 6, 2)
+    s.ether(False, 0x8863, pppoe(0xA7, 77, b""))
+    s.write("pppoe-pap-auth-failed", "single.pcap", "PPPoE: PAP with a wrong password", "crafted", **failed("ppp-authentication", "ppp-auth-failed", key_frames=[10]))
+
+    s = linked(Story())
+    inside(s, False, 0xC023, 2, 1, b"\x00")
+    for mine, address in ((False, "10.60.0.1"), (True, "10.60.0.9")):
+        inside(s, mine, 0x8021, 1, 1, option(3, ip4(address)))
+        inside(s, not mine, 0x8021, 2, 1, option(3, ip4(address)))
+    s.write("pppoe-established", "single.pcap", "PPPoE with PAP, IPCP opens", "crafted", outcome="established")
+
+
 def silent_server_in_esp():
     """From a real L2TP/IPsec session: everything up to the first ESP packet, which is then
     repeated as an L2TP client does that hears nothing. Sequence number, IP identification and
@@ -359,4 +416,5 @@ def silent_server_in_esp():
 
 if __name__ == "__main__":
     silent_server_in_esp()
+    over_pppoe()
     main()

@@ -7,6 +7,8 @@
 //! ([`causes_markdown`]). [`judge()`] weighs the causes
 //! against the sessions of a report. What this does not do: it reads no capture.
 
+use std::collections::BTreeMap;
+
 use crate::report::SeenAs;
 
 mod catalogue;
@@ -25,6 +27,8 @@ pub use text::render_text;
 
 /// How many of a cause's codes and log lines a finding names.
 const SEEN_AS: usize = 12;
+/// How many of them of one product.
+const OF_ONE_PRODUCT: usize = 5;
 
 /// The codes and log lines behind which `cause` can stand: those that mean it most often
 /// first, at most a dozen. Names of protocol codes are left out: users do not see them.
@@ -38,11 +42,19 @@ pub fn seen_as(cause: &str) -> Vec<SeenAs> {
             Some((rank, entry))
         })
         .collect();
-    ranked.sort_by_key(|&(rank, _)| rank);
+    ranked.sort_by_key(|&(rank, entry)| (rank, !entry.common));
+    // One product with many codes must not crowd out the others.
+    let mut of_product: BTreeMap<&str, usize> = BTreeMap::new();
     ranked
         .into_iter()
+        .map(|(_, entry)| entry)
+        .filter(|entry| {
+            let count = of_product.entry(&entry.product).or_default();
+            *count += 1;
+            *count <= OF_ONE_PRODUCT
+        })
         .take(SEEN_AS)
-        .map(|(_, entry)| SeenAs {
+        .map(|entry| SeenAs {
             product: entry.product.clone(),
             code: entry.code.clone(),
         })

@@ -435,6 +435,7 @@ pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
         Detail::Ike1(facts) => ike1::agreement(facts),
         Detail::Ike2(facts) => ike2::agreement(facts),
         Detail::L2tp(facts) => l2tp::agreement(facts),
+        Detail::Pppoe(facts) => l2tp::pppoe(facts),
         Detail::Esp | Detail::Radius => (Value::Null, Value::Null),
         Detail::Tls(facts) => tls::agreement(facts),
         Detail::Dns(_) => (Value::Null, Value::Null),
@@ -670,6 +671,12 @@ fn wireshark_filter(session: &Session) -> String {
     }
     if let Some(facts) = session.ike1() {
         parts.push(ispi(facts.initiator_cookie));
+    }
+    if let Some(facts) = session.pppoe() {
+        return format!(
+            "eth.addr == {} && (pppoed || pppoes)",
+            l2tp::mac(facts.client)
+        );
     }
     if let Some(facts) = session.l2tp() {
         let (client, gateway) = (session.client.ip, session.gateway.ip);

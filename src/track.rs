@@ -32,6 +32,8 @@ mod l2tp_table;
 pub mod names;
 pub mod path;
 pub mod ppp;
+pub mod pppoe;
+mod pppoe_table;
 pub mod radius;
 mod radius_table;
 pub mod session;
@@ -348,6 +350,7 @@ pub struct Tracker {
     esp: esp_table::Table,
     l2tp: l2tp_table::Table,
     radius: radius_table::Table,
+    pppoe: pppoe_table::Table,
     tls: tls_table::Table,
     names: names::Names,
     /// When look-ups are gone through next.
@@ -371,6 +374,7 @@ impl Tracker {
             esp: esp_table::Table::default(),
             l2tp: l2tp_table::Table::default(),
             radius: radius_table::Table::default(),
+            pppoe: pppoe_table::Table::default(),
             tls: tls_table::Table::default(),
             names: names::Names::default(),
             names_due: Timestamp::default(),
@@ -467,7 +471,8 @@ impl Tracker {
             What::Tls(ref tls) => self.tls.tls(&mut self.core, event, tls),
             What::Dtls(ref dtls) => self.tls.dtls(&mut self.core, event, dtls),
             What::Dns(ref message) => self.names.handle(&mut self.core, event, message),
-            What::Ah { .. } | What::Pppoe { .. } | What::Ppp { .. } | What::Unreadable(_) => {}
+            What::Pppoe { packet } => self.pppoe.handle(&mut self.core, event, &packet),
+            What::Ah { .. } | What::Ppp { .. } | What::Unreadable(_) => {}
         }
     }
 
@@ -559,6 +564,7 @@ impl Tracker {
         }
         self.ike.forget(&open.session);
         self.l2tp.forget(&open.session, index);
+        self.pppoe.forget(&open.session, index);
         self.tls.forget(&open.session);
         self.core.close(index, ending);
     }

@@ -31,6 +31,23 @@ const PAIRS: &[(&str, &str, &str)] = &[
     ("13801", "ikev2-psk-mismatch/client.pcap", "auth-failed"),
     ("691", "l2tp-pap-auth-failed/client.pcap", "ppp-auth-failed"),
     ("691", "ikev2-eap-bad-password/client.pcap", "eap-failed"),
+    ("789", "l2tp-ipsec-psk-mismatch/client.pcap", "psk-mismatch"),
+    (
+        "789",
+        "ikev1-phase1-proposal-mismatch/client.pcap",
+        "proposal-mismatch",
+    ),
+    (
+        "811",
+        "libreswan-ikev1-psk-mismatch/client.pcap",
+        "psk-mismatch",
+    ),
+    ("678", "l2tp-ipsec-esp50-blocked/client.pcap", "esp-blocked"),
+    (
+        "809",
+        "l2tp-ipsec-lns-silent/client.pcap",
+        "l2tp-no-response",
+    ),
     ("720", "l2tp-ipcp-rejected/client.pcap", "ppp-ipcp-rejected"),
     ("628", "l2tp-cdn/client.pcap", "l2tp-cdn"),
     ("718", "l2tp-radius-silent/single.pcap", "radius-timeout"),

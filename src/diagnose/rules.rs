@@ -22,6 +22,7 @@ mod negotiation;
 mod path;
 mod points;
 mod ppp;
+mod pppoe;
 mod radius;
 mod reachability;
 mod tcp;
@@ -50,6 +51,7 @@ pub static FAMILIES: &[&Family] = &[
     &path::FAMILY,
     &ppp::FAMILY,
     &radius::FAMILY,
+    &pppoe::FAMILY,
     &l2tp::FAMILY,
     &l2tp_esp::FAMILY,
     &crowd::FAMILY,
@@ -74,6 +76,7 @@ pub fn progress(session: &Session) -> Progress {
         Detail::Ike1(_) => super::ike1::progress(session),
         Detail::Ike2(_) => Story::of(session).map_or(UNKNOWN, |story| ike2(&story)),
         Detail::L2tp(_) => l2tp::progress(session),
+        Detail::Pppoe(_) => pppoe::progress(session),
         Detail::Radius => radius::progress(session),
         Detail::Esp => Progress {
             stage: Stage::EspData,

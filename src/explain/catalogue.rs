@@ -184,6 +184,9 @@ pub struct Entry {
     /// Whether the line also stands in connections that succeed.
     #[serde(default)]
     pub benign: bool,
+    /// Whether it is among the codes that users report most.
+    #[serde(default)]
+    pub common: bool,
     /// What to check beside what the causes name.
     #[serde(default)]
     pub check: Vec<String>,

@@ -144,13 +144,16 @@ fn add_primary(found: &mut Match, sessions: &[&SessionReport]) {
         .iter()
         .any(|session| session.cause.is_some_and(&listed));
     if let Some(finding) = missing.filter(|_| !any_listed && !found.causes.is_empty()) {
+        let is_parent = finding.candidates.iter().any(|code| listed(code));
+        let how = if is_parent {
+            "encryption hides which of the following: "
+        } else {
+            "not one of the usual causes, but what the capture shows: "
+        };
         found.causes.push(CauseVerdict {
             code: finding.code.to_owned(),
             supported: Some(true),
-            because: format!(
-                "not one of the usual causes, but what the capture shows: {}",
-                finding.summary
-            ),
+            because: format!("{how}{}", finding.summary),
             evidence: frames(finding),
         });
     }

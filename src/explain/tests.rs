@@ -41,6 +41,15 @@ fn the_data_is_consistent() {
 }
 
 #[test]
+fn no_code_that_users_see_maps_to_a_single_cause() {
+    for entry in builtin().entries() {
+        if entry.is_seen_by_users() && !entry.benign {
+            assert_ne!(entry.causes.len(), 1, "{} {}", entry.product, entry.code);
+        }
+    }
+}
+
+#[test]
 fn every_cause_that_rules_name_is_in_the_catalogue() {
     let catalogue = builtin();
     for cause in crate::diagnose::causes() {

@@ -6,6 +6,7 @@ use vpnscope_dissectors::ppp::{IpcpOption, LcpOption};
 
 use crate::track::l2tp::{Closing, L2tp};
 use crate::track::ppp::{Half, Ppp, Value as Wanted};
+use crate::track::pppoe::{Mac, Pppoe};
 use crate::track::session::{PerSide, Session, Side, Step};
 
 /// `offered` and `negotiated` of the contract.
@@ -30,6 +31,25 @@ pub(super) fn agreement(facts: &L2tp) -> (Value, Value) {
         offered.insert("ppp".into(), ppp_offers(&call.ppp));
     }
     (offered.into(), negotiated.into())
+}
+
+/// `offered` and `negotiated` of a `PPPoE` session. Its ends have no addresses, so their
+/// hardware addresses stand here.
+pub(super) fn pppoe(facts: &Pppoe) -> (Value, Value) {
+    let offered = json!({"service": facts.service, "ppp": ppp_offers(&facts.ppp)});
+    let negotiated = json!({
+        "client_mac": mac(facts.client),
+        "server_mac": facts.server.map(mac),
+        "ac_name": facts.ac_name,
+        "session_id": facts.session_id,
+        "ppp": ppp(&facts.ppp),
+    });
+    (offered, negotiated)
+}
+
+/// A hardware address as text.
+pub(super) fn mac(address: Mac) -> String {
+    address.map(|octet| format!("{octet:02x}")).join(":")
 }
 
 /// What PPP agreed on.

@@ -51,10 +51,10 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
             return;
         }
         self.order.push_back(key);
-        if self.order.len() > KEPT {
-            if let Some(oldest) = self.order.pop_front() {
-                self.map.remove(&oldest);
-            }
+        if self.order.len() > KEPT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.map.remove(&oldest);
         }
     }
 }
@@ -87,7 +87,7 @@ impl Table {
         }
     }
 
-    fn owned<'a>(core: &'a mut Core, owner: Owner) -> Option<&'a mut Session> {
+    fn owned(core: &mut Core, owner: Owner) -> Option<&mut Session> {
         let open = core.slab.get_mut(owner.index)?;
         (open.session.id == owner.id).then_some(&mut *open.session)
     }
@@ -107,13 +107,13 @@ impl Table {
             envelope.destination,
             packet.identifier,
         );
-        if let Some((owner, number)) = self.requests.map.get(&key).copied() {
-            if again(core, owner, number, envelope, &packet.authenticator) {
-                let now = core.now;
-                let idle = core.slab.get(owner.index).map(|open| open.idle);
-                core.slab.touch(owner.index, now, idle.unwrap_or_default());
-                return;
-            }
+        if let Some((owner, number)) = self.requests.map.get(&key).copied()
+            && again(core, owner, number, envelope, &packet.authenticator)
+        {
+            let now = core.now;
+            let idle = core.slab.get(owner.index).map(|open| open.idle);
+            core.slab.touch(owner.index, now, idle.unwrap_or_default());
+            return;
         }
         let user = packet
             .attribute(AttributeType::USER_NAME)

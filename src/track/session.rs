@@ -15,6 +15,7 @@ use crate::track::l2tp::L2tp;
 use crate::track::names::Look;
 use crate::track::path::Sent;
 use crate::track::ppp::Ppp;
+use crate::track::pppoe::Pppoe;
 use crate::track::radius::Exchange;
 use crate::track::tls::Tls;
 
@@ -453,6 +454,8 @@ pub enum Detail {
     Ike2(Box<Ike2>),
     /// RADIUS without the login it serves: see [`Session::radius`].
     Radius,
+    /// `PPPoE` with the PPP inside.
+    Pppoe(Box<Pppoe>),
     /// L2TP with the PPP inside.
     L2tp(Box<L2tp>),
     /// ESP alone.
@@ -630,6 +633,14 @@ impl Session {
         }
     }
 
+    /// The `PPPoE` facts, where it is `PPPoE`.
+    pub fn pppoe(&self) -> Option<&Pppoe> {
+        match &self.detail {
+            Detail::Pppoe(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
     /// The L2TP facts, where it is L2TP.
     pub fn l2tp(&self) -> Option<&L2tp> {
         match &self.detail {
@@ -648,7 +659,11 @@ impl Session {
 
     /// The PPP link that counts, where there is one.
     pub fn ppp(&self) -> Option<&Ppp> {
-        self.l2tp()?.main_call().map(|call| &call.ppp)
+        match &self.detail {
+            Detail::L2tp(facts) => facts.main_call().map(|call| &call.ppp),
+            Detail::Pppoe(facts) => Some(&facts.ppp),
+            _ => None,
+        }
     }
 
     /// The IKEv2 facts, where it is IKEv2.

@@ -141,7 +141,7 @@ cause! {
     /// L2TP control messages on UDP 1701 in clear, and no IKE between the two addresses.
     ///
     /// ## Likely causes
-    /// - The profile has no IPsec (Windows: ProhibitIpSec is 1, no pre-shared key set).
+    /// - The profile has no IPsec (Windows: `ProhibitIpSec` is 1, no pre-shared key set).
     /// - A line between two providers, where plain L2TP is meant.
     ///
     /// ## What to check on each side

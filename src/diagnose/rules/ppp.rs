@@ -817,5 +817,11 @@ fn ended_early(session: &Session, ppp: &Ppp) -> Option<Finding> {
     )
     .sure(Confidence::Possible)
     .candidates(&["ppp-auth-protocol-mismatch", "peer-deleted"]);
-    Some(with_step(finding, session, end.step))
+    let finding = with_step(finding, session, end.step);
+    // An open link that is ended again without a word of why: perhaps somebody gave up.
+    Some(if ppp.lcp.is_open() {
+        finding.inconclusive()
+    } else {
+        finding
+    })
 }

@@ -170,8 +170,7 @@ fn show(option: &RawOption<'_>) -> Value {
     all.insert("length".into(), option.length.into());
     let value = match option.value() {
         Ok(OptionValue::Flag) | Err(_) => Value::Null,
-        Ok(OptionValue::Number(number)) => number.into(),
-        Ok(OptionValue::Bits(bits)) => bits.into(),
+        Ok(OptionValue::Number(number) | OptionValue::Bits(number)) => number.into(),
         Ok(OptionValue::Authentication {
             protocol,
             algorithm,

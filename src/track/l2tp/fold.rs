@@ -64,7 +64,7 @@ impl Attributes {
                 Ok(Value::Number(id)),
             ) => self.tunnel = number(id),
             (AvpType::ASSIGNED_SESSION_ID | AvpType::LOCAL_SESSION_ID, Ok(Value::Number(id))) => {
-                self.session = number(id)
+                self.session = number(id);
             }
             (AvpType::REMOTE_SESSION_ID, Ok(Value::Number(id))) => {
                 self.remote_session = number(id).filter(|id| *id != 0);
@@ -216,15 +216,16 @@ fn unseen(session: &mut Session, facts: &L2tp) {
 fn hello(facts: &mut L2tp, incoming: &Incoming<'_>, at: Stamp) -> bool {
     let ns = incoming.message.ns.unwrap_or_default();
     let hello = facts.hello.of_mut(incoming.from);
-    if let Some((first, last_ns)) = hello.last {
-        if last_ns == ns && hello.sent > 0 {
-            let last = hello.repeats.last.unwrap_or(first);
-            if (at.time - last.time).0.abs() <= COPY_SPAN.0 {
-                return true;
-            }
-            hello.repeats.note(at);
-            return false;
+    if let Some((first, last_ns)) = hello.last
+        && last_ns == ns
+        && hello.sent > 0
+    {
+        let last = hello.repeats.last.unwrap_or(first);
+        if (at.time - last.time).0.abs() <= COPY_SPAN.0 {
+            return true;
         }
+        hello.repeats.note(at);
+        return false;
     }
     hello.sent = hello.sent.saturating_add(1);
     hello.last = Some((at, ns));

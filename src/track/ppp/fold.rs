@@ -349,10 +349,10 @@ fn refuse(half: &mut Half, option: &RawOption<'_>, rejected: bool, step: Option<
     refusal.rejected |= rejected;
     refusal.count = refusal.count.saturating_add(1);
     refusal.instead = instead.or(refusal.instead);
-    if let Some(step) = step {
-        if refusal.steps.len() < Half::STEPS {
-            refusal.steps.push(step);
-        }
+    if let Some(step) = step
+        && refusal.steps.len() < Half::STEPS
+    {
+        refusal.steps.push(step);
     }
 }
 
