@@ -98,6 +98,10 @@ fn rooms_import_only_what_the_table_allows() {
             .unwrap()
             .to_string_lossy()
             .replace('\\', "/");
+        // Unit tests build what they need wherever it is made.
+        if relative.ends_with("/tests.rs") {
+            continue;
+        }
         let room = relative.split(['/', '.']).next().unwrap().to_string();
         let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == room) else {
             assert!(
