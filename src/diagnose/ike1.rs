@@ -211,6 +211,20 @@ impl<'a> Story<'a> {
         Some(hash + sa + (4 + 8))
     }
 
+    /// Length of an informational message with one notify about an SA of phase 2, without data:
+    /// HASH(1), and a notify with an SPI of 4 octets (RFC 2408 §3.14).
+    pub fn one_notify(&self) -> Option<usize> {
+        let hash = 4 + usize::from(self.suite?.prf_len()?);
+        self.suite?.sealed_len(hash + (4 + 8 + 4))
+    }
+
+    /// Length of a question for liveness, and of its answer: a notify with both cookies and a
+    /// sequence number (RFC 3706 §5.3).
+    pub fn liveness(&self) -> Option<usize> {
+        let hash = 4 + usize::from(self.suite?.prf_len()?);
+        self.suite?.sealed_len(hash + (4 + 8 + 16 + 4))
+    }
+
     /// Whether a quick mode message of `length` octets can hold a key exchange of the smallest
     /// group still in use: 768-bit MODP, or one of elliptic curves of 192 bits.
     pub fn has_room_for_key(&self, length: u32) -> Option<bool> {

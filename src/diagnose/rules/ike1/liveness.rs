@@ -3,7 +3,7 @@
 use super::super::esp::ESP_BLOCKED;
 use super::super::liveness::{DPD_TIMEOUT, PEER_DELETED};
 use crate::diagnose::ike1::{Reached, Story};
-use crate::diagnose::{Basis, Context, Family, Finding, Findings, Stage};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage};
 use crate::time::Span;
 use crate::track::ike1::{Message, kind};
 use crate::track::session::{Session, Side, Step};
@@ -82,12 +82,16 @@ fn dead(story: &Story<'_>, findings: &mut Findings) -> bool {
         finding = finding.step(step, ", unanswered");
     }
     // The last question that was answered shows what an answer looks like.
-    if let Some(answered) = all
+    let answered = all
         .iter()
         .rfind(|m| m.from == silent && m.length == last.length)
-        && let Some(step) = story.step(answered)
-    {
+        .and_then(|m| story.step(m));
+    if let Some(step) = answered {
         finding = finding.frame(step.at, "the last answer");
+    }
+    let probe = usize::try_from(last.length).ok() == story.liveness();
+    if probe && times >= if answered.is_some() { 3 } else { 4 } {
+        finding = finding.sure(Confidence::Certain);
     }
     if let Some(icmp) = story
         .session

@@ -276,10 +276,20 @@ fn child_refused(
     let attempts = all.len();
     let asked = step(story, exchange.first());
     let length = asked.map_or(0, |step| step.length);
+    // One notify about an SA of phase 2 and nothing else: too short for a question of liveness,
+    // and there is no SA yet to delete.
+    let only_notify = usize::try_from(refused.length).is_ok_and(|len| {
+        story.one_notify() == Some(len) && story.liveness().is_some_and(|probe| len < probe)
+    });
+    let basis = if only_notify && story.session.esp.is_empty() && settled(story.session) {
+        Basis::Proven
+    } else {
+        Basis::Inferred
+    };
     let mut finding = Finding::failure(
         &CHILD_REFUSED,
         Stage::IpsecChild,
-        Basis::Inferred,
+        basis,
         format!(
             "The {} answered quick mode 1 ({length} octets) with an encrypted informational message of {} octets instead of quick mode 2{}.",
             refused.from.word(),
