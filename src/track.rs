@@ -547,7 +547,7 @@ impl Tracker {
     }
 
     fn close(&mut self, index: u32, ending: Ending) {
-        self.ike.settle_renewal(&mut self.core, index);
+        self.ike.settle_renewal(&mut self.core, &self.esp, index);
         let flows = self.esp.release(&mut self.core, index);
         let Some(open) = self.core.slab.get_mut(index) else {
             return;

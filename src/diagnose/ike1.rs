@@ -71,8 +71,14 @@ impl<'a> Story<'a> {
     }
 
     fn read(&self) -> Reached {
-        let quick = self.facts.of_kind(kind::QUICK);
-        if let Some(best) = quick.map(|exchange| self.quick(exchange)).max() {
+        // Data both ways tell of a tunnel, whatever the capture lacks of its negotiation.
+        if self.esp(Side::Client) > 0 && self.esp(Side::Gateway) > 0 {
+            return Reached::ChildDone;
+        }
+        let quick = self.facts.of_kind(kind::QUICK).map(Self::quick).max();
+        // Who sends data has had the answer at least.
+        let used = (!self.session.esp.is_empty()).then_some(Reached::ChildAnswered);
+        if let Some(best) = quick.max(used) {
             return best;
         }
         let transaction = self
@@ -96,11 +102,9 @@ impl<'a> Story<'a> {
         }
     }
 
-    fn quick(&self, exchange: &Exchange) -> Reached {
-        let used = self.esp(Side::Client) > 0 && self.esp(Side::Gateway) > 0;
+    fn quick(exchange: &Exchange) -> Reached {
         match (exchange.answer(), exchange.confirmation()) {
             (Some(_), Some(_)) => Reached::ChildDone,
-            (Some(_), None) if used => Reached::ChildDone,
             (Some(_), None) => Reached::ChildAnswered,
             (None, _) => Reached::Child,
         }
@@ -239,6 +243,13 @@ impl<'a> Story<'a> {
         let public = usize::from(self.suite?.group?.public_len()?);
         let needed = self.suite?.sealed_len(self.least_quick()? + 4 + public)?;
         Some(usize::try_from(length).ok()? >= needed)
+    }
+
+    /// Whether something proves that this capture lacks messages of the session: nothing follows
+    /// from what it does not show.
+    pub fn has_holes(&self) -> bool {
+        let unseen = self.session.vantage.unseen;
+        unseen.client + unseen.gateway > 0
     }
 
     /// The trailing informational messages of one end that nothing of the peer follows.

@@ -313,6 +313,13 @@ impl Table {
         }
     }
 
+    /// When the last packet of a session was seen that is still open.
+    pub(super) fn last_of(&self, owner: u32) -> Option<Stamp> {
+        let list = self.by_owner.get(&owner)?;
+        let entries = list.iter().filter_map(|at| self.entries.get(*at as usize));
+        entries.flatten().map(|entry| entry.flow.last).max()
+    }
+
     /// Gives the flows of a session that is being closed.
     pub(super) fn release(&mut self, core: &mut Core, owner: u32) -> Vec<EspFlow> {
         let list = self.by_owner.remove(&owner).unwrap_or_default();

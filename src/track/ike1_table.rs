@@ -1,11 +1,11 @@
 //! IKEv1 sessions by their cookies.
 
 use super::ike_table::Table;
-use super::ike1::fold::{fold, is_first};
+use super::ike1::fold::{Opening, fold, opening};
 use super::ike1::{Ike1, kind};
 use super::ike2::fold::{Folded, Incoming};
 use super::session::{Detail, Kind, Session, Side, Stamp, Step};
-use super::{Core, ike2};
+use super::{Core, esp_table, ike2};
 use crate::time::Span;
 
 /// What a message has to do with IKEv1.
@@ -40,9 +40,16 @@ impl Table {
         let header = &incoming.wire.header;
         let envelope = incoming.envelope;
         let (initiator_cookie, responder_cookie) = (header.initiator_spi.0, header.responder_spi.0);
-        let first = is_first(&incoming.wire);
+        let opening = opening(&incoming.wire);
+        let first = opening == Opening::First;
         let renewed = renewed(core, incoming).filter(|_| first);
-        let mut from = Side::Client;
+        let is_server = |port| matches!(port, 500 | 4500);
+        let by_port = is_server(envelope.source_port) && !is_server(envelope.destination_port);
+        let mut from = match opening {
+            Opening::Answer => Side::Gateway,
+            Opening::Later if by_port => Side::Gateway,
+            _ => Side::Client,
+        };
         let mut facts = Ike1::new(initiator_cookie, 0, Side::Client);
         if let Some((cookies, sender)) = renewed {
             // The roles stay: the gateway may begin a renewal.
@@ -56,10 +63,14 @@ impl Table {
         let detail = Detail::Ike1(Box::new(facts));
         let mut session = Session::open(Kind::Ikev1, envelope, from, detail);
         session.vantage.started_late = !first;
-        session.roles_known = first;
+        session.roles_known = opening != Opening::Later;
         let index = core.open(session, envelope);
         self.by_spi
             .insert((initiator_cookie, responder_cookie), index);
+        if opening == Opening::Answer {
+            // What it answers may come a moment later, where times run wrong.
+            self.by_spi.entry((initiator_cookie, 0)).or_insert(index);
+        }
         index
     }
 
@@ -92,14 +103,14 @@ impl Table {
 
     /// Before a session is closed: tells it, or the session that renews it, whether the tunnel
     /// lived on under the renewed phase 1.
-    pub(super) fn settle_renewal(&self, core: &mut Core, index: u32) {
+    pub(super) fn settle_renewal(&self, core: &mut Core, esp: &esp_table::Table, index: u32) {
         let Some(session) = core.slab.get(index).map(|open| &open.session) else {
             return;
         };
         let Some(facts) = session.ike1() else { return };
         if let Some((initiator, responder)) = facts.renews {
             let older = self.find(initiator, responder);
-            inherit(core, older, Some(index));
+            inherit(core, esp, older, Some(index));
         }
         let cookies = core
             .slab
@@ -119,20 +130,16 @@ impl Table {
                 .and_then(|open| open.session.ike1())
                 .is_some_and(|facts| facts.renews == Some(cookies))
         });
-        inherit(core, Some(index), newer);
+        inherit(core, esp, Some(index), newer);
     }
 }
 
 /// Notes with the newer session that data of the older one was seen after it was done.
-fn inherit(core: &mut Core, older: Option<u32>, newer: Option<u32>) {
+fn inherit(core: &mut Core, esp: &esp_table::Table, older: Option<u32>, newer: Option<u32>) {
     let (Some(older), Some(newer)) = (older, newer) else {
         return;
     };
-    let last = core
-        .slab
-        .get(older)
-        .and_then(|open| open.session.esp_run)
-        .map(|run| run.last);
+    let last = esp.last_of(older);
     let Some(open) = core.slab.get_mut(newer) else {
         return;
     };
@@ -140,7 +147,9 @@ fn inherit(core: &mut Core, older: Option<u32>, newer: Option<u32>) {
         return;
     };
     let done = facts.phase1_done().map(|message| message.at.time);
-    facts.inherited = last.filter(|last| done.is_some_and(|done| last.time > done));
+    let lived_on = last.filter(|last| done.is_some_and(|done| last.time > done));
+    // The older session may be closed, and its flows with it, when the newer one is.
+    facts.inherited = lived_on.or(facts.inherited);
 }
 
 /// An IKEv1 message with the SPIs of an IKEv2 session: a peer that speaks only the old version.

@@ -1,5 +1,6 @@
 //! Families that ask about IKEv1 alone.
 
+use crate::diagnose::Finding;
 use crate::diagnose::ike1::Story;
 use crate::time::Span;
 use crate::track::ike1::Message;
@@ -22,4 +23,14 @@ fn step<'a>(story: &Story<'a>, message: Option<&Message>) -> Option<&'a Step> {
 /// within one.
 fn settled(session: &Session) -> bool {
     session.vantage.watched_after >= Span::from_secs(4)
+}
+
+/// A finding that rests on what did not come: a conclusion only where the sender insisted, and
+/// where nothing proves that this capture lacks messages of the session.
+fn tell(story: &Story<'_>, finding: Finding, insisted: bool) -> Finding {
+    if insisted && !story.has_holes() {
+        finding
+    } else {
+        finding.inconclusive()
+    }
 }

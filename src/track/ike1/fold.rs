@@ -19,7 +19,7 @@ use crate::track::session::{Session, Side, Stamp, Step};
 /// shortest retransmission timers are several hundred milliseconds.
 const COPY_SPAN: Span = Span::from_millis(20);
 
-pub use super::read::is_first_message as is_first;
+pub use super::read::{Opening, opening};
 
 /// Adds a message.
 pub fn fold(session: &mut Session, facts: &mut Ike1, incoming: &Incoming<'_>) -> Folded {
@@ -203,6 +203,12 @@ fn phase_1(
     }
     message.ordinal = ordinal(mode, &message, facts.initiator);
     prove_unseen(session, facts, &message);
+    let answer_first = facts
+        .message(2)
+        .is_some_and(|answer| answer.at.follows(message.at));
+    if message.ordinal == 1 && session.vantage.started_late && answer_first {
+        session.vantage.started_late = false;
+    }
     let name: Cow<'static, str> = match message.ordinal {
         0 => mode.title().into(),
         n => format!("{} {n}", mode.title()).into(),
@@ -231,12 +237,37 @@ fn ordinal(mode: Mode, message: &Message, initiator: Side) -> u8 {
 
 /// A message proves that those before it were sent, seen or not.
 fn prove_unseen(session: &mut Session, facts: &Ike1, message: &Message) {
-    if message.ordinal < 2 || facts.phase1.iter().any(|m| m.ordinal == message.ordinal) {
+    if facts.phase1.iter().any(|m| m.ordinal == message.ordinal) {
+        return;
+    }
+    let after = facts
+        .phase1
+        .iter()
+        .find(|m| m.ordinal == message.ordinal + 1);
+    if after.is_some_and(|after| after.at.follows(message.at)) {
+        // It was missed a moment ago, when its answer came first.
+        let unseen = session.vantage.unseen.of_mut(message.from);
+        *unseen = unseen.saturating_sub(1);
+        return;
+    }
+    if message.ordinal < 2 {
         return;
     }
     let before = message.ordinal - 1;
     let later_seen = facts.phase1.iter().any(|m| m.ordinal >= before);
     if !later_seen && !session.vantage.started_late {
+        *session.vantage.unseen.of_mut(message.from.other()) += 1;
+    }
+}
+
+/// Who begins a second transaction, or quick mode after it, has the answer to its first one.
+fn prove_answer(session: &mut Session, facts: &Ike1, kind: u8, message: &Message) {
+    let goes_on = matches!(kind, kind::TRANSACTION | kind::QUICK);
+    let last = facts.exchanges.iter().rfind(|e| e.by == message.from);
+    let asked = last
+        .filter(|e| e.kind == kind::TRANSACTION && e.answer().is_none())
+        .and_then(Exchange::first);
+    if goes_on && asked.is_some_and(|asked| !asked.at.follows(message.at)) {
         *session.vantage.unseen.of_mut(message.from.other()) += 1;
     }
 }
@@ -247,6 +278,9 @@ fn learn(facts: &mut Ike1, message: &Message, content: &Content<'_>, incoming: &
     let from_initiator = message.from == facts.initiator;
     if from_initiator && facts.offered.is_empty() {
         facts.offered.clone_from(&content.offers);
+        if let Some(chosen) = &facts.chosen {
+            facts.chosen = Some(complete(chosen, &facts.offered));
+        }
     } else if let Some(chosen) = content.offers.first().filter(|_| !from_initiator)
         && facts.chosen.is_none()
     {
@@ -330,7 +364,10 @@ fn other(session: &mut Session, facts: &mut Ike1, mut message: Message, incoming
         .rposition(|e| e.kind == kind && e.id == id && kind != kind::INFORMATIONAL);
     let index = match index {
         Some(index) => index,
-        None => open_exchange(facts, kind, id, message.from),
+        None => {
+            prove_answer(session, facts, kind, &message);
+            open_exchange(facts, kind, id, message.from)
+        }
     };
     let Some(exchange) = facts.exchanges.get_mut(index) else {
         return;
@@ -341,6 +378,12 @@ fn other(session: &mut Session, facts: &mut Ike1, mut message: Message, incoming
         .filter(|m| m.from == message.from)
         .count();
     let first = message.from == exchange.by;
+    if place == 1 && !first && swapped(session, exchange, &message) {
+        message.ordinal = 3;
+        message.step = push_step(session, &message, incoming, name(kind, 3));
+        exchange.messages.push(message);
+        return;
+    }
     message.ordinal = u8::try_from(2 * place + usize::from(!first) + 1).unwrap_or(u8::MAX);
     let answered = exchange.answer().is_some();
     if kind == kind::QUICK && first && place == 1 && !answered {
@@ -351,6 +394,27 @@ fn other(session: &mut Session, facts: &mut Ike1, mut message: Message, incoming
     if exchange.messages.len() < Exchange::MESSAGES_KEPT {
         exchange.messages.push(message);
     }
+}
+
+/// The initiator of quick mode is the one that sends two messages. Where merged captures or their
+/// clocks put its peer's first, this puts them right.
+fn swapped(session: &mut Session, exchange: &mut Exchange, third: &Message) -> bool {
+    let [answer, asked] = exchange.messages.as_mut_slice() else {
+        return false;
+    };
+    let jitter = asked.at.time - answer.at.time <= Stamp::JITTER;
+    if exchange.kind != kind::QUICK || asked.from != third.from || !jitter {
+        return false;
+    }
+    (asked.ordinal, answer.ordinal) = (1, 2);
+    for message in [&*asked, &*answer] {
+        if let Some(step) = message.step.and_then(|i| session.steps.get_mut(i)) {
+            step.message = name(exchange.kind, message.ordinal);
+        }
+    }
+    exchange.by = third.from;
+    exchange.messages.swap(0, 1);
+    true
 }
 
 fn open_exchange(facts: &mut Ike1, kind: u8, id: u32, by: Side) -> usize {

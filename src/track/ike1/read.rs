@@ -156,12 +156,30 @@ fn learn(abilities: &mut Abilities, found: &VendorMatch<'_>) {
     }
 }
 
-/// Whether a message is the first of a phase 1.
-pub fn is_first_message(wire: &Wire<'_>) -> bool {
+/// What a message is to its phase 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// The first message: an offer.
+    First,
+    /// The second: the answer to the offer.
+    Answer,
+    /// Any other message.
+    Later,
+}
+
+/// Tells the message that begins a phase 1, and its answer, from all others.
+pub fn opening(wire: &Wire<'_>) -> Opening {
+    match (negotiates(wire), wire.header.responder_spi.is_zero()) {
+        (true, true) => Opening::First,
+        (true, false) => Opening::Answer,
+        (false, _) => Opening::Later,
+    }
+}
+
+fn negotiates(wire: &Wire<'_>) -> bool {
     let header = &wire.header;
     ExchangeType(header.exchange_type).is_phase_1()
         && header.message_id == 0
-        && header.responder_spi.is_zero()
         && !header.flags.is_encrypted()
         && wire
             .payloads()

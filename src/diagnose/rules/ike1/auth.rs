@@ -5,7 +5,7 @@ use vpnscope_dissectors::ike::v1::NotifyType;
 use super::super::auth::AUTH_FAILED;
 use super::super::natt::NAT_T_BLOCKED;
 use super::super::reachability::{enough, lost};
-use super::{settled, step};
+use super::{settled, step, tell};
 use crate::diagnose::ike1::{Reached, Story};
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
 use crate::time::Span;
@@ -351,11 +351,7 @@ fn silence(story: &Story<'_>, sent: &Step, findings: &mut Findings) {
             .candidates(&["fragment-lost"])
     };
     let finding = finding.step(sent, ", unanswered");
-    findings.push(if enough(sent, story.session) {
-        finding
-    } else {
-        finding.inconclusive()
-    });
+    findings.push(tell(story, finding, enough(sent, story.session)));
 }
 
 /// The sixth message is there, and nothing after it but perhaps a farewell.
@@ -559,11 +555,9 @@ fn initiator_refused(story: &Story<'_>, third: &Message, answered: &Step, findin
             finding.candidates.retain(|code| *code != "nat-t-blocked");
         }
     }
-    findings.push(
-        if enough(sent, story.session) || begged >= 2 || settled(story.session) {
-            finding
-        } else {
-            finding.inconclusive()
-        },
-    );
+    findings.push(tell(
+        story,
+        finding,
+        enough(sent, story.session) || begged >= 2 || settled(story.session),
+    ));
 }

@@ -4,7 +4,7 @@ use vpnscope_dissectors::ike::v1::AuthenticationMethod;
 
 use super::super::ppp::CONFIG_NO_ADDRESS;
 use super::super::reachability::{NO_RESPONSE, enough, lost};
-use super::settled;
+use super::{settled, tell};
 use crate::diagnose::ike1::{Reached, Story};
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
 use crate::track::ike1::{Exchange, kind};
@@ -134,12 +134,14 @@ fn refused(story: &Story<'_>, all: &[&Exchange], findings: &mut Findings) {
             .sure(Confidence::Possible)
             .candidates(&["radius-timeout"]);
     }
-    let told = left.is_some() || settled(story.session) || asked >= 2;
-    findings.push(if told {
-        finding
-    } else {
-        finding.inconclusive()
-    });
+    let waited = left.is_some() || settled(story.session);
+    if asked >= 2 && !waited {
+        finding = finding
+            .sure(Confidence::Possible)
+            .needs("a longer capture: it ends with the last message of the login");
+    }
+    let told = waited || asked >= 2;
+    findings.push(tell(story, finding, told));
 }
 
 /// The client asked for its configuration, was answered, and did not go on.
@@ -178,11 +180,7 @@ fn no_address(story: &Story<'_>, all: &[&Exchange], last: &Exchange, findings: &
         );
     }
     let told = left.is_some() || settled(story.session);
-    findings.push(if told {
-        finding
-    } else {
-        finding.inconclusive()
-    });
+    findings.push(tell(story, finding, told));
 }
 
 /// A transaction without an answer.
@@ -215,9 +213,9 @@ fn unanswered(story: &Story<'_>, last: &Exchange, findings: &mut Findings) {
     } else {
         &["config-no-address", "response-lost", "request-never-arrived"]
     });
-    findings.push(if enough(asked, story.session) && asked.sent() > 1 {
-        finding
-    } else {
-        finding.inconclusive()
-    });
+    findings.push(tell(
+        story,
+        finding,
+        enough(asked, story.session) && asked.sent() > 1,
+    ));
 }

@@ -7,7 +7,7 @@ use super::super::negotiation::{
     VERSION_MISMATCH,
 };
 use super::super::reachability::{NO_RESPONSE, enough, icmp, lost};
-use super::step;
+use super::{step, tell};
 use crate::diagnose::ike1::{Reached, Story};
 use crate::diagnose::{Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause};
 use crate::track::ike1::{Message, Mode, Offer, kind};
@@ -378,11 +378,7 @@ fn stuck(story: &Story<'_>, findings: &mut Findings) {
     )
     .step(third, ", unanswered")
     .candidates(&["ke-group-mismatch", "fragment-lost", "response-lost", "request-never-arrived"]);
-    findings.push(if enough(third, story.session) {
-        finding
-    } else {
-        finding.inconclusive()
-    });
+    findings.push(tell(story, finding, enough(third, story.session)));
 }
 
 /// The responder took an offer that is not the first.

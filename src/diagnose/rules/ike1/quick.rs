@@ -3,7 +3,7 @@
 use super::super::child::{CHILD_REFUSED, REKEY_FAILED};
 use super::super::points::REQUEST_NEVER_ARRIVED;
 use super::super::reachability::{NO_RESPONSE, enough, lost};
-use super::settled;
+use super::{settled, tell};
 use crate::diagnose::ike1::{Reached, Story};
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
 use crate::time::Span;
@@ -241,15 +241,28 @@ fn refusal<'a>(story: &Story<'a>, exchange: &Exchange) -> Option<&'a Step> {
         return None;
     }
     let peer = exchange.by.other();
-    let informational = story.informationals(peer, asked.at).next()?;
     // An answer comes within a round trip and some thinking, and before the question is put
     // again for the second time.
     let patience = story.round_trip().unwrap_or_default() + Span::from_secs(2);
-    let prompt = asked.sightings().any(|stamp| {
-        let wait = informational.at.time - stamp.time;
-        wait.0 >= 0 && wait <= patience
-    });
-    story.step(informational).filter(|_| prompt)
+    let prompt = |message: &&Message| {
+        asked.sightings().any(|stamp| {
+            let wait = message.at.time - stamp.time;
+            wait.0 >= 0 && wait <= patience
+        })
+    };
+    let after = story.informationals(peer, asked.at).next().filter(prompt);
+    // Where times run wrong it may stand before the question; then its size must say what it is.
+    let fits = |message: &&Message| usize::try_from(message.length).ok() == story.one_notify();
+    let before = || {
+        story
+            .facts
+            .of_kind(kind::INFORMATIONAL)
+            .flat_map(|e| &e.messages)
+            .find(|m| m.from == peer && m.at <= asked.at && m.at.follows(asked.at) && fits(m))
+    };
+    after
+        .or_else(before)
+        .and_then(|message| story.step(message))
 }
 
 /// No quick mode was completed.
@@ -258,13 +271,35 @@ fn failed(story: &Story<'_>, all: &[&Exchange], last: &Exchange, findings: &mut 
         findings.push(child_refused(story, all, last, refused));
         return;
     }
+    let righted = righted(story, last);
+    let last = righted.as_ref().unwrap_or(last);
     let Some(asked) = step(story, last.first()) else {
         return;
     };
     match step(story, last.answer()) {
+        // Data of the one that asked: the answer was there, and this capture lacks it.
+        None if !story.session.esp.is_empty() => {}
         None => unanswered(story, last, asked, findings),
         Some(answered) => unconfirmed(story, last, asked, answered, findings),
     }
+}
+
+/// The same exchange with its first two messages in the right order, where they came within the
+/// time that clocks may err and only the one that seems to answer sends data: the responder would
+/// wait for the third message, so it is the other one.
+fn righted(story: &Story<'_>, exchange: &Exchange) -> Option<Exchange> {
+    let [first, second] = exchange.messages.as_slice() else {
+        return None;
+    };
+    let wrong = second.from != first.from
+        && first.at.follows(second.at)
+        && story.esp(second.from) > 0
+        && story.esp(first.from) == 0;
+    wrong.then(|| Exchange {
+        by: second.from,
+        messages: vec![second.clone(), first.clone()],
+        ..exchange.clone()
+    })
 }
 
 fn child_refused(
@@ -355,11 +390,7 @@ fn unanswered(story: &Story<'_>, exchange: &Exchange, asked: &Step, findings: &m
         "response-lost",
         "request-never-arrived",
     ]);
-    findings.push(if enough(asked, story.session) {
-        finding
-    } else {
-        finding.inconclusive()
-    });
+    findings.push(tell(story, finding, enough(asked, story.session)));
 }
 
 /// Quick mode 2 is there, quick mode 3 is not.
@@ -424,11 +455,7 @@ fn unconfirmed(
         );
     }
     let told = answered.sent() >= 2 || settled(story.session);
-    findings.push(if told {
-        finding
-    } else {
-        finding.inconclusive()
-    });
+    findings.push(tell(story, finding, told));
 }
 
 /// A later quick mode was refused: the tunnel will end with its lifetime.
@@ -479,9 +506,5 @@ fn not_started(story: &Story<'_>, findings: &mut Findings) {
     )
     .sure(Confidence::Possible)
     .frame(last.at, last.message.to_string());
-    findings.push(if waited >= Span::from_secs(10) {
-        finding
-    } else {
-        finding.inconclusive()
-    });
+    findings.push(tell(story, finding, waited >= Span::from_secs(10)));
 }
