@@ -163,6 +163,37 @@ fn gtp<'a>(walk: &mut Walk<'a>, rest: Rest<'a>) -> Step<'a> {
     Ok(Some((Layer::Ip, inner)))
 }
 
+/// PPTP's GRE (RFC 2637 §4.1): octets 0..2 flags, 2..4 protocol, 4..6 length, 6..8 call ID,
+/// then sequence and acknowledgment numbers where their flags say so. What it carries is PPP,
+/// of which the control packets are in clear and the data mostly encrypted.
+fn pptp<'a>(walk: &mut Walk<'a>, rest: Rest<'a>, flags: u16, ether_type: u16) -> Step<'a> {
+    const PPP: u16 = 0x880b;
+    const SEQUENCE: u16 = 0x1000;
+    const ACKNOWLEDGMENT: u16 = 0x0080;
+    const VERSION_1: u16 = 1;
+    if ether_type != PPP || flags & 0x0007 != VERSION_1 {
+        return Ok(None);
+    }
+    let fields = [SEQUENCE, ACKNOWLEDGMENT]
+        .iter()
+        .filter(|field| flags & **field != 0)
+        .count();
+    let Some(inner) = rest.skip(8 + 4 * fields) else {
+        return Err(rest.short("gre"));
+    };
+    let protocol = match inner.head() {
+        Some([0xff, 0x03]) => inner.be16(2),
+        _ => inner.be16(0),
+    };
+    if protocol.is_some_and(|protocol| protocol & 0x8000 != 0) {
+        walk.peel(Peel::Gre, rest)?;
+        walk.found(super::Content::Ppp {
+            octets: inner.octets,
+        });
+    }
+    Ok(None)
+}
+
 /// GRE (RFC 2784, RFC 2890): octets 0..2 flags and version, 2..4 `EtherType`, then checksum,
 /// key and sequence number where their flags say so.
 pub(super) fn gre<'a>(walk: &mut Walk<'a>, rest: Rest<'a>) -> Step<'a> {
@@ -175,8 +206,7 @@ pub(super) fn gre<'a>(walk: &mut Walk<'a>, rest: Rest<'a>) -> Step<'a> {
         return Err(rest.short("gre"));
     };
     if flags & VERSION != 0 {
-        // Version 1 is PPTP's, whose PPP is compressed and encrypted.
-        return Ok(None);
+        return pptp(walk, rest, flags, ether_type);
     }
     if flags & ROUTING != 0 {
         return Err(rest.stop("gre", 0, "source routing, which is not read"));
