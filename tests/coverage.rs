@@ -146,6 +146,11 @@ fn ikev1() {
 }
 
 #[test]
+fn ikev1_tables() {
+    hold("ikev1-tables.toml", &names::ikev1_tables());
+}
+
+#[test]
 fn tls_and_dtls() {
     hold("tls.toml", &names::tls());
 }

@@ -2,6 +2,7 @@
 
 use vpnscope::decap::{Stop, decap};
 use vpnscope_dissectors::ike::RawPayload;
+use vpnscope_dissectors::ike::v1::codes as v1;
 use vpnscope_dissectors::ike::v2::codes::{
     ConfigAttributeType, ExchangeType, IdType, PayloadType, TransformAttributeType, TransformType,
     TsType,
@@ -9,6 +10,8 @@ use vpnscope_dissectors::ike::v2::codes::{
 use vpnscope_dissectors::ike::v2::{
     ConfigValue, Configuration, Notify, NotifyData, NotifyType, Payload,
 };
+
+use vpnscope_dissectors::ike::vendor::Family;
 
 use crate::common::wrap;
 use crate::frames::owned;
@@ -192,6 +195,26 @@ pub(crate) fn ikev1() -> Vec<String> {
     ]
     .map(String::from)
     .to_vec()
+}
+
+/// Every name in the tables of IKEv1, and every family of vendor ids.
+pub(crate) fn ikev1_tables() -> Vec<String> {
+    let payloads: Vec<v1::PayloadType> = v1::PayloadType::KNOWN
+        .iter()
+        .copied()
+        .filter(|code| *code != v1::PayloadType::NONE)
+        .collect();
+    [
+        all("exchange", v1::ExchangeType::KNOWN),
+        all("payload", &payloads),
+        all("ike attribute", v1::IkeAttribute::KNOWN),
+        all("ipsec attribute", v1::IpsecAttribute::KNOWN),
+        all("config attribute", v1::ConfigAttribute::KNOWN),
+        all("identity", v1::IdType::KNOWN),
+        all("notify", v1::NotifyType::KNOWN),
+        all("vendor", Family::ALL),
+    ]
+    .concat()
 }
 
 /// What captures of L2TP and PPP hold: the sweeps take every code of the tables besides.

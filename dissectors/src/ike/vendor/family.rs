@@ -69,6 +69,40 @@ pub enum Family {
 }
 
 impl Family {
+    /// Every family.
+    pub const ALL: &'static [Self] = &[
+        Self::NatT,
+        Self::Dpd,
+        Self::Xauth,
+        Self::Fragmentation,
+        Self::Heartbeat,
+        Self::GssApi,
+        Self::StrongSwan,
+        Self::Libreswan,
+        Self::Openswan,
+        Self::Racoon,
+        Self::OpenIked,
+        Self::Apple,
+        Self::Cisco,
+        Self::Microsoft,
+        Self::Fortinet,
+        Self::Juniper,
+        Self::CheckPoint,
+        Self::PaloAlto,
+        Self::SonicWall,
+        Self::Sophos,
+        Self::WatchGuard,
+        Self::Zyxel,
+        Self::SafeNet,
+        Self::GreenBow,
+        Self::Shrew,
+        Self::Ncp,
+        Self::Netgear,
+        Self::Huawei,
+        Self::Ssh,
+        Self::Other,
+    ];
+
     /// The maker's or the extension's name.
     pub const fn name(self) -> &'static str {
         match self {
