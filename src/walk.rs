@@ -387,7 +387,11 @@ fn dispatch(
         Content::Udp { .. } => {
             // An AH header in front is ours and says nothing of what it carries.
             let known = messages.segment(segment, frames, sink);
-            known && segment.ah.is_none() || streams.udp(segment, frames, sink) || known
+            if known && segment.ah.is_none() {
+                true
+            } else {
+                streams.udp(segment, frames, sink) || known
+            }
         }
         _ => messages.segment(segment, frames, sink),
     };

@@ -62,17 +62,14 @@ impl Library {
 
     /// The decoded frame of an entry.
     fn decoded(&mut self, entry: &Entry) -> Value {
-        match &entry.capture {
-            Some(capture) => {
-                let no = entry.frame.expect("an entry of a capture has a frame");
-                let (_, decoded) = self.of(capture);
-                decoded.get(&no).cloned().unwrap_or(Value::Null)
-            }
-            None => {
-                let frames = entry.by_hand();
-                let last = frames.len() as u64;
-                by_number(&frames).remove(&last).unwrap_or(Value::Null)
-            }
+        if let Some(capture) = &entry.capture {
+            let no = entry.frame.expect("an entry of a capture has a frame");
+            let (_, decoded) = self.of(capture);
+            decoded.get(&no).cloned().unwrap_or(Value::Null)
+        } else {
+            let frames = entry.by_hand();
+            let last = frames.len() as u64;
+            by_number(&frames).remove(&last).unwrap_or(Value::Null)
         }
     }
 }

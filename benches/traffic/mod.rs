@@ -119,7 +119,7 @@ fn esp(numbers: &mut Numbers, sequences: &mut [u32]) -> Vec<u8> {
     sequences[sa] += 1;
     let len = [72usize, 96, 600, 1420][numbers.below(4) as usize];
     let (client, gateway) = (0x0a00_0000 + sa as u32 / 2, 0xcb00_7101);
-    let ends = if sa % 2 == 0 {
+    let ends = if sa.is_multiple_of(2) {
         (client, gateway)
     } else {
         (gateway, client)

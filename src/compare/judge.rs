@@ -679,19 +679,16 @@ fn merge(verdict: &mut Verdict, mut finding: Finding, strong: bool) {
         .iter()
         .position(|f| f.cause.code == finding.cause.code);
     if strong {
-        match known.and_then(|index| verdict.findings.get_mut(index)) {
-            Some(same) => {
-                // Two views of the same fault.
-                same.confidence = same.confidence.max(finding.confidence);
-                if verdict.cause == Some(finding.cause.code) {
-                    verdict.confidence = verdict.confidence.max(finding.confidence);
-                }
-                same.evidence.extend(finding.evidence);
+        if let Some(same) = known.and_then(|index| verdict.findings.get_mut(index)) {
+            // Two views of the same fault.
+            same.confidence = same.confidence.max(finding.confidence);
+            if verdict.cause == Some(finding.cause.code) {
+                verdict.confidence = verdict.confidence.max(finding.confidence);
             }
-            None => {
-                finding.severity = Severity::Info;
-                verdict.findings.push(finding);
-            }
+            same.evidence.extend(finding.evidence);
+        } else {
+            finding.severity = Severity::Info;
+            verdict.findings.push(finding);
         }
         return;
     }

@@ -144,12 +144,10 @@ impl Recorder {
             .latest
             .get(&seen.key)
             .and_then(|index| self.records.get_mut(*index))
-        {
-            if (at.time - known.at.time).0.abs() <= COPY.0 {
+            && (at.time - known.at.time).0.abs() <= COPY.0 {
                 known.copies += 1;
                 return;
             }
-        }
         if self.records.len() >= Self::KEPT {
             self.beyond += 1;
             return;
@@ -257,8 +255,8 @@ fn datagram(envelope: &Envelope, payload: &[u8], len: u32) -> Identity {
     let is_ike = verdict == Verdict::Certain
         || known && body.len() < payload.len()
         || known && !natt && verdict == Verdict::Unsure;
-    if is_ike {
-        if let Ok(header) = ike::Header::parse(body) {
+    if is_ike
+        && let Ok(header) = ike::Header::parse(body) {
             // Next payload 53 is an encrypted fragment: number and total follow its header.
             let part = body
                 .get(32..36)
@@ -272,12 +270,10 @@ fn datagram(envelope: &Envelope, payload: &[u8], len: u32) -> Identity {
                 mss: None,
             };
         }
-    }
-    if natt {
-        if let Some(identity) = sealed(envelope, payload, len).filter(|_| payload.len() > 8) {
+    if natt
+        && let Some(identity) = sealed(envelope, payload, len).filter(|_| payload.len() > 8) {
             return identity;
         }
-    }
     Identity {
         what: What::Udp,
         key: hash(&(b'u', prefix(payload), len)),

@@ -488,9 +488,7 @@ pub fn logins(connection: &Connection) -> (u32, u32) {
 /// of TLS: an encrypted alert, or in TLS 1.3 a record with room for nothing else.
 pub fn said_goodbye(connection: &Connection) -> bool {
     let last = connection
-        .kept_records()
-        .filter(|record| record.from == Side::Client)
-        .next_back();
+        .kept_records().rfind(|record| record.from == Side::Client);
     last.is_some_and(|record| match record.content_type {
         ContentType::ALERT => true,
         ContentType::APPLICATION_DATA => {

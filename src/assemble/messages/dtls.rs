@@ -87,7 +87,7 @@ pub enum What<'a> {
     },
     /// An alert in clear.
     Alert(Alert),
-    /// ChangeCipherSpec.
+    /// `ChangeCipherSpec`.
     ChangeCipherSpec(ChangeCipherSpec),
     /// What follows in the datagram, or in a record, cannot be read.
     Unreadable(ParseError),

@@ -141,7 +141,7 @@ struct Direction {
     message_frames: Vec<u64>,
     /// Octets to pass by of a message that is too long.
     skip: usize,
-    /// A ChangeCipherSpec was sent.
+    /// A `ChangeCipherSpec` was sent.
     changed: bool,
     /// A record was read.
     read_any: bool,

@@ -74,7 +74,7 @@ cause! {
     /// More than one host answers behind the gateway's address, and they do not share state:
     /// what one began, another one does not know.
     /// ## What is seen
-    /// The same IKE_SA_INIT request is answered with different responder SPIs, perhaps with
+    /// The same `IKE_SA_INIT` request is answered with different responder SPIs, perhaps with
     /// different TTLs or vendor IDs; later messages of the session are not answered.
     /// ## Likely causes
     /// A load balancer that does not keep a client on one node, or keeps UDP 500 and 4500 apart;

@@ -17,7 +17,7 @@ cause! {
     /// On UDP 4500 an IKE message must begin with four zero octets (RFC 3948); without them the
     /// receiver takes it for ESP and drops it.
     /// ## What is seen
-    /// After IKE_SA_INIT on port 500 the client sends IKE to port 4500 without the marker,
+    /// After `IKE_SA_INIT` on port 500 the client sends IKE to port 4500 without the marker,
     /// repeats it, and gets no answer.
     /// ## Likely causes
     /// A client that was told to start on port 4500 without knowing about the marker, a box or a

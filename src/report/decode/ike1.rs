@@ -29,7 +29,7 @@ fn fill(fields: &mut Fields, payload: &Payload<'_>, header: &Header, secrets: Se
     match payload {
         Payload::Sa(sa) => security_association(fields, sa),
         Payload::Ke(octets) | Payload::Signature(octets) => {
-            set(fields, "data_length", octets.len())
+            set(fields, "data_length", octets.len());
         }
         Payload::Id(id) => identity(fields, id),
         Payload::Cert(cert) => {

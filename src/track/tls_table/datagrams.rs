@@ -349,7 +349,7 @@ impl Fold<'_, '_> {
         match record.content_type {
             ContentType::HANDSHAKE if record.epoch > 0 => self.encrypted_handshake(length),
             ContentType::APPLICATION_DATA => self.data(length),
-            _ if with_id && !finished && !item.context.version.is_none_or(|v| v.rank() > 5) => {
+            _ if with_id && !finished && item.context.version.is_some_and(|v| v.rank() <= 5) => {
                 self.encrypted_handshake(length);
             }
             _ if with_id => self.data(length),
