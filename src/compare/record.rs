@@ -144,10 +144,11 @@ impl Recorder {
             .latest
             .get(&seen.key)
             .and_then(|index| self.records.get_mut(*index))
-            && (at.time - known.at.time).0.abs() <= COPY.0 {
-                known.copies += 1;
-                return;
-            }
+            && (at.time - known.at.time).0.abs() <= COPY.0
+        {
+            known.copies += 1;
+            return;
+        }
         if self.records.len() >= Self::KEPT {
             self.beyond += 1;
             return;
@@ -255,25 +256,23 @@ fn datagram(envelope: &Envelope, payload: &[u8], len: u32) -> Identity {
     let is_ike = verdict == Verdict::Certain
         || known && body.len() < payload.len()
         || known && !natt && verdict == Verdict::Unsure;
-    if is_ike
-        && let Ok(header) = ike::Header::parse(body) {
-            // Next payload 53 is an encrypted fragment: number and total follow its header.
-            let part = body
-                .get(32..36)
-                .filter(|_| body.get(16) == Some(&53))
-                .and_then(|o| <[u8; 4]>::try_from(o).ok())
-                .map(|[a, b, c, d]| (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])));
-            return Identity {
-                what: What::Ike { part },
-                key: hash(&(b'i', body.get(..28), part, header.length)),
-                digest: whole(envelope, body),
-                mss: None,
-            };
-        }
-    if natt
-        && let Some(identity) = sealed(envelope, payload, len).filter(|_| payload.len() > 8) {
-            return identity;
-        }
+    if is_ike && let Ok(header) = ike::Header::parse(body) {
+        // Next payload 53 is an encrypted fragment: number and total follow its header.
+        let part = body
+            .get(32..36)
+            .filter(|_| body.get(16) == Some(&53))
+            .and_then(|o| <[u8; 4]>::try_from(o).ok())
+            .map(|[a, b, c, d]| (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])));
+        return Identity {
+            what: What::Ike { part },
+            key: hash(&(b'i', body.get(..28), part, header.length)),
+            digest: whole(envelope, body),
+            mss: None,
+        };
+    }
+    if natt && let Some(identity) = sealed(envelope, payload, len).filter(|_| payload.len() > 8) {
+        return identity;
+    }
     Identity {
         what: What::Udp,
         key: hash(&(b'u', prefix(payload), len)),

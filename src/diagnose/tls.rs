@@ -488,7 +488,8 @@ pub fn logins(connection: &Connection) -> (u32, u32) {
 /// of TLS: an encrypted alert, or in TLS 1.3 a record with room for nothing else.
 pub fn said_goodbye(connection: &Connection) -> bool {
     let last = connection
-        .kept_records().rfind(|record| record.from == Side::Client);
+        .kept_records()
+        .rfind(|record| record.from == Side::Client);
     last.is_some_and(|record| match record.content_type {
         ContentType::ALERT => true,
         ContentType::APPLICATION_DATA => {

@@ -3,6 +3,19 @@
 use super::{Basis, Confidence, Context, Finding, Outcome, Severity};
 use crate::track::session::{Session, Side};
 
+/// Causes whose message stands in clear, but is contradicted by another one just as short: a
+/// second look-up, an earlier connection, an answer before the end. Nothing in TCP, TLS or DNS
+/// proves that such a one is not missing from the capture.
+const CONTRADICTABLE: &[&str] = &[
+    "dns-nxdomain",
+    "tcp-refused",
+    "tcp-reset",
+    "tls-hello-rejected",
+    "dtls-alert",
+    "tls-alert-handshake-failure",
+    "tls-alert-general-error",
+];
+
 /// Applies the traps of the capture to every finding.
 pub(super) fn weigh(mut list: Vec<Finding>, session: &Session, context: &Context) -> Vec<Finding> {
     for finding in &mut list {
@@ -15,6 +28,9 @@ pub(super) fn weigh(mut list: Vec<Finding>, session: &Session, context: &Context
             Basis::Absence { of } => absence(finding, of, session, context),
         }
         traps(finding, session, context);
+        if CONTRADICTABLE.contains(&finding.cause.code) {
+            finding.confidence = finding.confidence.min(Confidence::Likely);
+        }
         told(finding, session);
         if session.vantage.started_late && finding.outcome != Outcome::Incomplete {
             finding.outcome = Outcome::Incomplete;

@@ -300,9 +300,10 @@ fn changed(
         }
     }
     if let [(point, record)] = records
-        && record.fragments > 1 {
-            list.extend(fragments(comparison, group, row, *point, record));
-        }
+        && record.fragments > 1
+    {
+        list.extend(fragments(comparison, group, row, *point, record));
+    }
     list
 }
 
@@ -323,9 +324,10 @@ fn differences(a: &Record, b: &Record, list: &mut Vec<String>) {
         list.push(format!("fragments {} → {}", a.fragments, b.fragments));
     }
     if let (Some(x), Some(y)) = (a.mss, b.mss)
-        && x != y {
-            list.push(format!("MSS option {x} → {y}"));
-        }
+        && x != y
+    {
+        list.push(format!("MSS option {x} → {y}"));
+    }
     if a.digest.zip(b.digest).is_some_and(|(x, y)| x != y) {
         list.push("payload altered".to_string());
     }

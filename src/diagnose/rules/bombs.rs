@@ -68,7 +68,7 @@ cause! {
     /// The first child SA takes its keys from the IKE SA: whether the peers agree on a group for
     /// perfect forward secrecy shows only at the first rekeying, an hour or eight later.
     /// ## What is seen
-    /// A session that works, without any CREATE_CHILD_SA exchange in the capture.
+    /// A session that works, without any `CREATE_CHILD_SA` exchange in the capture.
     /// ## Likely causes
     /// None: every young connection looks like this.
     /// ## What to check on each side
@@ -84,11 +84,11 @@ cause! {
 
 cause! {
     /// ## What it means
-    /// A large IKE_AUTH passes as IP fragments because the peers did not agree on IKE fragmentation
+    /// A large `IKE_AUTH` passes as IP fragments because the peers did not agree on IKE fragmentation
     /// (RFC 7383). On the first path that drops fragments the same client fails.
     /// ## What is seen
-    /// IKE_AUTH in IP fragments, and IKEV2_FRAGMENTATION_SUPPORTED missing from one side's
-    /// IKE_SA_INIT.
+    /// `IKE_AUTH` in IP fragments, and `IKEV2_FRAGMENTATION_SUPPORTED` missing from one side's
+    /// `IKE_SA_INIT`.
     /// ## Likely causes
     /// Certificates with long chains, an old client or a gateway where the option is off.
     /// ## What to check on each side

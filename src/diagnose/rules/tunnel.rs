@@ -151,7 +151,8 @@ fn ended_by_gateway(story: &Story<'_>, findings: &mut Findings) -> bool {
         return false;
     };
     let asked = connection
-        .kept_records().rfind(|record| record.from == Side::Client && record.at.time <= at.time)
+        .kept_records()
+        .rfind(|record| record.from == Side::Client && record.at.time <= at.time)
         .is_some_and(|record| at.time - record.at.time <= Span::from_secs(1));
     let gateway_spoke = connection
         .kept_records()

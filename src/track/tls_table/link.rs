@@ -47,7 +47,10 @@ fn goes_on(session: &Session, facts: &Tls, started: Timestamp) -> bool {
         return if let Some(closed) = connection
             .closed
             .or(connection.fin.client)
-            .or(connection.fin.gateway) { started - closed.time <= RECONNECT } else {
+            .or(connection.fin.gateway)
+        {
+            started - closed.time <= RECONNECT
+        } else {
             let last = facts.flow.gateway_last.unwrap_or(session.first);
             started - last.time >= DEAD && started - session.last.time <= RECONNECT
         };
@@ -105,7 +108,8 @@ pub(super) fn late_tunnel(core: &Core, flow: &Flow) -> Option<u32> {
 pub(super) fn said_goodbye(connection: &Connection, until: Timestamp) -> bool {
     use vpnscope_dissectors::tls::ContentType;
     let last = connection
-        .kept_records().rfind(|record| record.from == super::Side::Client && record.at.time <= until);
+        .kept_records()
+        .rfind(|record| record.from == super::Side::Client && record.at.time <= until);
     last.is_some_and(|record| match record.content_type {
         ContentType::ALERT => true,
         ContentType::APPLICATION_DATA => connection.is_tls13() && matches!(record.length, 19 | 11),
