@@ -401,7 +401,10 @@ impl Reading {
     /// Copies and undecodable frames so far.
     fn counts(&self) -> (u64, u64) {
         self.walk.as_ref().map_or((0, 0), |walk| {
-            (walk.track_counters().copies, walk.counters().undecodable)
+            (
+                walk.track_counters().copies + walk.copied_fragments(),
+                walk.counters().undecodable,
+            )
         })
     }
 }
