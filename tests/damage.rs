@@ -278,7 +278,16 @@ fn at(line: &String) -> String {
 
 /// Whether a line is about a capture of TLS or DTLS.
 fn is_tls(line: &str) -> bool {
-    ["oc-", "tls", "dtls", "tcp-", "encap-", "pcap-"]
-        .iter()
-        .any(|start| line.starts_with(start))
+    [
+        "crafted-dtls",
+        "crafted-tls",
+        "oc-",
+        "tls",
+        "dtls",
+        "tcp-",
+        "encap-",
+        "pcap-",
+    ]
+    .iter()
+    .any(|start| line.starts_with(start))
 }
