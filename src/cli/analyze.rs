@@ -166,6 +166,7 @@ impl Choice {
     }
 
     /// What `auto` means where an interface is captured from.
+    #[cfg(feature = "live")]
     pub(super) fn for_interfaces(&mut self) {
         if self.tls == Tls::Auto {
             self.tls = Tls::Vpn;
