@@ -362,13 +362,10 @@ fn other(session: &mut Session, facts: &mut Ike1, mut message: Message, incoming
         .exchanges
         .iter()
         .rposition(|e| e.kind == kind && e.id == id && kind != kind::INFORMATIONAL);
-    let index = match index {
-        Some(index) => index,
-        None => {
-            prove_answer(session, facts, kind, &message);
-            open_exchange(facts, kind, id, message.from)
-        }
-    };
+    let index = index.unwrap_or_else(|| {
+        prove_answer(session, facts, kind, &message);
+        open_exchange(facts, kind, id, message.from)
+    });
     let Some(exchange) = facts.exchanges.get_mut(index) else {
         return;
     };

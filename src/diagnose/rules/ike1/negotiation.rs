@@ -192,11 +192,12 @@ fn no_proposal(story: &Story<'_>, notify: NotifyType, context: &Context) -> Find
         })
         .min_by_key(|(differences, ..)| differences.len());
     if let Some((differences, suite, nearest)) = nearest {
-        finding.summary += &format!(
-            " It accepted {suite} from another client; the nearest offer, {}, differs in {}.",
-            nearest.suite,
-            differences.join(" and ")
+        let differences = differences.join(" and ");
+        let near = format!(
+            " It accepted {suite} from another client; the nearest offer, {}, differs in {differences}.",
+            nearest.suite
         );
+        finding.summary.push_str(&near);
     }
     finding.candidates = vec!["no-peer-config"];
     if let [only] = groups(story).as_slice() {

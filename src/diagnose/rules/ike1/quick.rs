@@ -1,5 +1,6 @@
 //! Did quick mode make a tunnel?
 
+use self::secrecy::secrecy;
 use super::super::child::{CHILD_REFUSED, REKEY_FAILED};
 use super::super::points::REQUEST_NEVER_ARRIVED;
 use super::super::reachability::{NO_RESPONSE, enough, lost};
@@ -9,6 +10,9 @@ use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Sta
 use crate::time::Span;
 use crate::track::ike1::{Exchange, Message, kind};
 use crate::track::session::{Session, Stamp, Step};
+
+mod secrecy;
+mod superseded;
 
 /// The family.
 pub(in crate::diagnose::rules) static FAMILY: Family = Family {
@@ -111,82 +115,15 @@ fn after_success(story: &Story<'_>, all: &[&Exchange], first: usize, findings: &
     }
     let undone: Vec<&&Exchange> = all.iter().filter(|e| !is_done(e)).collect();
     let (early, late): (Vec<&Exchange>, Vec<&Exchange>) =
-        undone.into_iter().partition(|e| superseded(all, e));
+        undone.into_iter().partition(|e| superseded::is(all, e));
     for exchange in early {
-        note_superseded(story, all, exchange, findings);
+        superseded::note(story, all, exchange, findings);
     }
     // A renewal that was refused, and none that succeeded after it.
     let refused = late.into_iter().rfind(|e| refusal(story, e).is_some());
     if let Some(exchange) = refused {
         rekey_refused(story, exchange, findings);
     }
-}
-
-/// Whether a later quick mode completed: the earlier one does not matter any more.
-fn superseded(all: &[&Exchange], exchange: &Exchange) -> bool {
-    let begun = exchange.first().map(|m| m.at);
-    all.iter()
-        .any(|other| is_done(other) && other.confirmation().map(|m| m.at) > begun)
-}
-
-fn note_superseded(
-    story: &Story<'_>,
-    all: &[&Exchange],
-    exchange: &Exchange,
-    findings: &mut Findings,
-) {
-    let begun = exchange.first().map(|m| m.at);
-    let heir = all
-        .iter()
-        .filter(|other| is_done(other))
-        .find(|other| other.confirmation().map(|m| m.at) > begun);
-    let (Some(first), Some(heir)) = (step(story, exchange.first()), heir) else {
-        return;
-    };
-    let repeats: u32 = exchange
-        .messages
-        .iter()
-        .filter_map(|m| story.step(m))
-        .map(|step| step.repeats.count)
-        .sum();
-    let between = story.facts.of_kind(kind::TRANSACTION).any(|t| {
-        t.first().map(|m| m.at) > begun && t.first().map(|m| m.at) < heir.first().map(|m| m.at)
-    });
-    let why = if between {
-        " after a mode config exchange in between"
-    } else {
-        ""
-    };
-    let mut finding = Finding::info(
-        &QUICK_MODE_SUPERSEDED,
-        Stage::IpsecChild,
-        Basis::Seen,
-        format!(
-            "The quick mode with message ID {:08x} was given up{why}, and the one with message ID {:08x} made the tunnel; {repeats} retransmission(s) of the old one are harmless.",
-            exchange.id, heir.id
-        ),
-    )
-    .frame(first.at, format!("{} of message ID {:08x}", first.message, exchange.id));
-    for message in exchange.messages.iter().skip(1) {
-        if let Some(step) = story.step(message) {
-            finding = finding.step(step, " of the exchange that was given up");
-        }
-    }
-    for stamp in &first.repeats.stamps {
-        finding = finding.frame(*stamp, format!("{} again", first.message));
-    }
-    for message in &heir.messages {
-        if let Some(step) = story.step(message) {
-            finding = finding.frame(
-                step.at,
-                format!(
-                    "{} of message ID {:08x}, which succeeds",
-                    step.message, heir.id
-                ),
-            );
-        }
-    }
-    findings.push(finding);
 }
 
 /// The responder repeats its second message although the third was sent: the third gets lost.
@@ -344,28 +281,6 @@ fn child_refused(
     }
     finding = finding.step(refused, " instead of quick mode 2");
     secrecy(story, length, finding)
-}
-
-/// What the size of quick mode 1 says about perfect forward secrecy.
-fn secrecy(story: &Story<'_>, length: u32, mut finding: Finding) -> Finding {
-    match (
-        story.has_room_for_key(length),
-        story.has_room_for_phase1_group(length),
-    ) {
-        (Some(false), _) => {
-            finding.summary.push_str(" The request has no room for a key exchange: it offers no perfect forward secrecy, and is refused where that is required.");
-            finding.candidates(&["pfs-mismatch"])
-        }
-        (_, Some(false)) => {
-            finding.summary.push_str(" The request has no room for a key exchange of the group of phase 1: if it offers perfect forward secrecy at all, then with a smaller one.");
-            finding.candidates(&["pfs-mismatch"])
-        }
-        (Some(true), _) => {
-            finding.summary.push_str(" The request has room for a key exchange: perfect forward secrecy may be offered, and is refused only where another group is required.");
-            finding.candidates(&["pfs-mismatch"])
-        }
-        (None, _) => finding.candidates(&["pfs-mismatch"]),
-    }
 }
 
 fn unanswered(story: &Story<'_>, exchange: &Exchange, asked: &Step, findings: &mut Findings) {
