@@ -134,11 +134,20 @@ fn of_cause(cause: &Cause) -> Match {
         check: checks_of(cause).collect(),
         capture: cause.capture.clone(),
         shows: cause.shows.clone(),
-        against: String::new(),
+        against: when_wrong(&cause.code),
         benign: false,
         folklore: None,
         different_attempt: None,
     }
+}
+
+/// When the rule that names the cause is wrong, as its own explanation says.
+fn when_wrong(code: &str) -> String {
+    let rule = crate::diagnose::causes().find(|cause| cause.code == code);
+    let text = rule
+        .and_then(|cause| cause.explanation.split("## When this is wrong").nth(1))
+        .unwrap_or_default();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn of_stage(catalogue: &Catalogue, stage: &Stage) -> Match {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::model::{Explanation, Match, MatchKind};
 
 /// Columns of text.
-const WIDTH: usize = 88;
+const WIDTH: usize = 80;
 
 /// The explanation as text; with many matches (everything, a list) one line each.
 pub fn render_text(explanation: &Explanation) -> String {
@@ -64,7 +64,7 @@ fn write_match(out: &mut String, found: &Match) {
             wrapped(
                 out,
                 "    ",
-                &format!("{}  {mark}{}", cause.code, cause.because),
+                &format!("{}: {mark}{}", cause.code, cause.because),
             );
             for evidence in &cause.evidence {
                 wrapped(
