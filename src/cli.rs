@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 mod analyze;
 #[cfg(feature = "live")]
 mod capture;
+mod choice;
 mod compare;
 mod decode;
 mod expect;

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::diagnose::{CaptureFacts, Context, Outcome, Verdict, diagnose};
+use crate::diagnose::{CaptureFacts, Context, Outcome, Verdict, diagnose, tls};
 use crate::source::Statistics;
 use crate::track::Session;
 use crate::track::vantage::Told;
@@ -18,6 +18,10 @@ pub struct Filed {
     pub session: Box<Session>,
     /// What became of it.
     pub verdict: Verdict,
+    /// Whether it belongs to a VPN: of TLS and DTLS, that something shows it; else always.
+    pub of_vpn: bool,
+    /// Whether it is TLS that carries SSTP.
+    pub is_sstp: bool,
 }
 
 impl Filed {
@@ -71,8 +75,7 @@ impl Desk {
 
     fn judge(&mut self, mut session: Box<Session>) -> Filed {
         session.vantage.told = self.context.at;
-        let verdict = diagnose(&session, &self.context);
-        let filed = Filed { session, verdict };
+        let filed = self.look(session);
         self.trouble += u64::from(filed.is_trouble());
         filed
     }
@@ -94,8 +97,20 @@ impl Desk {
     }
 
     /// What would be said of a session that goes on.
-    pub fn look(&self, session: &Session) -> Verdict {
-        diagnose(session, &self.context)
+    pub fn look(&self, session: Box<Session>) -> Filed {
+        let verdict = diagnose(&session, &self.context);
+        let of_vpn = session
+            .tls()
+            .is_none_or(|facts| tls::evidence(&session, facts, &self.context).is_some());
+        let is_sstp = session
+            .tls()
+            .is_some_and(|facts| facts.connections.iter().any(tls::is_sstp));
+        Filed {
+            session,
+            verdict,
+            of_vpn,
+            is_sstp,
+        }
     }
 
     /// Sessions so far that failed or are degraded.

@@ -5,6 +5,7 @@
 
 use vpnscope_dissectors::{Verdict, dns, ike, l2tp, natt, ppp, pppoe, radius};
 
+pub mod others;
 pub mod streams;
 
 use crate::assemble::tcp_ike::cisco;

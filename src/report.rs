@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::diagnose::{Severity, Verdict};
+use crate::dissect::others::Counts;
 use crate::source::{Format, Statistics};
 use crate::track::esp::EspFlow;
 use crate::track::session::{Detail, Kind, Session, Step};
@@ -356,14 +357,24 @@ pub struct Summary {
 /// VPNs that were seen and named but are not analysed.
 #[derive(Debug, Clone, Copy, Default, Serialize, JsonSchema)]
 pub struct OtherVpns {
-    /// WireGuard handshakes.
+    /// WireGuard, by addresses and ports.
     pub wireguard: u64,
-    /// OpenVPN sessions.
+    /// OpenVPN over UDP or TCP, by addresses and ports.
     pub openvpn: u64,
-    /// SSTP connections.
+    /// SSTP connections, with and without TLS around them.
     pub sstp: u64,
-    /// PPTP connections.
+    /// Pairs of hosts that speak PPTP.
     pub pptp: u64,
+}
+
+impl OtherVpns {
+    /// Adds what a walk saw.
+    pub const fn add(&mut self, counts: Counts) {
+        self.wireguard += counts.wireguard;
+        self.openvpn += counts.openvpn;
+        self.sstp += counts.sstp;
+        self.pptp += counts.pptp;
+    }
 }
 
 /// What budgets gave up.

@@ -1,8 +1,9 @@
 //! The walk: frames in, sessions out. Puts the rooms in line, and nothing else.
 
-use crate::assemble::ip;
 use crate::assemble::messages::cisco_ike;
-use crate::decap::{Addresses, Content, Flow, Glance, Icmp, Segment, decap, glance};
+use crate::assemble::{Hints, ip};
+use crate::decap::{Addresses, Content, Flow, Glance, Icmp, Peel, Segment, decap, glance};
+use crate::dissect::others::{self, Others};
 use crate::dissect::streams::{self, Streams};
 use crate::dissect::{self, Class};
 use crate::source::Frame;
@@ -42,6 +43,7 @@ pub struct Front {
     fragments: ip::Assembler,
     messages: Messages,
     streams: Streams,
+    others: Others,
     counters: Counters,
     /// Frames of the datagram that is being read.
     pieces: Vec<u64>,
@@ -62,6 +64,7 @@ impl Front {
             fragments: ip::Assembler::new(fragments),
             messages: Messages::default(),
             streams: Streams::new(streams),
+            others: Others::default(),
             counters: Counters::default(),
             pieces: Vec::new(),
             keeps_flow: false,
@@ -125,6 +128,9 @@ impl Front {
                     Class::NotOurs => {
                         let flow = || flow(&addresses, source_port, destination_port);
                         if !self.streams.wants_udp(frame.capture, flow, payload) {
+                            if others::may_be_udp(payload) {
+                                self.others.udp(&flow(), payload);
+                            }
                             return Fate::NotOurs;
                         }
                     }
@@ -150,6 +156,9 @@ impl Front {
                 if !self.streams.wants_tcp(frame.capture, &flow, flags, payload)
                     && !dissect::is_cisco_tcp((source_port, destination_port), payload)
                 {
+                    if others::may_be_tcp(payload) {
+                        self.others.tcp(&flow, payload);
+                    }
                     return Fate::NotOurs;
                 }
             }
@@ -191,7 +200,8 @@ impl Front {
         let fate = if matches!(segment.content, Content::Fragment(_)) {
             self.fragment(&segment, sink)
         } else {
-            dispatch(&mut self.messages, &mut self.streams, &segment, &[], sink)
+            let mut rooms = (&mut self.messages, &mut self.streams, &mut self.others);
+            dispatch(&mut rooms, &segment, &[], sink)
         };
         self.counters.ours += u64::from(fate != Fate::NotOurs);
         fate
@@ -207,8 +217,8 @@ impl Front {
         if self.keeps_flow {
             self.flow = Some(told_flow(&segment));
         }
-        let (messages, streams) = (&mut self.messages, &mut self.streams);
-        dispatch(messages, streams, &segment, &self.pieces, sink)
+        let mut rooms = (&mut self.messages, &mut self.streams, &mut self.others);
+        dispatch(&mut rooms, &segment, &self.pieces, sink)
     }
 
     fn expire(&mut self, now: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
@@ -256,6 +266,11 @@ impl Front {
     /// Connections and associations let go of early because a budget was reached.
     pub const fn evicted_streams(&self) -> u64 {
         self.streams.evicted()
+    }
+
+    /// VPNs that are only counted.
+    pub const fn other_vpns(&self) -> others::Counts {
+        self.others.counts()
     }
 }
 
@@ -363,18 +378,20 @@ fn flow(addresses: &Addresses<'_>, source_port: u16, destination_port: u16) -> F
 
 /// Reads a whole datagram, where needed with what was kept of those before it.
 fn dispatch(
-    messages: &mut Messages,
-    streams: &mut Streams,
+    (messages, streams, others): &mut (&mut Messages, &mut Streams, &mut Others),
     segment: &Segment<'_>,
     frames: &[u64],
     sink: &mut impl FnMut(&Event<'_>),
 ) -> Fate {
     let ours = match &segment.content {
-        Content::Tcp(_) => {
+        Content::Tcp(tcp) => {
             let envelope = &segment.envelope;
             // An AH header around the segment is an event of its own.
             let ah = segment.ah.is_some() && messages.segment(segment, frames, sink);
             let ours = dissect::cisco_tcp(segment, sink) || streams.tcp(segment, sink) || ah;
+            if !ours && others::may_be_tcp(tcp.payload) {
+                others.tcp(&envelope.flow(), tcp.payload);
+            }
             if !ours && streams.is_opening(envelope.capture, &envelope.flow()) {
                 return Fate::Opening;
             }
@@ -384,14 +401,23 @@ fn dispatch(
             streams.icmp(icmp, &segment.envelope, sink);
             messages.segment(segment, frames, sink)
         }
-        Content::Udp { .. } => {
+        Content::Udp { payload, .. } => {
             // An AH header in front is ours and says nothing of what it carries.
             let known = messages.segment(segment, frames, sink);
             if known && segment.ah.is_none() {
                 true
             } else {
-                streams.udp(segment, frames, sink) || known
+                let ours = streams.udp(segment, frames, sink) || known;
+                if !ours && others::may_be_udp(payload) {
+                    others.udp(&segment.envelope.flow(), payload);
+                }
+                ours
             }
+        }
+        // PPP in GRE is PPTP's.
+        Content::Ppp { .. } if segment.envelope.encapsulation.iter().last() == Some(Peel::Gre) => {
+            others.pptp(segment.envelope.source, segment.envelope.destination);
+            messages.segment(segment, frames, sink)
         }
         _ => messages.segment(segment, frames, sink),
     };
@@ -508,6 +534,18 @@ impl Walk {
         }
     }
 
+    /// The same, told who is who.
+    pub fn hinted(fragments: ip::Config, tracker: track::Config, hints: Hints) -> Self {
+        let streams = streams::Config {
+            hints,
+            ..streams::Config::default()
+        };
+        Self {
+            front: Front::with(fragments, streams),
+            tracker: Tracker::new(tracker),
+        }
+    }
+
     /// Takes a frame.
     pub fn frame(&mut self, frame: &Frame<'_>) -> Fate {
         self.front.pass(frame, &mut Tracked(&mut self.tracker))
@@ -610,6 +648,11 @@ impl Walk {
     /// Connections and associations let go of early because a budget was reached.
     pub const fn evicted_streams(&self) -> u64 {
         self.front.evicted_streams()
+    }
+
+    /// VPNs that are only counted.
+    pub const fn other_vpns(&self) -> others::Counts {
+        self.front.other_vpns()
     }
 
     /// Fragments that a span port or the network delivered again; the tracker never sees them.

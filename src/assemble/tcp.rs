@@ -17,6 +17,7 @@
 use hashbrown::HashMap;
 use vpnscope_dissectors::Verdict;
 
+use super::Hints;
 use crate::decap::{Content, Envelope, Flow, Segment, Tcp};
 use crate::time::{Span, Timestamp};
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub octets: usize,
     /// Whether a stretch of a stream is of ours.
     pub recognise: fn(&[u8]) -> Verdict,
+    /// Who is who, where a connection is seen from its middle.
+    pub hints: Hints,
 }
 
 impl Default for Config {
@@ -71,6 +74,7 @@ impl Default for Config {
             closed: Span::from_secs(5),
             octets: 256 << 20,
             recognise: vpnscope_dissectors::tls::recognise,
+            hints: Hints::default(),
         }
     }
 }
@@ -540,7 +544,8 @@ impl<U: Reader> Assembler<U> {
         if !carries || (self.config.recognise)(tcp.payload) != Verdict::Certain {
             return false;
         }
-        let opener_first = likely_opener(tcp.payload, first, &key.flow());
+        let hinted = self.config.hints.from_client(&key.flow());
+        let opener_first = likely_opener(tcp.payload, first, &key.flow(), hinted);
         let entry = Entry::new(at, opener_first);
         self.insert(key, entry, false, sink, envelope);
         true
@@ -873,12 +878,12 @@ fn forget<U>(
 
 /// Whether the end that stands first in the key opened a connection that is seen from its
 /// middle: it sent a ClientHello or its peer a ServerHello; otherwise the lower port is the
-/// one that was called.
-fn likely_opener(payload: &[u8], sender_first: bool, key: &Flow) -> bool {
+/// one that was called, unless the user knows better.
+fn likely_opener(payload: &[u8], sender_first: bool, key: &Flow, hinted: Option<bool>) -> bool {
     match payload {
         [22, _, _, _, _, 1, ..] | [0x80..=0xff, ..] => sender_first,
         [22, _, _, _, _, 2, ..] => !sender_first,
-        _ => key.source.1 > key.destination.1,
+        _ => hinted.unwrap_or(key.source.1 > key.destination.1),
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::choice::{Choice, Fate};
 use super::expect::{Expected, Twins};
 use super::output::{self, Out};
 use super::{Common, Exit, Format};
@@ -20,26 +21,6 @@ use crate::track::ike2::solve::Solver;
 use crate::track::vantage::Told;
 use crate::track::{self, Change};
 use crate::walk::Walk;
-
-/// Which sessions to report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Only {
-    /// Failed and degraded ones
-    Failed,
-}
-
-/// Which TLS and DTLS sessions to report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Tls {
-    /// `failed` for files, `vpn` for interfaces
-    Auto,
-    /// Those known to belong to a VPN
-    Vpn,
-    /// Those of a VPN and every failed one
-    Failed,
-    /// All
-    All,
-}
 
 /// Where a capture stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -98,98 +79,14 @@ pub(super) struct Args {
     threads: usize,
 }
 
-/// Which sessions.
-#[derive(Debug, clap::Args)]
-pub(super) struct Choice {
-    /// Only sessions of this client
-    #[arg(long, value_name = "ADDR")]
-    client: Option<IpAddr>,
-    /// Only sessions with this gateway
-    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_gateway)]
-    gateway: Option<(IpAddr, Option<u16>)>,
-    /// Only the session with this number
-    #[arg(long, value_name = "N")]
-    session: Option<u32>,
-    /// Only frames from this time on (RFC 3339 or seconds since 1970)
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    since: Option<Timestamp>,
-    /// Only frames up to this time
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    until: Option<Timestamp>,
-    /// Only sessions of this outcome
-    #[arg(long, value_enum)]
-    only: Option<Only>,
-    /// Which TLS and DTLS sessions
-    #[arg(long, value_enum, default_value = "auto")]
-    tls: Tls,
-}
-
-/// An address, with or without port: `192.0.2.1`, `192.0.2.1:4500`, `[2001:db8::1]:443`.
-pub(super) fn parse_gateway(text: &str) -> Result<(IpAddr, Option<u16>), String> {
-    if let Ok(ip) = text.parse() {
-        return Ok((ip, None));
-    }
-    text.parse::<std::net::SocketAddr>()
-        .map(|at| (at.ip(), Some(at.port())))
-        .map_err(|_| "neither an address nor an address with port".to_string())
-}
-
-/// RFC 3339 in UTC, or seconds since 1970.
-pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
-    Timestamp::parse(text)
-        .ok_or_else(|| "neither RFC 3339 (UTC) nor seconds since 1970".to_string())
-}
-
-impl Choice {
-    pub(super) fn takes_frame(&self, time: Timestamp) -> bool {
-        self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time <= until)
-    }
-
-    /// The gateway that the user named.
-    pub(super) fn gateway_address(&self) -> Option<IpAddr> {
-        self.gateway.map(|(ip, _)| ip)
-    }
-
-    /// Whether a comparison reports a session; its number there is another one.
-    pub(super) fn takes_compared(
-        &self,
-        session: &track::Session,
-        verdict: &crate::diagnose::Verdict,
-    ) -> bool {
-        use crate::diagnose::Outcome;
-        let trouble = matches!(verdict.outcome, Outcome::Failed | Outcome::Degraded);
-        self.client.is_none_or(|ip| session.client.ip == ip)
-            && self.gateway.is_none_or(|(ip, port)| {
-                session.gateway.ip == ip && port.is_none_or(|port| session.gateway.port == port)
-            })
-            && self.only.is_none_or(|Only::Failed| trouble)
-    }
-
-    /// What `auto` means where an interface is captured from.
-    #[cfg(feature = "live")]
-    pub(super) fn for_interfaces(&mut self) {
-        if self.tls == Tls::Auto {
-            self.tls = Tls::Vpn;
-        }
-    }
-
-    pub(super) fn takes(&self, filed: &Filed) -> bool {
-        let session = &filed.session;
-        self.client.is_none_or(|ip| session.client.ip == ip)
-            && self.gateway.is_none_or(|(ip, port)| {
-                session.gateway.ip == ip && port.is_none_or(|port| session.gateway.port == port)
-            })
-            && self.session.is_none_or(|id| session.id == id)
-            && self.only.is_none_or(|Only::Failed| filed.is_trouble())
-    }
-}
-
 /// Where sessions go as they are known.
 struct Press<'a> {
     out: Out,
     args: &'a Args,
     sessions: Vec<SessionReport>,
     summary: Summary,
+    /// A session that is reported failed or is degraded.
+    trouble: bool,
     solver: Option<Solver>,
     twins: Twins,
     expected: Vec<ExpectedReport>,
@@ -205,8 +102,14 @@ struct Line<'a, T: Serialize> {
 impl Press<'_> {
     fn session(&mut self, mut filed: Filed) -> anyhow::Result<()> {
         self.twins.see(&filed.session);
-        if !self.args.choice.takes(&filed) {
-            return Ok(());
+        self.summary.other_vpns.sstp += u64::from(filed.is_sstp);
+        match self.args.choice.of(&filed) {
+            Fate::Reported => self.trouble |= filed.is_trouble(),
+            Fate::Counted => {
+                self.summary.tls_not_reported += 1;
+                return Ok(());
+            }
+            Fate::NotAsked => return Ok(()),
         }
         self.summary
             .count(filed.session.kind.word(), &filed.verdict);
@@ -286,12 +189,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         args,
         sessions: Vec::new(),
         summary: Summary::default(),
+        trouble: false,
         solver: args.nat_solve.then(Solver::default),
         twins: Twins::default(),
         expected: Vec::new(),
     };
-    let mut desk =
-        Desk::new(args.choice.gateway.map(|(ip, _)| ip)).standing(args.at.map(Told::from));
+    let mut desk = Desk::new(args.choice.gateway_address()).standing(args.at.map(Told::from));
     let mut expected = Expected::new(&args.expect_client);
     let mut captures = Vec::new();
     let mut exit = Exit::Clean;
@@ -319,7 +222,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     }
     reading.close(&mut desk, &mut press)?;
     press.expected = expected.report();
-    if exit < Exit::Findings && desk.trouble() > 0 {
+    if exit < Exit::Findings && press.trouble {
         exit = Exit::Findings;
     }
     press.finish(captures)?;
@@ -374,7 +277,8 @@ impl Reading {
                 numbered_from: self.numbered,
                 ..track::Config::default()
             };
-            self.walk = Some(Walk::new(ip::Config::default(), config));
+            let hints = press.args.choice.hints();
+            self.walk = Some(Walk::hinted(ip::Config::default(), config, hints));
         }
         Ok(())
     }
@@ -396,6 +300,8 @@ impl Reading {
         }
         press.summary.evicted.sessions += walk.track_counters().evicted_sessions;
         press.summary.evicted.fragments += walk.evicted_fragments();
+        press.summary.evicted.streams += walk.evicted_streams();
+        press.summary.other_vpns.add(walk.other_vpns());
         Ok(())
     }
 
@@ -446,7 +352,7 @@ fn read(
     desk.capture_ended(&statistics);
     if before.is_some() {
         reading.last = statistics.last;
-        reading.until = statistics.ended.filter(|_| args.choice.until.is_none());
+        reading.until = statistics.ended.filter(|_| !args.choice.ends());
         reading.links.clone_from(&statistics.link_types);
     }
     progress.done();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 
-use super::analyze::Choice;
+use super::choice::{Choice, Fate};
 use super::{Common, Exit, Format, output};
 use crate::assemble::ip;
 use crate::desk::Desk;
@@ -159,7 +159,7 @@ pub(super) fn run(mut args: Args) -> anyhow::Result<Exit> {
         settled_after: [1500, 5000, 11_000].map(Span::from_millis).to_vec(),
         ..track::Config::default()
     };
-    let mut walk = Walk::new(ip::Config::default(), config);
+    let mut walk = Walk::hinted(ip::Config::default(), config, args.choice.hints());
     walk.keep_flow();
     let now = live::clock();
     let capture = Capture {
@@ -342,12 +342,11 @@ impl Capture<'_> {
             match change {
                 Change::Opened(_) => {}
                 Change::Verdict(session) => {
-                    let verdict = self.desk.look(&session);
-                    let filed = crate::desk::Filed { session, verdict };
+                    let filed = self.desk.look(session);
                     if let Some(writing) = &mut self.writing {
                         writing.judged(&filed, false);
                     }
-                    if self.args.choice.takes(&filed) {
+                    if self.args.choice.of(&filed) == Fate::Reported {
                         self.press.grown(&filed)?;
                     }
                 }
@@ -361,11 +360,16 @@ impl Capture<'_> {
     }
 
     fn filed(&mut self, filed: &crate::desk::Filed) -> anyhow::Result<()> {
+        self.press.sstp(filed.is_sstp);
         if let Some(writing) = &mut self.writing {
             writing.judged(filed, true);
         }
-        if self.args.choice.takes(filed) {
+        // What was said of a session must not stand when it turns out otherwise.
+        let fate = self.args.choice.of(filed);
+        if fate == Fate::Reported || self.press.has_said(filed.session.id) {
             self.press.closed_session(filed)?;
+        } else if fate == Fate::Counted {
+            self.press.not_reported();
         }
         Ok(())
     }
@@ -409,8 +413,10 @@ impl Capture<'_> {
             fragments: self.walk.evicted_fragments(),
             streams: self.walk.evicted_streams(),
         };
-        self.press.finish(capture, evicted)?;
-        let findings = self.args.exit_status == ExitStatus::Findings && self.desk.trouble() > 0;
+        let troubled = self.press.troubled();
+        self.press
+            .finish(capture, evicted, self.walk.other_vpns())?;
+        let findings = self.args.exit_status == ExitStatus::Findings && troubled > 0;
         Ok(if findings {
             Exit::Findings
         } else {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::analyze::Choice;
+use super::choice::Choice;
 use super::output;
 use super::{Common, Exit, Format};
 use crate::compare::{Point, Watcher, compare};

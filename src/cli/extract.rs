@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use std::collections::{HashMap, HashSet};
 
-use super::analyze::{parse_gateway, parse_time};
+use super::choice::{parse_gateway, parse_time};
 use super::keep::Conversation;
 use super::keep::outbox::{Known, Outbox};
 use super::keep::shard::Shard;
 use super::{Exit, output};
-use crate::assemble::ip;
+use crate::assemble::{Hints, ip};
 use crate::decap::{Addresses, Content, Flow, decap};
 use crate::dissect::streams;
 use crate::source::file::{self, FileSource};
@@ -68,7 +68,10 @@ impl Args {
 
     fn front(&self) -> Front {
         let streams = streams::Config {
-            gateway: self.gateway,
+            hints: Hints {
+                client: self.client,
+                gateway: self.gateway,
+            },
             ..streams::Config::default()
         };
         let mut front = Front::with(ip::Config::default(), streams);

@@ -391,6 +391,26 @@ fn has_keepalives(connection: &Connection) -> bool {
     of(Side::Client) > 0 && of(Side::Gateway) > 0
 }
 
+/// Whether a connection carries SSTP: after a request and an answer of HTTP the client sends
+/// one message of 14 octets, Call Connect Request, and the server one of 48, its
+/// acknowledgment with the request for a binding (MS-SSTP §2.2.9, §2.2.10).
+pub fn is_sstp(connection: &Connection) -> bool {
+    let Some(overhead) = keepalive_length(connection).map(|length| length.saturating_sub(8)) else {
+        return false;
+    };
+    let mut records = after_handshake(connection)
+        .map(|record| (record.from, record.length.saturating_sub(overhead)))
+        // Tickets of TLS 1.3 come before the first request.
+        .skip_while(|(from, _)| *from == Side::Gateway);
+    let is_http = |record: Option<(Side, u16)>, of| {
+        record.is_some_and(|(from, length)| from == of && length >= 64)
+    };
+    is_http(records.next(), Side::Client)
+        && is_http(records.next(), Side::Gateway)
+        && records.next() == Some((Side::Client, 14))
+        && records.next() == Some((Side::Gateway, 48))
+}
+
 /// Whether the session has strong evidence of being a VPN's, so that its gateway is one.
 pub fn is_vpn_gateway(session: &Session, facts: &Tls, context: &Context) -> bool {
     matches!(

@@ -5,10 +5,9 @@
 //! connection nothing is said before its octets are recognised; of one without octets
 //! nothing, unless it went to a port or address where a VPN gateway is expected.
 
-use std::net::IpAddr;
-
 use vpnscope_dissectors::{Verdict, tls as tls_wire};
 
+use crate::assemble::Hints;
 use crate::assemble::messages::{dtls, tls};
 use crate::assemble::tcp::{self, Appetite, At, Delivery, Fact, Opening, Party};
 use crate::assemble::tcp_ike;
@@ -26,8 +25,8 @@ pub struct Config {
     pub tcp: tcp::Config,
     /// Of DTLS.
     pub dtls: dtls::Config,
-    /// The gateway that the user named.
-    pub gateway: Option<(IpAddr, Option<u16>)>,
+    /// Who is who, as the user knows it.
+    pub hints: Hints,
 }
 
 /// What is kept for a connection.
@@ -71,7 +70,7 @@ impl tcp::Reader for Reader {
 pub struct Streams {
     tcp: tcp::Assembler<Reader>,
     dtls: dtls::Assembler,
-    gateway: Option<(IpAddr, Option<u16>)>,
+    hints: Hints,
 }
 
 /// Whether a stretch of a TCP stream is of ours.
@@ -91,10 +90,14 @@ impl Streams {
         Self {
             tcp: tcp::Assembler::new(tcp::Config {
                 recognise,
+                hints: config.hints,
                 ..config.tcp
             }),
-            dtls: dtls::Assembler::new(config.dtls),
-            gateway: config.gateway,
+            dtls: dtls::Assembler::new(dtls::Config {
+                hints: config.hints,
+                ..config.dtls
+            }),
+            hints: config.hints,
         }
     }
 
@@ -129,14 +132,14 @@ impl Streams {
 
     /// Whether a gateway is expected at one end of a flow.
     pub fn expects(&self, flow: &Flow) -> bool {
-        is_expected(flow, self.gateway) || is_expected(&flow.reversed(), self.gateway)
+        is_expected(flow, self.hints) || is_expected(&flow.reversed(), self.hints)
     }
 
     /// Takes a segment. `true` where it was ours.
     pub fn tcp(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(&Event<'_>)) -> bool {
-        let gateway = self.gateway;
+        let hints = self.hints;
         self.tcp.handle(segment, &mut |reader, delivery| {
-            reader.take(delivery, gateway, sink)
+            reader.take(delivery, hints, sink)
         })
     }
 
@@ -173,10 +176,10 @@ impl Streams {
             source: (quoted.source, quoted.source_port),
             destination: (quoted.destination, quoted.destination_port),
         };
-        let gateway = self.gateway;
+        let hints = self.hints;
         self.tcp.touch(&flow, envelope, &mut |reader, delivery| {
-            let appetite = reader.take(delivery, gateway, sink);
-            reader.show_if_expected(delivery, gateway, sink);
+            let appetite = reader.take(delivery, hints, sink);
+            reader.show_if_expected(delivery, hints, sink);
             appetite
         });
     }
@@ -188,9 +191,9 @@ impl Streams {
 
     /// Lets go of what was quiet for too long.
     pub fn advance(&mut self, now: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
-        let gateway = self.gateway;
+        let hints = self.hints;
         self.tcp.advance(now, &mut |reader, delivery| {
-            reader.take(delivery, gateway, sink)
+            reader.take(delivery, hints, sink)
         });
         self.dtls
             .advance(now, &mut |item| give_dtls_end(item, now, sink));
@@ -198,9 +201,9 @@ impl Streams {
 
     /// Ends everything: the capture ended.
     pub fn finish(&mut self, end: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
-        let gateway = self.gateway;
+        let hints = self.hints;
         self.tcp.finish(end, &mut |reader, delivery| {
-            reader.take(delivery, gateway, sink)
+            reader.take(delivery, hints, sink)
         });
         self.dtls.finish(&mut |item| give_dtls_end(item, end, sink));
     }
@@ -242,10 +245,8 @@ fn give_dtls_end(item: &dtls::Item<'_>, time: Timestamp, sink: &mut impl FnMut(&
     give_dtls(item, &envelope, &[], sink);
 }
 
-fn is_expected(flow: &Flow, gateway: Option<(IpAddr, Option<u16>)>) -> bool {
-    let (ip, port) = flow.destination;
-    TLS_PORTS.contains(&port)
-        || gateway.is_some_and(|(named, at)| named == ip && at.is_none_or(|at| at == port))
+fn is_expected(flow: &Flow, hints: Hints) -> bool {
+    TLS_PORTS.contains(&flow.destination.1) || hints.to_gateway(flow)
 }
 
 fn stream(delivery: &Delivery<'_>) -> Stream {
@@ -273,7 +274,7 @@ impl Reader {
     fn take(
         &mut self,
         delivery: &Delivery<'_>,
-        gateway: Option<(IpAddr, Option<u16>)>,
+        hints: Hints,
         sink: &mut impl FnMut(&Event<'_>),
     ) -> Appetite {
         match delivery.what {
@@ -285,7 +286,7 @@ impl Reader {
                     fact,
                     Fact::Reset { .. } | Fact::Fin { .. } | Fact::Forgotten { .. }
                 ) {
-                    self.show_if_expected(delivery, gateway, sink);
+                    self.show_if_expected(delivery, hints, sink);
                 }
                 if matches!(fact, Fact::Forgotten { .. }) {
                     self.end(delivery, sink);
@@ -308,10 +309,10 @@ impl Reader {
     fn show_if_expected(
         &mut self,
         delivery: &Delivery<'_>,
-        gateway: Option<(IpAddr, Option<u16>)>,
+        hints: Hints,
         sink: &mut impl FnMut(&Event<'_>),
     ) {
-        if !self.shown && !self.octets && is_expected(&delivery.flow, gateway) {
+        if !self.shown && !self.octets && is_expected(&delivery.flow, hints) {
             self.show(delivery, sink);
         }
     }
@@ -339,6 +340,10 @@ impl Reader {
         sink: &mut impl FnMut(&Event<'_>),
     ) {
         self.octets = true;
+        // Where the opening was not seen, the first octets seen are those of a stream if they
+        // are a hello.
+        let is_hello = matches!(octets, [22, _, _, _, _, 1 | 2, ..] | [0x80..=0xff, ..]);
+        let at_start = offset == 0 && (delivery.roles_known || is_hello);
         if matches!(self.content, Carries::Unknown) {
             self.content = Carries::of(offset == 0, octets);
         }
@@ -347,7 +352,7 @@ impl Reader {
             Carries::Unknown => {}
             Carries::Tls(stream) => {
                 let frame = delivery.at.frame;
-                stream.octets(delivery.from, offset, frame, octets, &mut |item| {
+                stream.octets(delivery.from, at_start, frame, octets, &mut |item| {
                     self.show(delivery, sink);
                     give_tls(delivery, item, sink);
                 });

@@ -17,6 +17,7 @@ use vpnscope_dissectors::tls::{
 };
 use vpnscope_dissectors::{Octets, ParseError, Verdict};
 
+use super::super::Hints;
 use crate::decap::Flow;
 use crate::time::{Span, Timestamp};
 
@@ -33,6 +34,8 @@ pub struct Config {
     pub octets: usize,
     /// How long an association is remembered without a datagram.
     pub idle: Span,
+    /// Who is who, where an association is seen from its middle.
+    pub hints: Hints,
 }
 
 impl Default for Config {
@@ -41,6 +44,7 @@ impl Default for Config {
             associations: 100_000,
             octets: 64 << 20,
             idle: Span::from_secs(3600),
+            hints: Hints::default(),
         }
     }
 }
@@ -256,7 +260,10 @@ impl Assembler {
             Some(HandshakeType::SERVER_HELLO | HandshakeType::HELLO_VERIFY_REQUEST) => {
                 (false, true)
             }
-            _ => (flow.source.1 > flow.destination.1, false),
+            _ => {
+                let hinted = self.config.hints.from_client(flow);
+                (hinted.unwrap_or(flow.source.1 > flow.destination.1), false)
+            }
         };
         let association = Association {
             capture: key.0,

@@ -169,19 +169,19 @@ impl Stream {
         }
     }
 
-    /// Takes the next octets of a direction, which start `offset` octets into its stream and
-    /// came in `frame`.
+    /// Takes the next octets of a direction, which came in `frame`. `at_start` says whether they
+    /// are the first that the sender sent at all.
     pub fn octets(
         &mut self,
         from: Party,
-        offset: u32,
+        at_start: bool,
         frame: u64,
         octets: &[u8],
         sink: &mut impl FnMut(&Item<'_>),
     ) {
         let (direction, shared) = self.split(from);
         if matches!(direction.state, State::Start) && direction.frames.is_empty() {
-            direction.from_start = offset == 0;
+            direction.from_start = at_start;
         }
         direction.octets(from, frame, octets, shared, sink);
     }

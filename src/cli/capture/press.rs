@@ -9,6 +9,7 @@ use super::super::Format;
 use super::super::output::{self, Out};
 use crate::desk::Filed;
 use crate::diagnose::Verdict;
+use crate::dissect::others::Counts;
 use crate::render::text;
 use crate::report::{self, CaptureReport, Evicted, Report, SessionReport, Summary};
 
@@ -89,6 +90,21 @@ impl Press {
         self.summary.sessions
     }
 
+    /// Whether something was said of a session that goes on.
+    pub(super) fn has_said(&self, id: u32) -> bool {
+        self.said.contains_key(&id)
+    }
+
+    /// Counts a session of TLS that carries SSTP.
+    pub(super) fn sstp(&mut self, is_sstp: bool) {
+        self.summary.other_vpns.sstp += u64::from(is_sstp);
+    }
+
+    /// A session of TLS is over that nothing marks as a VPN's.
+    pub(super) const fn not_reported(&mut self) {
+        self.summary.tls_not_reported += 1;
+    }
+
     pub(super) fn flush(&mut self) -> anyhow::Result<()> {
         Ok(self.out.flush()?)
     }
@@ -124,6 +140,8 @@ impl Press {
             .count(filed.session.kind.word(), &filed.verdict);
         if filed.is_trouble() {
             self.troubled.insert(id);
+        } else {
+            self.troubled.remove(&id);
         }
         let known = self.said.remove(&id);
         let said_before = filed.is_trouble()
@@ -179,8 +197,14 @@ impl Press {
     }
 
     /// The end: the capture and the counts.
-    pub(super) fn finish(mut self, capture: CaptureReport, evicted: Evicted) -> anyhow::Result<()> {
+    pub(super) fn finish(
+        mut self,
+        capture: CaptureReport,
+        evicted: Evicted,
+        others: Counts,
+    ) -> anyhow::Result<()> {
         self.summary.evicted = evicted;
+        self.summary.other_vpns.add(others);
         let report = Report {
             schema: report::SCHEMA,
             captures: vec![capture],

@@ -490,7 +490,10 @@ fn client_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings: 
         }
         _ => false,
     };
-    if !refused || is_resumed(connection) {
+    // Who greets twice without being asked to is no client that checks certificates.
+    let retries = connection.answers.iter().filter(|answer| answer.is_retry);
+    let greets_twice = connection.hellos.len() > 1 + retries.count();
+    if !refused || greets_twice || is_resumed(connection) {
         return;
     }
     let what = match story.end {
