@@ -43,13 +43,13 @@ pub enum Other {
 pub struct Others {
     seen: HashSet<(Other, Flow), RandomState>,
     /// Data of what may be `WireGuard`, by direction.
-    data: HashMap<Flow, Counter, RandomState>,
+    data: HashMap<Flow, Data, RandomState>,
     counts: Counts,
 }
 
 /// Data packets of one direction, as long as they fit each other.
 #[derive(Debug, Clone, Copy)]
-struct Counter {
+struct Data {
     index: u32,
     counter: u64,
     packets: u8,
@@ -149,14 +149,14 @@ impl Others {
         let (Some(index), Some(counter)) = (word(payload, 4), long(payload, 8)) else {
             return;
         };
-        if payload.len() < 32 || payload.len() % 16 != 0 || counter >> 48 != 0 {
+        if payload.len() < 32 || !payload.len().is_multiple_of(16) || counter >> 48 != 0 {
             self.data.remove(flow);
             return;
         }
         if self.data.len() >= KEPT && !self.data.contains_key(flow) {
             self.data.clear();
         }
-        let fresh = Counter {
+        let fresh = Data {
             index,
             counter,
             packets: 1,
