@@ -77,12 +77,12 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "jittered",
         harmless: true,
-        apply: |frames, _| damage::jittered(frames, 5_000, false, 1),
+        apply: |frames, _| damage::jittered(frames, 5_000, false, 1 + common::seed()),
     },
     Kind {
         name: "jittered-sorted",
         harmless: true,
-        apply: |frames, _| damage::jittered(frames, 5_000, true, 2),
+        apply: |frames, _| damage::jittered(frames, 5_000, true, 2 + common::seed()),
     },
     Kind {
         name: "rewritten",
@@ -122,17 +122,17 @@ const KINDS: &[Kind] = &[
     Kind {
         name: "dropped-30-a",
         harmless: false,
-        apply: |frames, _| damage::dropped(frames, 30, 11),
+        apply: |frames, _| damage::dropped(frames, 30, 11 + common::seed()),
     },
     Kind {
         name: "dropped-30-b",
         harmless: false,
-        apply: |frames, _| damage::dropped(frames, 30, 12),
+        apply: |frames, _| damage::dropped(frames, 30, 12 + common::seed()),
     },
     Kind {
         name: "dropped-30-c",
         harmless: false,
-        apply: |frames, _| damage::dropped(frames, 30, 13),
+        apply: |frames, _| damage::dropped(frames, 30, 13 + common::seed()),
     },
 ];
 

@@ -180,10 +180,48 @@ fn pairs(
                 .filter_map(|n| Some((*n, recording.records.get(*n)?.at.time)))
                 .collect()
         };
-        greedy(&times(a, mine), &times(b, theirs), offset, &mut found);
+        let (mut mine, mut theirs) = (times(a, mine), times(b, theirs));
+        if mine.len() + theirs.len() > 2 {
+            // Alike in what translation leaves alone: first those alike in everything.
+            alike(
+                recordings,
+                (i, j),
+                (&mut mine, &mut theirs),
+                offset,
+                &mut found,
+            );
+        }
+        greedy(&mine, &theirs, offset, &mut found);
     }
     found.sort_unstable();
     found
+}
+
+/// Pairs those with the same digest and leaves the others.
+fn alike(
+    recordings: &[Recording],
+    (i, j): (usize, usize),
+    (mine, theirs): (&mut Vec<(usize, Timestamp)>, &mut Vec<(usize, Timestamp)>),
+    offset: Span,
+    found: &mut Vec<(usize, usize)>,
+) {
+    let digest = |point: usize, n: usize| recordings.get(point)?.records.get(n)?.digest;
+    let mut kinds: Vec<u64> = mine.iter().filter_map(|(n, _)| digest(i, *n)).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    if kinds.len() < 2 {
+        return;
+    }
+    for kind in kinds {
+        let of = |point: usize, list: &[(usize, Timestamp)]| -> Vec<(usize, Timestamp)> {
+            let same = list.iter().filter(|(n, _)| digest(point, *n) == Some(kind));
+            same.copied().collect()
+        };
+        let (a, b) = (of(i, mine), of(j, theirs));
+        greedy(&a, &b, offset, found);
+        mine.retain(|entry| !a.contains(entry));
+        theirs.retain(|entry| !b.contains(entry));
+    }
 }
 
 /// Pairs the transmissions of the same octets in order of time.

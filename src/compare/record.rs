@@ -1,7 +1,7 @@
 //! What one vantage point saw: a line for every datagram that can be found again elsewhere.
 //!
 //! A record's key is made of what address translation leaves alone: for IKE the header (SPIs,
-//! exchange, flags, message ID, length), for ESP the SPI and the sequence number, for
+//! exchange, flags, message ID, length; of IKEv1 the first octets too), for ESP the SPI and the sequence number, for
 //! everything else over UDP the payload, for TCP the sequence number, flags and payload.
 
 use std::hash::BuildHasher;
@@ -263,9 +263,11 @@ fn datagram(envelope: &Envelope, payload: &[u8], len: u32) -> Identity {
             .filter(|_| body.get(16) == Some(&53))
             .and_then(|o| <[u8; 4]>::try_from(o).ok())
             .map(|[a, b, c, d]| (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])));
+        // IKEv1 has no flag for the direction, and both ends' messages may be equally long.
+        let own = (header.version >> 4 == 1).then(|| prefix(body));
         return Identity {
             what: What::Ike { part },
-            key: hash(&(b'i', body.get(..28), part, header.length)),
+            key: hash(&(b'i', body.get(..28), part, header.length, own)),
             digest: whole(envelope, body),
             mss: None,
         };

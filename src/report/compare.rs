@@ -113,6 +113,10 @@ pub fn report(
         let id = u32::try_from(sessions.len() + 1).unwrap_or(u32::MAX);
         let mut session = super::session(id, &filed.session, &judgement.verdict);
         notes(comparison, group, &mut session);
+        session
+            .vantage
+            .notes
+            .extend(judgement.notes.iter().cloned());
         let (messages, messages_not_shown) = messages(comparison, group);
         sessions.push(ComparedSession {
             session,

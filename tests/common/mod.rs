@@ -66,6 +66,16 @@ pub fn capture(datagrams: &[(i64, Vec<u8>)], wrapping: &wrap::Wrapping) -> Vec<u
     octets
 }
 
+/// What is added to fixed seeds: 0, or what `VPNSCOPE_SEED` says, to look for more.
+pub fn seed() -> u64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test may look at its environment"
+    )]
+    let wish = std::env::var("VPNSCOPE_SEED");
+    wish.ok().and_then(|s| s.parse().ok()).unwrap_or(0)
+}
+
 /// A folder of the repository.
 pub fn repository(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
