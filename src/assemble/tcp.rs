@@ -149,10 +149,23 @@ pub struct Opening {
     pub mss: Option<u16>,
     /// What the acceptor wants to receive at most.
     pub answer_mss: Option<u16>,
+    /// A segment size that a box on the path put into the opener's SYN, seen before and after it.
+    pub rewritten: Option<Rewritten>,
+    /// The same of the acceptor's.
+    pub answer_rewritten: Option<Rewritten>,
     /// TTL of the SYN at the capture point.
     pub ttl: u8,
     /// TTL of the answer at the capture point.
     pub answer_ttl: u8,
+}
+
+/// A segment size that changes on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rewritten {
+    /// What the host wrote, octets of data.
+    pub from: u16,
+    /// What stands there afterwards.
+    pub to: u16,
 }
 
 /// Something about a connection that is no octet of its streams. Offsets count octets of data
@@ -567,10 +580,14 @@ impl<U: Reader> Assembler<U> {
         if !is_answer && other_number {
             *entry = fresh();
         }
+        let rewritten = entry.rewrites(at, is_answer, tcp.sequence, mss);
         if is_answer {
             entry.answer(at, tcp.sequence, mss, ttl);
         } else {
             entry.syn(at, tcp.sequence, mss, ttl);
+        }
+        if let Some(rewritten) = rewritten {
+            self.openings.note_rewritten(key, is_answer, rewritten);
         }
     }
 
@@ -654,7 +671,8 @@ impl<U: Reader> Assembler<U> {
                 connection.half(party).start(sequence.wrapping_add(1));
             }
         }
-        let opening = entry.opening(key.capture());
+        let mut opening = entry.opening(key.capture());
+        [opening.rewritten, opening.answer_rewritten] = self.openings.rewritten(key);
         let [opener, acceptor] = &mut connection.halves;
         opener.frames = u32::from(opening.syns);
         acceptor.frames = u32::from(opening.answer.is_some());

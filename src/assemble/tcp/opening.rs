@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::{At, Opening, Party};
+use super::{At, Opening, Party, Rewritten};
 use crate::decap::Flow;
 use crate::time::{Span, Timestamp};
 
@@ -209,6 +209,32 @@ impl Entry {
         self.flags & flag != 0
     }
 
+    /// What a SYN, or the answer to one, says otherwise than the same one a moment ago: only a
+    /// box whose both sides the capture sees writes another segment size into it so soon.
+    pub(super) fn rewrites(
+        &self,
+        at: At,
+        is_answer: bool,
+        sequence: u32,
+        mss: Option<u16>,
+    ) -> Option<Rewritten> {
+        const SOON: Span = Span::from_millis(20);
+        let (has, known, number, last) = if is_answer {
+            (
+                HAS_ANSWER_MSS,
+                self.answer_mss,
+                self.answer_sequence,
+                self.answer_time,
+            )
+        } else {
+            (HAS_MSS, self.mss, self.sequence, self.last_time)
+        };
+        let soon = at.time.since(self.first_time() + last.span()) <= SOON;
+        let to = mss?;
+        (self.has(has) && number == sequence && soon && to < known)
+            .then_some(Rewritten { from: known, to })
+    }
+
     pub(super) fn syn(&mut self, at: At, sequence: u32, mss: Option<u16>, ttl: u8) {
         self.syns = self.syns.saturating_add(1);
         (self.last_time, self.last_frame) = self.since(at);
@@ -275,6 +301,8 @@ impl Entry {
             acknowledged: self.has(DONE),
             mss: self.has(HAS_MSS).then_some(self.mss),
             answer_mss: self.has(HAS_ANSWER_MSS).then_some(self.answer_mss),
+            rewritten: None,
+            answer_rewritten: None,
             ttl: self.ttl,
             answer_ttl: self.answer_ttl,
         }
@@ -296,11 +324,31 @@ impl Entry {
 pub(super) struct Openings {
     v4: HashMap<[u8; 14], Entry, RandomState>,
     v6: HashMap<[u8; 38], Entry, RandomState>,
+    /// Rare, so beside the entries. Bounded: a new one beyond that makes all old ones forgotten.
+    rewritten: HashMap<Key, [Option<Rewritten>; 2], RandomState>,
 }
 
 impl Openings {
     pub(super) fn len(&self) -> usize {
         self.v4.len() + self.v6.len()
+    }
+
+    /// Segment sizes that were rewritten: the opener's, the acceptor's.
+    pub(super) fn rewritten(&mut self, key: &Key) -> [Option<Rewritten>; 2] {
+        self.rewritten.remove(key).unwrap_or_default()
+    }
+
+    pub(super) fn note_rewritten(&mut self, key: &Key, is_answer: bool, what: Rewritten) {
+        const KEPT: usize = 4096;
+        if self.rewritten.len() >= KEPT {
+            self.rewritten.clear();
+        }
+        let [opener, acceptor] = self.rewritten.entry(*key).or_default();
+        if is_answer {
+            acceptor.get_or_insert(what);
+        } else {
+            opener.get_or_insert(what);
+        }
     }
 
     pub(super) fn contains(&self, key: &Key) -> bool {

@@ -304,20 +304,59 @@ fn by_alert(story: &Story<'_>, connection: &Connection, alert: &AlertSeen) -> Op
         ));
     }
     let cause = alert_cause(description)?;
-    let mut finding = rejected_by_alert(cause, Stage::TlsHandshake, alert);
-    if let Some(chain) = chain.filter(|chain| chain.count > 0) {
+    let chain = chain.filter(|chain| chain.count > 0);
+    let (cause, basis) = named(cause, alert, chain, &expected_names(story));
+    let mut finding = rejected_by_alert(cause, Stage::TlsHandshake, basis, alert);
+    if let Some(chain) = chain {
         finding = finding.frame(chain.at, format!("certificate of the {}", about.word()));
         finding = with_reasons(finding, story, chain, about, cause);
     }
     Some(finding)
 }
 
-fn rejected_by_alert(cause: &'static Cause, stage: Stage, alert: &AlertSeen) -> Finding {
+/// What an alert that names no reason is about: the certificate in clear shows it, if one of
+/// its own dates, names or purposes is wrong.
+fn named(
+    cause: &'static Cause,
+    alert: &AlertSeen,
+    chain: Option<&Chain>,
+    names: &[&str],
+) -> (&'static Cause, Basis) {
+    let description = alert.alert.description;
+    let is_general =
+        cause.code == CERT_REJECTED.code && description != AlertDescription::CERTIFICATE_REVOKED;
+    let Some(chain) = chain.filter(|_| is_general) else {
+        return (cause, Basis::Seen);
+    };
+    let shown = reasons(chain, alert.from.other(), names);
+    // Who speaks of a certificate that does not suit means its purpose, if that is wrong.
+    let purpose = (description == AlertDescription::UNSUPPORTED_CERTIFICATE)
+        .then(|| {
+            shown
+                .iter()
+                .find(|reason| reason.cause.code == CERT_MISSING_EKU.code)
+        })
+        .flatten();
+    let first = purpose.or_else(|| {
+        let mut own = shown.iter();
+        own.find(|reason| reason.cause.code != CERT_UNTRUSTED.code)
+    });
+    first.map_or((cause, Basis::Seen), |reason| {
+        (reason.cause, Basis::Inferred)
+    })
+}
+
+fn rejected_by_alert(
+    cause: &'static Cause,
+    stage: Stage,
+    basis: Basis,
+    alert: &AlertSeen,
+) -> Finding {
     let description = alert.alert.description;
     Finding::failure(
         cause,
         stage,
-        Basis::Seen,
+        basis,
         format!(
             "The {} refused the {}'s certificate with the alert {description}.",
             alert.from.word(),
@@ -464,7 +503,9 @@ fn with_reasons(
 ) -> Finding {
     for reason in reasons(chain, of, &expected_names(story)) {
         finding.summary = format!("{} In clear: {}.", finding.summary, reason.says);
-        if reason.cause.code != cause.code && cause.code == CERT_REJECTED.code {
+        let is_other = reason.cause.code != cause.code;
+        let is_open = finding.basis == Basis::Inferred || cause.code == CERT_REJECTED.code;
+        if is_other && is_open {
             finding = finding.candidates(&[reason.cause.code]);
         }
     }
@@ -702,8 +743,10 @@ fn in_dtls(story: &Story<'_>, association: &Association, findings: &mut Findings
         return;
     };
     let about = alert.from.other();
-    let mut finding = rejected_by_alert(cause, Stage::DtlsHandshake, alert);
-    if let Some(chain) = association.chains.of(about) {
+    let chain = association.chains.of(about).as_ref();
+    let (cause, basis) = named(cause, alert, chain, &[]);
+    let mut finding = rejected_by_alert(cause, Stage::DtlsHandshake, basis, alert);
+    if let Some(chain) = chain {
         finding = finding.frame(chain.at, format!("certificate of the {}", about.word()));
         finding = with_reasons(finding, story, chain, about, cause);
     }

@@ -250,6 +250,10 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
     if story.phase == Phase::Up {
         return;
     }
+    if let Some(found) = unknown_group(connection) {
+        findings.push(found);
+        return;
+    }
     if let Some(alert) = tls_alerts::deciding(connection, story.end) {
         alerted(&story, connection, alert, findings);
         return;
@@ -261,6 +265,41 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
         }
         _ => {}
     }
+}
+
+/// A gateway that asks, with a `HelloRetryRequest`, for a group that the client did not name.
+fn unknown_group(connection: &Connection) -> Option<Finding> {
+    let (hello, retry) = (connection.hello()?, connection.answers.last()?);
+    let group = retry.group.filter(|_| retry.is_retry)?;
+    if hello.groups.is_empty() || !hello.is_whole || hello.groups.contains(&group) {
+        return None;
+    }
+    let mut finding = Finding::failure(
+        &TLS_GROUP_MISMATCH,
+        Stage::TlsHandshake,
+        Basis::Seen,
+        format!(
+            "The gateway asks for a key of the group {group}, which is not among those of the client: it offers {}.",
+            offer(hello)
+        ),
+    )
+    .frame(hello.at, "ClientHello")
+    .frame(retry.at, format!("HelloRetryRequest for {group}"));
+    if let Some(alert) = connection.alerts.first() {
+        let description = alert.alert.description;
+        finding = finding.frame(alert.at, format!("alert {description}"));
+    }
+    Some(finding)
+}
+
+/// Whether all that a server could miss in a hello is a group: of TLS 1.3 alone, with the
+/// usual suites and signature schemes, and hardly any group.
+fn lacks_groups_only(hello: &Hello) -> bool {
+    hello.is_whole
+        && hello.oldest_listed().rank() >= Version::TLS_1_3.rank()
+        && hello.suites.iter().filter(|suite| suite.is_tls13()).count() >= 3
+        && hello.schemes.len() >= 6
+        && (1..=2).contains(&hello.groups.len())
 }
 
 fn not_tls(
@@ -366,6 +405,13 @@ fn alerted(story: &Story<'_>, connection: &Connection, alert: &AlertSeen, findin
         {
             &TLS_CIPHER_MISMATCH
         }
+        AlertDescription::HANDSHAKE_FAILURE
+            if before_answer
+                && alert.from == Side::Gateway
+                && hello.is_some_and(lacks_groups_only) =>
+        {
+            &TLS_GROUP_MISMATCH
+        }
         AlertDescription::CLOSE_NOTIFY => {
             if story.phase == Phase::HelloSent && alert.from == Side::Gateway {
                 rejected(connection, alert.at, "closed with close_notify", findings);
@@ -374,10 +420,15 @@ fn alerted(story: &Story<'_>, connection: &Connection, alert: &AlertSeen, findin
         }
         other => tls_alerts::cause(other),
     };
+    let basis = if cause.code == TLS_GROUP_MISMATCH.code {
+        Basis::Inferred
+    } else {
+        Basis::Seen
+    };
     let mut finding = Finding::failure(
         cause,
         Stage::TlsHandshake,
-        Basis::Seen,
+        basis,
         format!(
             "The {} ended the handshake with the alert {description}{}.",
             alert.from.word(),

@@ -4,7 +4,7 @@ use super::path::{FRAG_NEEDED_IGNORED, PMTU_BLACKHOLE};
 use crate::diagnose::tls::{Phase, Story};
 use crate::diagnose::{Basis, Context, Family, Finding, Findings, Outcome, Stage, cause};
 use crate::time::Span;
-use crate::track::session::{IcmpFact, Session};
+use crate::track::session::{IcmpFact, Session, Side};
 use crate::track::tls::Connection;
 use crate::track::tls::connection::{Hole, Repeated};
 
@@ -143,7 +143,7 @@ fn at_sender(
     {
         finding = finding.frame(sack.last, "the peer has what follows, not this");
     }
-    findings.push(clamped(finding, connection, repeated.len));
+    findings.push(clamped(finding, connection, repeated.from, repeated.len));
 }
 
 /// Whether a stretch as long as a full segment never came although what follows did.
@@ -187,7 +187,7 @@ fn at_receiver(story: &Story<'_>, connection: &Connection, hole: &Hole, findings
     if let Some(answer) = connection.answer() {
         finding = finding.frame(answer.at, "ServerHello, which arrived");
     }
-    findings.push(clamped(finding, connection, hole.len));
+    findings.push(clamped(finding, connection, hole.from, hole.len));
 }
 
 fn failure(
@@ -204,14 +204,38 @@ fn failure(
     Finding::failure(cause, Stage::TlsHandshake, basis, summary)
 }
 
-/// Adds the suspicion that a clamp is to blame, where the segment size in a SYN is no natural
-/// one and the lost segments have it.
-fn clamped(finding: Finding, connection: &Connection, len: u32) -> Finding {
-    let sizes = [connection.opening.mss, connection.opening.answer_mss];
-    let clamp = sizes.into_iter().flatten().find(|mss| {
-        let full = u32::from(*mss);
-        !NATURAL.contains(mss) && len <= full && len + 12 >= full
-    });
+/// Says that a clamp is to blame, where the capture shows it at work and the lost segments have
+/// the size that it grants; suspects one, where the segment size in a SYN is no natural one.
+fn clamped(mut finding: Finding, connection: &Connection, from: Side, len: u32) -> Finding {
+    let opening = &connection.opening;
+    // A host sends as much as its peer's SYN grants.
+    let (rewritten, seen) = match from {
+        Side::Gateway => (opening.rewritten, opening.syn),
+        Side::Client => (opening.answer_rewritten, opening.answer),
+    };
+    let is_full = |mss: u16| len <= u32::from(mss) && len + 12 >= u32::from(mss);
+    if let Some(lowered) = rewritten.filter(|lowered| is_full(lowered.to)) {
+        let before = std::mem::replace(&mut finding.cause, &MSS_CLAMP_WRONG);
+        finding.summary = format!(
+            "A box on the path lowers the segment size that the {} asks for from {} to {}, and segments of that size do not cross all the same. {}",
+            from.other().word(),
+            lowered.from,
+            lowered.to,
+            finding.summary
+        );
+        if let Some(seen) = seen {
+            finding = finding.frame(
+                seen.into(),
+                format!("segment size {} before the box", lowered.from),
+            );
+        }
+        return finding.candidates(&[before.code]);
+    }
+    let sizes = [opening.mss, opening.answer_mss];
+    let clamp = sizes
+        .into_iter()
+        .flatten()
+        .find(|mss| !NATURAL.contains(mss) && is_full(*mss));
     match clamp {
         Some(mss) => finding.candidates(&[MSS_CLAMP_WRONG.code]).remedy(format!(
             "The SYN names a segment size of {mss}: a box lowers it, and not far enough."
