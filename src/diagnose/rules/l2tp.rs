@@ -1,15 +1,15 @@
 //! Did the L2TP server answer, agree, and keep the tunnel?
 
-use vpnscope_dissectors::l2tp::{CallResult, ErrorCode, MessageType, StopResult};
+use vpnscope_dissectors::l2tp::MessageType;
 
-use super::liveness::DPD_TIMEOUT;
-use super::reachability::{self, RESPONSE_LOST, enough};
 use crate::diagnose::{
     Basis, Confidence, Context, Family, Finding, Findings, Outcome, Progress, Stage, cause,
 };
-use crate::time::Span;
 use crate::track::l2tp::{Closing, Control, L2tp};
-use crate::track::session::{Session, Side, Stamp};
+use crate::track::session::Session;
+
+mod life;
+mod set_up;
 
 /// The family.
 pub(super) static FAMILY: Family = Family {
@@ -207,379 +207,16 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
     if !findings.any_trouble() {
         let up = facts.main_call().is_some_and(|call| call.ppp.is_up());
         if up {
-            died(session, facts, findings);
+            life::died(session, facts, findings);
         } else {
-            set_up(session, facts, findings);
+            set_up::set_up(session, facts, findings);
         }
     }
     clear(session, facts, context, findings);
 }
 
-/// Questions about a tunnel in which nothing works yet, the most telling first.
-fn set_up(session: &Session, facts: &L2tp, findings: &mut Findings) {
-    if reachability::icmp(session, findings) {
-        return;
-    }
-    let finding = unanswered(session, facts)
-        .or_else(|| answers_lost(session, facts))
-        .or_else(|| tunnel_secret(session, facts))
-        .or_else(|| not_acknowledged(session, facts, Side::Client))
-        .or_else(|| stopped(session, facts))
-        .or_else(|| disconnected(session, facts))
-        .or_else(|| not_acknowledged(session, facts, Side::Gateway));
-    if let Some(finding) = finding {
-        findings.push(finding);
-    }
-}
-
 fn step_of<'a>(session: &'a Session, control: &Control) -> Option<&'a crate::track::session::Step> {
     control.step.and_then(|index| session.step(index))
-}
-
-/// The request for a tunnel, and not a word from the gateway.
-fn unanswered(session: &Session, facts: &L2tp) -> Option<Finding> {
-    if session.vantage.frames.gateway > 0 || session.vantage.started_late {
-        return None;
-    }
-    let request = facts.of_type(MessageType::SCCRQ).next()?;
-    let step = step_of(session, request)?;
-    let finding = Finding::failure(
-        &L2TP_NO_RESPONSE,
-        Stage::L2tpControl,
-        Basis::Absence { of: Side::Gateway },
-        format!(
-            "The SCCRQ was sent {} times over {} to {}, and nothing came back.",
-            step.sent(),
-            step.spread(),
-            session.gateway.ip
-        ),
-    )
-    .step(step, "")
-    .candidates(&[
-        "request-never-arrived",
-        "response-lost",
-        "l2tp-without-ipsec",
-    ]);
-    Some(if enough(step, session) {
-        finding
-    } else {
-        finding
-            .inconclusive()
-            .needs("a longer capture: it ends before the sender gave up")
-    })
-}
-
-/// The client goes on with a message that was answered.
-fn answers_lost(session: &Session, facts: &L2tp) -> Option<Finding> {
-    let pairs = [
-        (MessageType::SCCRQ, MessageType::SCCRP, MessageType::SCCCN),
-        (MessageType::ICRQ, MessageType::ICRP, MessageType::ICCN),
-    ];
-    let lost = pairs.into_iter().find_map(|(ask, answer, next)| {
-        let asked = step_of(session, facts.of_type(ask).next()?)?;
-        let answered = step_of(session, facts.of_type(answer).next()?)?;
-        if facts.of_type(next).next().is_some() {
-            return None;
-        }
-        reachability::lost(asked, answered, Stage::L2tpControl)
-    });
-    lost.or_else(|| {
-        // The server repeats its answer, and the client never goes on.
-        let (ask, answer, _) = pairs.into_iter().find(|(_, answer, next)| {
-            facts.of_type(*answer).next().is_some() && facts.of_type(*next).next().is_none()
-        })?;
-        let answered = step_of(session, facts.of_type(answer).next()?)?;
-        if answered.repeats.count < 3 {
-            return None;
-        }
-        let finding = Finding::failure(
-            &RESPONSE_LOST,
-            Stage::L2tpControl,
-            Basis::Absence { of: Side::Client },
-            format!(
-                "The gateway answered the {ask} and repeated its {answer} {} times, and the client never went on.",
-                answered.repeats.count
-            ),
-        )
-        .candidates(&["l2tp-tunnel-auth-failed"])
-        .step(answered, "");
-        Some(finding)
-    })
-}
-
-/// A control message of `side` that was repeated and never acknowledged.
-fn not_acknowledged(session: &Session, facts: &L2tp, side: Side) -> Option<Finding> {
-    if session.vantage.started_late {
-        return None;
-    }
-    let control = facts.control.iter().find(|control| {
-        control.from == side
-            && control.acked.is_none()
-            && control.message_type != MessageType::STOP_CCN
-            && step_of(session, control).is_some_and(|step| step.repeats.count >= 3)
-    })?;
-    let step = step_of(session, control)?;
-    let peer = side.other();
-    let cause = if peer == Side::Gateway {
-        &L2TP_NO_RESPONSE
-    } else {
-        &RESPONSE_LOST
-    };
-    let finding = Finding::failure(
-        cause,
-        Stage::L2tpControl,
-        Basis::Absence { of: peer },
-        format!(
-            "The {}'s {} was sent {} times over {} and never acknowledged.",
-            side.word(),
-            control.message_type,
-            step.sent(),
-            step.spread()
-        ),
-    )
-    .step(step, "");
-    Some(if peer == Side::Gateway {
-        finding.candidates(&["response-lost"])
-    } else {
-        finding
-    })
-}
-
-/// Whether a closing speaks of authentication.
-fn speaks_of_authentication(closing: &Closing) -> bool {
-    let text = closing
-        .message
-        .as_deref()
-        .unwrap_or("")
-        .to_ascii_lowercase();
-    ["authent", "challenge", "secret"]
-        .iter()
-        .any(|word| text.contains(word))
-}
-
-/// StopCCN in answer to a challenge, its answer or the lack of one.
-fn tunnel_secret(session: &Session, facts: &L2tp) -> Option<Finding> {
-    let stop = facts.stop.as_ref()?;
-    if !facts.calls.is_empty() {
-        return None;
-    }
-    let challenged = [facts.challenge.client, facts.challenge.gateway];
-    let asked = challenged.iter().any(|challenge| challenge.asked.is_some());
-    let not_authorized = stop.result == Some(StopResult::NOT_AUTHORIZED.0);
-    let said = speaks_of_authentication(stop);
-    // Right after the peer's proof, without a word: the proof did not please.
-    let proof = facts.challenge.of(stop.from.other()).answered;
-    let at_once = proof.is_some_and(|proof| {
-        let wait = stop.at.time - proof.time;
-        wait.0 >= 0 && wait < Span::from_secs(2)
-    });
-    if !(said || asked && (not_authorized || at_once)) {
-        return None;
-    }
-    let sure = said || not_authorized;
-    let mut finding = Finding::failure(
-        &L2TP_TUNNEL_AUTH_FAILED,
-        Stage::L2tpControl,
-        if sure { Basis::Seen } else { Basis::Inferred },
-        format!(
-            "The {} closed the tunnel during its authentication: {}.",
-            stop.from.word(),
-            words(stop, true)
-        ),
-    );
-    if let Some(proof) = proof {
-        finding = finding.frame(proof, "answer to the challenge");
-    }
-    for challenge in challenged {
-        if let Some(at) = challenge.asked {
-            finding = finding.frame(at, "challenge");
-        }
-    }
-    Some(closed_by(finding, session, stop))
-}
-
-fn closed_by(finding: Finding, session: &Session, closing: &Closing) -> Finding {
-    match closing.step.and_then(|index| session.step(index)) {
-        Some(step) => finding.step(step, ""),
-        None => finding.frame(closing.at, "end of tunnel or call"),
-    }
-}
-
-/// Result, error and text of a closing.
-fn words(closing: &Closing, is_stop: bool) -> String {
-    let result = closing.result.map_or_else(
-        || "no result code".to_string(),
-        |code| {
-            let name = if is_stop {
-                StopResult(code).to_string()
-            } else {
-                CallResult(code).to_string()
-            };
-            format!("result {code} ({name})")
-        },
-    );
-    let error = closing
-        .error
-        .filter(|code| *code != 0)
-        .map_or_else(String::new, |code| {
-            format!(", error {code} ({})", ErrorCode(code))
-        });
-    let text = closing
-        .message
-        .as_ref()
-        .map_or_else(String::new, |text| format!(", \"{text}\""));
-    format!("{result}{error}{text}")
-}
-
-/// StopCCN before anything worked.
-fn stopped(session: &Session, facts: &L2tp) -> Option<Finding> {
-    let stop = facts.stop.as_ref()?;
-    if let Some(call) = facts
-        .main_call()
-        .and_then(|call| call.disconnect.as_ref())
-        .filter(|call| stop.at.follows(call.at))
-    {
-        // The call ended first: the tunnel goes with it.
-        return Some(call_ended(session, call));
-    }
-    let finding = Finding::failure(
-        &L2TP_STOPCCN,
-        Stage::L2tpControl,
-        Basis::Seen,
-        format!(
-            "The {} closed the tunnel before it was of use: {}.",
-            stop.from.word(),
-            words(stop, true)
-        ),
-    );
-    // Somebody asked again before: the end may be the consequence of what got lost.
-    let repeated = session.steps.iter().any(|step| step.repeats.count > 0);
-    let finding = if repeated {
-        finding.sure(Confidence::Likely)
-    } else {
-        finding
-    };
-    Some(closed_by(finding, session, stop))
-}
-
-/// CDN before PPP got anywhere.
-fn disconnected(session: &Session, facts: &L2tp) -> Option<Finding> {
-    let call = facts.main_call()?;
-    let closing = call.disconnect.as_ref()?;
-    Some(call_ended(session, closing))
-}
-
-fn call_ended(session: &Session, closing: &Closing) -> Finding {
-    let finding = Finding::failure(
-        &L2TP_CDN,
-        Stage::L2tpControl,
-        Basis::Seen,
-        format!(
-            "The {} ended the call before PPP was up: {}.",
-            closing.from.word(),
-            words(closing, false)
-        ),
-    );
-    closed_by(finding, session, closing)
-}
-
-/// It worked; did it die?
-fn died(session: &Session, facts: &L2tp, findings: &mut Findings) {
-    if session.vantage.started_late {
-        return;
-    }
-    if let Some(finding) = repeated_until_dead(session, facts) {
-        findings.push(finding);
-        return;
-    }
-    for side in [Side::Client, Side::Gateway] {
-        if let Some(finding) = keepalive_unanswered(facts, side) {
-            findings.push(finding);
-            return;
-        }
-    }
-}
-
-/// A control message of the set-up that is repeated although the link works: its
-/// acknowledgments do not arrive, and the sender will tear the tunnel down.
-fn repeated_until_dead(session: &Session, facts: &L2tp) -> Option<Finding> {
-    let control = facts.control.iter().find(|control| {
-        control.message_type != MessageType::STOP_CCN
-            && control.message_type != MessageType::CDN
-            && step_of(session, control).is_some_and(|step| step.repeats.count >= 3)
-    })?;
-    let step = step_of(session, control)?;
-    let closing = facts
-        .stop
-        .as_ref()
-        .filter(|stop| stop.from == control.from && stop.at.time > step.last().time);
-    let (how, basis) = if control.acked.is_some() {
-        ("although it was acknowledged each time", Basis::Seen)
-    } else {
-        (
-            "and no acknowledgment was seen",
-            Basis::Absence {
-                of: control.from.other(),
-            },
-        )
-    };
-    let mut finding = Finding::failure(
-        &RESPONSE_LOST,
-        Stage::L2tpControl,
-        basis,
-        format!(
-            "The {}'s {} was sent {} times over {}, {how}, while PPP worked{}.",
-            control.from.word(),
-            control.message_type,
-            step.sent(),
-            step.spread(),
-            if closing.is_some() {
-                "; then it closed the tunnel"
-            } else {
-                ""
-            }
-        ),
-    )
-    .candidates(&["l2tp-no-response"])
-    .step(step, "");
-    if let Some(closing) = closing {
-        finding = closed_by(finding, session, closing);
-    } else {
-        finding.outcome = Outcome::Degraded;
-    }
-    Some(finding)
-}
-
-/// L2TP's or PPP's own keepalive, repeated without an answer to the end.
-fn keepalive_unanswered(facts: &L2tp, side: Side) -> Option<Finding> {
-    let peer = side.other();
-    let heard = facts.data.of(peer).last;
-    let after = |at: Stamp| heard.is_none_or(|heard| heard.time < at.time);
-    let hello = facts.hello.of(side);
-    let by_hello = hello
-        .last
-        .filter(|(at, _)| !hello.acked && hello.repeats.count >= 3 && after(*at))
-        .map(|(at, _)| (at, hello.repeats.last, hello.repeats.count + 1, "HELLO"));
-    let echo = facts.main_call().map(|call| *call.ppp.echo.of(side));
-    let by_echo = echo
-        .filter(|echo| echo.unanswered >= 3)
-        .and_then(|echo| Some((echo.since?, echo.last, echo.unanswered, "LCP Echo-Request")))
-        .filter(|(at, ..)| after(*at));
-    let (at, last, count, what) = by_hello.or(by_echo)?;
-    let mut finding = Finding::failure(
-        &DPD_TIMEOUT,
-        Stage::TunnelData,
-        Basis::Absence { of: peer },
-        format!(
-            "The session worked; then the {} sent {count} {what} without an answer.",
-            side.word()
-        ),
-    )
-    .frame(at, format!("{what}, unanswered"));
-    if let Some(last) = last {
-        finding = finding.frame(last, format!("{what}, still unanswered"));
-    }
-    Some(finding)
 }
 
 /// L2TP in clear, where no IKE was seen between the two.
@@ -614,4 +251,11 @@ fn clear(session: &Session, facts: &L2tp, context: &Context, findings: &mut Find
         Finding::info(&L2TP_WITHOUT_IPSEC, stage, Basis::Seen, summary)
     };
     findings.push(finding.frame(request.at, "SCCRQ in clear"));
+}
+
+fn closed_by(finding: Finding, session: &Session, closing: &Closing) -> Finding {
+    match closing.step.and_then(|index| session.step(index)) {
+        Some(step) => finding.step(step, ""),
+        None => finding.frame(closing.at, "end of tunnel or call"),
+    }
 }
