@@ -30,8 +30,8 @@ const SEEN_AS: usize = 12;
 /// How many of them of one product.
 const OF_ONE_PRODUCT: usize = 5;
 
-/// The codes and log lines behind which `cause` can stand: those that mean it most often
-/// first, at most a dozen. Names of protocol codes are left out: users do not see them.
+/// The codes and log lines behind which `cause` can stand: those that users report most
+/// first, then those that mean it most often, at most a dozen. Names of protocol codes are left out: users do not see them.
 pub fn seen_as(cause: &str) -> Vec<SeenAs> {
     let mut ranked: Vec<(usize, &'static Entry)> = Catalogue::builtin()
         .entries()
@@ -42,7 +42,7 @@ pub fn seen_as(cause: &str) -> Vec<SeenAs> {
             Some((rank, entry))
         })
         .collect();
-    ranked.sort_by_key(|&(rank, entry)| (rank, !entry.common));
+    ranked.sort_by_key(|&(rank, entry)| (!entry.common, rank));
     // One product with many codes must not crowd out the others.
     let mut of_product: BTreeMap<&str, usize> = BTreeMap::new();
     ranked

@@ -62,6 +62,342 @@ const PAIRS: &[(&str, &str, &str)] = &[
         "l2tp-stopccn-resources/single.pcap",
         "l2tp-stopccn",
     ),
+    (
+        "789",
+        "ikev1-phase1-proposal-mismatch/gateway.pcap",
+        "proposal-mismatch",
+    ),
+    (
+        "788",
+        "libreswan-ikev1-proposal-mismatch/client.pcap",
+        "proposal-mismatch",
+    ),
+    (
+        "809",
+        "crafted-ikev1-gateway-behind-nat/single.pcap",
+        "nat-t-responder-behind-nat",
+    ),
+    (
+        "809",
+        "crafted-port-unreachable/single.pcap",
+        "port-unreachable",
+    ),
+    (
+        "809",
+        "ikev2-admin-prohibited/client.pcap",
+        "admin-prohibited",
+    ),
+    (
+        "809",
+        "ikev1-certificates-fragments-dropped/client.pcap",
+        "fragment-lost",
+    ),
+    (
+        "809",
+        "ikev1-nat-t-not-supported/client.pcap",
+        "nat-t-not-supported",
+    ),
+    (
+        "13805",
+        "ikev2-response-fragments-dropped/gateway.pcap",
+        "fragment-lost",
+    ),
+    ("13805", "ikev2-response-lost/gateway.pcap", "response-lost"),
+    ("13801", "ikev2-cert-untrusted/client.pcap", "auth-failed"),
+    (
+        "13801",
+        "ikev2-cert-name-mismatch/client.pcap",
+        "auth-failed",
+    ),
+    (
+        "13801",
+        "ikev2-client-cert-expired/client.pcap",
+        "auth-failed",
+    ),
+    ("13801", "ikev2-id-mismatch/client.pcap", "auth-failed"),
+    (
+        "08[IKE] tried 2 shared keys for '%any' - 'bob', but MAC mismatched",
+        "ikev2-psk-mismatch/gateway.pcap",
+        "psk-mismatch",
+    ),
+    (
+        "13[IKE] no trusted RSA public key found for 'CN=gw'",
+        "ikev2-cert-untrusted/client.pcap",
+        "cert-untrusted",
+    ),
+    (
+        "13[CFG] constraint check failed: identity 'vpn.example' required",
+        "ikev2-cert-name-mismatch/client.pcap",
+        "auth-failed",
+    ),
+    (
+        "received TS_UNACCEPTABLE notify, no CHILD_SA built",
+        "ikev2-ts-unacceptable/client.pcap",
+        "ts-unacceptable",
+    ),
+    (
+        "cannot respond to IPsec SA request because no connection is known for 10.99.0.0/24",
+        "libreswan-ikev1-phase2-mismatch/gateway.pcap",
+        "ts-unacceptable",
+    ),
+    (
+        "received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built",
+        "ikev1-phase2-proposal-mismatch/client.pcap",
+        "child-proposal-mismatch",
+    ),
+    (
+        "no suitable policy found.",
+        "ikev1-phase2-proposal-mismatch/gateway.pcap",
+        "child-proposal-mismatch",
+    ),
+    (
+        "13868",
+        "ikev1-phase2-proposal-mismatch/client.pcap",
+        "child-proposal-mismatch",
+    ),
+    (
+        "13868",
+        "libreswan-ikev2-no-proposal-chosen/client.pcap",
+        "proposal-mismatch",
+    ),
+    (
+        "13865",
+        "crafted-ke-group-mismatch/single.pcap",
+        "ke-group-mismatch",
+    ),
+    (
+        "13824",
+        "ikev2-invalid-major-version/client.pcap",
+        "version-mismatch",
+    ),
+    (
+        "XAuth authentication of 'bob' failed",
+        "ikev1-vpnc-xauth-failed/gateway.pcap",
+        "xauth-failed",
+    ),
+    (
+        "HASH mismatched",
+        "ikev1-aggressive-psk-mismatch/client.pcap",
+        "psk-mismatch",
+    ),
+    (
+        "INVALID-HASH-INFORMATION",
+        "ikev1-vpnc-group-secret-wrong/client.pcap",
+        "psk-mismatch",
+    ),
+    (
+        "seems to be dead",
+        "ikev1-dpd-timeout/client.pcap",
+        "dpd-timeout",
+    ),
+    ("807", "ikev2-gateway-restarted/client.pcap", "dpd-timeout"),
+    ("829", "ikev2-peer-deleted/client.pcap", "peer-deleted"),
+    (
+        "Replay Check Failed",
+        "crafted-replay-drops/single.pcap",
+        "replay-drops",
+    ),
+    ("717", "l2tp-no-address/single.pcap", "config-no-address"),
+    ("738", "l2tp-no-address/single.pcap", "config-no-address"),
+    (
+        "733",
+        "l2tp-ipcp-rejected/gateway.pcap",
+        "ppp-ipcp-rejected",
+    ),
+    (
+        "919",
+        "l2tp-auth-rejected/single.pcap",
+        "ppp-auth-protocol-mismatch",
+    ),
+    (
+        "peer refused to authenticate",
+        "l2tp-auth-rejected/single.pcap",
+        "ppp-auth-protocol-mismatch",
+    ),
+    (
+        "732",
+        "l2tp-auth-protocol-not-agreed/client.pcap",
+        "ppp-lcp-loop",
+    ),
+    ("742", "l2tp-mppe-required/single.pcap", "ppp-mppe-required"),
+    ("691", "l2tp-radius-silent/single.pcap", "radius-timeout"),
+    (
+        "691",
+        "l2tp-chap-success-without-proof/single.pcap",
+        "ppp-auth-failed",
+    ),
+    ("691", "l2tp-radius-rejects/single.pcap", "ppp-auth-failed"),
+    (
+        "691",
+        "pppoe-pap-auth-failed/single.pcap",
+        "ppp-auth-failed",
+    ),
+    ("812", "ikev2-eap-bad-password/gateway.pcap", "eap-failed"),
+    ("651", "pppoe-service-refused/single.pcap", "pppoe-refused"),
+    ("678", "pppoe-no-answer/single.pcap", "no-response"),
+    ("678", "l2tp-stopccn-resources/single.pcap", "l2tp-stopccn"),
+    ("678", "l2tp-sccrp-lost/client.pcap", "l2tp-no-response"),
+    (
+        "xl2tpd[2057]: Maximum retries exceeded for tunnel 32599.  Closing.",
+        "l2tp-iccn-ack-lost/single.pcap",
+        "response-lost",
+    ),
+    (
+        "xl2tpd[2057]: Maximum retries exceeded for tunnel 32599.  Closing.",
+        "l2tp-ipsec-lns-silent/client.pcap",
+        "l2tp-no-response",
+    ),
+    (
+        "789",
+        "l2tp-windows-without-ipsec/single.pcap",
+        "l2tp-without-ipsec",
+    ),
+    (
+        "809",
+        "l2tp-windows-without-ipsec/single.pcap",
+        "l2tp-without-ipsec",
+    ),
+    (
+        "StopCCN result 4",
+        "l2tp-tunnel-secret-wrong/single.pcap",
+        "l2tp-tunnel-auth-failed",
+    ),
+    ("868", "oc-dns-nxdomain/client.pcap", "dns-nxdomain"),
+    (
+        "DnsLookupErr",
+        "oc-dns-no-answer/client.pcap",
+        "dns-no-answer",
+    ),
+    (
+        "Connection attempt has failed",
+        "oc-tcp-synack-lost/client.pcap",
+        "tcp-no-answer",
+    ),
+    (
+        "Connection attempt has failed",
+        "oc-tcp-admin-prohibited/client.pcap",
+        "admin-prohibited",
+    ),
+    (
+        "Server requested SSL client certificate; none was configured",
+        "oc-client-cert-missing/client.pcap",
+        "client-cert-required",
+    ),
+    (
+        "Server certificate verify failed: certificate does not match hostname",
+        "oc-cert-name-mismatch/client.pcap",
+        "cert-name-mismatch",
+    ),
+    (
+        "Server certificate verify failed: signer not found",
+        "oc-cert-self-signed-tls12/client.pcap",
+        "cert-untrusted",
+    ),
+    (
+        "Server certificate verify failed: certificate expired",
+        "oc-cert-expired/client.pcap",
+        "cert-expired",
+    ),
+    (
+        "Login failed.",
+        "oc-login-wrong-password-tls12/client.pcap",
+        "login-failed",
+    ),
+    (
+        "ASA 113015",
+        "oc-login-wrong-password-tls12/gateway.pcap",
+        "login-failed",
+    ),
+    (
+        "DTLS handshake timed out",
+        "oc-dtls-udp-blocked/client.pcap",
+        "dtls-missing",
+    ),
+    (
+        "722036",
+        "oc-dtls-disabled-on-server/client.pcap",
+        "dtls-missing",
+    ),
+    (
+        "SSL success, DTLS fail",
+        "oc-dtls-resume-wrong-cipher/client.pcap",
+        "dtls-cipher-mismatch",
+    ),
+    (
+        "DTLS handshake failed",
+        "oc-dtls-udp-port-unreachable/client.pcap",
+        "port-unreachable",
+    ),
+    (
+        "725006",
+        "tls-alert-protocol-version-old-server/single.pcap",
+        "tls-version-mismatch",
+    ),
+    (
+        "error in DTLS handshake",
+        "dtls13-vs-dtls12-server/single.pcap",
+        "dtls-version-mismatch",
+    ),
+    (
+        "alert 40",
+        "tls-alert-handshake-failure-cipher/single.pcap",
+        "tls-cipher-mismatch",
+    ),
+    (
+        "No response to size 1459 after 3 tries; declare MTU is 1300",
+        "oc-dtls-pmtu-blackhole/client.pcap",
+        "pmtu-blackhole",
+    ),
+    (
+        "have not received any UDP message or DPD for long",
+        "oc-dtls-blocked-mid-session/gateway.pcap",
+        "dpd-timeout",
+    ),
+    (
+        "have not received any UDP message or DPD for long",
+        "oc-nat-rebinding/gateway.pcap",
+        "nat-mapping-changed",
+    ),
+    (
+        "Peer is not responsive",
+        "libreswan-client-no-response/client.pcap",
+        "no-response",
+    ),
+    (
+        "AWS No Proposal Match Found by AWS",
+        "ikev2-no-common-group/gateway.pcap",
+        "proposal-mismatch",
+    ),
+    (
+        "FortiGate probable pre-shared secret mismatch",
+        "libreswan-client-psk-mismatch/gateway.pcap",
+        "psk-mismatch",
+    ),
+    (
+        "giving up after 5 retransmits",
+        "ikev2-udp4500-blocked/client.pcap",
+        "nat-t-blocked",
+    ),
+    (
+        "10[IKE] giving up after 5 retransmits",
+        "libreswan-client-no-response/client.pcap",
+        "no-response",
+    ),
+    (
+        "13863",
+        "ikev2-child-pfs-mismatch/client.pcap",
+        "rekey-failed",
+    ),
+    (
+        "13816",
+        "ikev2-child-pfs-mismatch/client.pcap",
+        "rekey-failed",
+    ),
+    (
+        "QM FSM error",
+        "ikev1-pfs-mismatch/client.pcap",
+        "child-refused",
+    ),
 ];
 
 fn judged(query: &str, file: &str) -> Explanation {
@@ -138,6 +474,98 @@ fn a_code_of_ppp_and_a_capture_that_never_came_there_are_different_attempts() {
     );
 }
 
+/// What is asked, the capture, and a word of the reason why they do not belong together.
+const OTHER_ATTEMPTS: &[(&str, &str, &str)] = &[
+    ("809", "ikev2-psk-established/client.pcap", "came up"),
+    ("13801", "ikev2-udp500-dropped/client.pcap", "reachability"),
+    (
+        "13806",
+        "ikev2-no-common-group/client.pcap",
+        "ike-negotiation",
+    ),
+    (
+        "received TS_UNACCEPTABLE notify, no CHILD_SA built",
+        "ikev2-udp500-dropped/client.pcap",
+        "reachability",
+    ),
+    (
+        "12[IKE] retransmit 3 of request with message ID 1",
+        "ikev2-udp500-dropped/client.pcap",
+        "message ID 1",
+    ),
+    (
+        "2026-11-12T08:14:11+01:00 gw charon: 13[CFG] no matching peer config found",
+        "ikev2-idr-unknown/gateway.pcap",
+        "2026-11-12 08:14:11",
+    ),
+    (
+        "Nov 12 08:14:11 gw charon: 13[CFG] no matching peer config found",
+        "ikev2-idr-unknown/gateway.pcap",
+        "Nov 12",
+    ),
+];
+
+#[test]
+fn line_and_capture_that_disagree_are_of_different_attempts() {
+    for (query, file, reason) in OTHER_ATTEMPTS {
+        let found = first(query, file);
+        let told = found.different_attempt.unwrap_or_default();
+        assert!(told.contains(reason), "{query} in {file}: {told:?}");
+    }
+}
+
+#[test]
+fn a_line_of_the_same_minute_is_of_the_same_attempt() {
+    let file = "ikev2-idr-unknown/gateway.pcap";
+    // The capture is of 2026-11-22 05:07:15 UTC; the zones are those of the machines.
+    for stamp in [
+        "2026-11-22T05:07:15Z",
+        "2026-11-22T06:07:15.123+01:00",
+        "2026-11-22T00:37:15-04:30",
+        "2026-11-22 16:07:16",
+        "Nov 22 06:07:15",
+        "Nov 21 21:07:15",
+    ] {
+        let query = format!("{stamp} gw charon: 13[CFG] no matching peer config found");
+        let found = first(&query, file);
+        assert_eq!(found.different_attempt, None, "{stamp}");
+        assert_eq!(found.causes[0].code, "id-mismatch");
+    }
+}
+
+#[test]
+fn a_network_in_a_line_is_nobodys_address() {
+    let line = "cannot respond to IPsec SA request because no connection is known for 10.99.0.0/24";
+    let found = first(line, "libreswan-ikev1-phase2-mismatch/gateway.pcap");
+    assert_eq!(found.different_attempt, None);
+    assert_eq!(found.causes[0].code, "ts-unacceptable");
+}
+
+#[test]
+fn what_ended_inside_esp_is_possible_and_no_more() {
+    let found = first("691", "l2tp-ipsec-ppp-auth-failed/client.pcap");
+    let top = &found.causes[0];
+    assert_eq!(top.code, "ppp-auth-failed");
+    assert_eq!(top.supported, None);
+    assert!(top.because.contains("possible") && !top.evidence.is_empty());
+    assert_eq!(found.different_attempt, None);
+}
+
+#[test]
+fn benign_lines_blame_nothing() {
+    let found = first(
+        "invalid DH group 19.",
+        "l2tp-ipsec-nat-established/client.pcap",
+    );
+    assert!(
+        found
+            .causes
+            .iter()
+            .all(|verdict| verdict.supported != Some(true))
+    );
+    assert_eq!(found.different_attempt, None);
+}
+
 #[test]
 fn a_line_that_names_others_is_of_another_attempt() {
     let other = "no configuration found for 192.0.2.99.";
@@ -180,5 +608,7 @@ fn what_is_not_among_the_usual_causes_is_still_told() {
         .find(|v| v.code == "ppp-auth-failed")
         .unwrap();
     assert_eq!(told.supported, Some(true));
-    assert!(told.because.contains("not one of the usual causes"));
+    assert!(told.because.contains("what this capture shows instead"));
+    // The name was resolved, or there would be no capture of a login.
+    assert!(found.different_attempt.is_some());
 }

@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use super::lookup::canonical;
+
 const CAUSES: &str = include_str!("causes.toml");
 const CODES: &str = include_str!("codes.toml");
 
@@ -43,7 +45,10 @@ impl Catalogue {
     /// Reads the two files.
     pub fn parse(causes: &str, codes: &str) -> Result<Self, toml::de::Error> {
         let CausesFile { stage, cause } = toml::from_str(causes)?;
-        let CodesFile { entry } = toml::from_str(codes)?;
+        let CodesFile { mut entry } = toml::from_str(codes)?;
+        for entry in &mut entry {
+            entry.spelled = Spelled::of(entry);
+        }
         Ok(Self {
             stages: stage,
             causes: cause,
@@ -181,6 +186,10 @@ pub struct Entry {
     pub dial: Option<Dial>,
     /// Advice often given for it that does not help.
     pub folklore: Option<String>,
+    /// Whether it says itself that it is the first of its causes: it settles what encryption
+    /// hides in a capture.
+    #[serde(default)]
+    pub names_cause: bool,
     /// Whether the line also stands in connections that succeed.
     #[serde(default)]
     pub benign: bool,
@@ -192,6 +201,33 @@ pub struct Entry {
     pub check: Vec<String>,
     /// Which capture settles it, where the first cause's would not.
     pub capture: Option<String>,
+    /// Its words as queries are compared with them.
+    #[serde(skip)]
+    pub(super) spelled: Spelled,
+}
+
+/// The words of an entry, canonical, so that no query spells them anew.
+#[derive(Debug, Default)]
+pub(super) struct Spelled {
+    /// The product.
+    pub(super) product: String,
+    /// The code and its other names.
+    pub(super) names: Vec<String>,
+    /// The patterns; of a log line the code too.
+    pub(super) patterns: Vec<String>,
+}
+
+impl Spelled {
+    fn of(entry: &Entry) -> Self {
+        let own = (entry.kind == EntryKind::LogLine).then_some(&entry.code);
+        let names = core::iter::once(&entry.code).chain(&entry.names);
+        let patterns = entry.patterns.iter().chain(own);
+        Self {
+            product: canonical(&entry.product),
+            names: names.map(|name| canonical(name)).collect(),
+            patterns: patterns.map(|pattern| canonical(pattern)).collect(),
+        }
+    }
 }
 
 impl Entry {

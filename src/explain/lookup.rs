@@ -34,7 +34,7 @@ pub fn lookup<'a>(catalogue: &'a Catalogue, query: &str) -> Vec<Found<'a>> {
     pattern_hits(catalogue, &text, &mut hits);
     number_hits(catalogue, query, &text, &mut hits);
     if hits.iter().all(|hit| hit.is_weak) {
-        name_hits(catalogue, &text, &mut hits);
+        name_hits(catalogue, query, &text, &mut hits);
     }
     if hits.is_empty() {
         return part_of_a_pattern(catalogue, &text);
@@ -82,7 +82,7 @@ fn clipped(query: &str) -> &str {
 }
 
 /// Lower case, one blank between words, `-` and `_` as blanks, plain quotes.
-fn canonical(text: &str) -> String {
+pub(super) fn canonical(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         let character = match character {
@@ -126,25 +126,46 @@ fn exact<'a>(catalogue: &'a Catalogue, text: &str) -> Vec<Found<'a>> {
     found.extend(
         entries
             .filter(|entry| {
-                let product = canonical(&entry.product);
                 let named = bare
-                    .strip_prefix(product.as_str())
+                    .strip_prefix(entry.spelled.product.as_str())
                     .map_or(bare, |rest| without_lead(rest.trim_start()));
-                let spoken = entry.patterns.iter().map(|pattern| canonical(pattern));
-                names(entry)
-                    .chain(spoken)
-                    .any(|name| name == text || name == bare || name == named)
+                entry
+                    .spelled
+                    .names
+                    .iter()
+                    .chain(&entry.spelled.patterns)
+                    .any(|name| {
+                        [text, bare, named]
+                            .iter()
+                            .any(|asked| is_named(name, asked))
+                    })
             })
             .map(Found::Entry),
     );
     found
 }
 
-/// The names of an entry, canonical.
-fn names(entry: &Entry) -> impl Iterator<Item = String> {
-    core::iter::once(&entry.code)
-        .chain(&entry.names)
-        .map(|name| canonical(name))
+/// What stands before the telling part of Windows' names: people leave it out.
+const PREFIXES: &[&str] = &[
+    "error ipsec ike ",
+    "error oakley ",
+    "error vpn ",
+    "error ppp ",
+    "error ",
+];
+
+/// A name of Windows' without what stands before it: `vpn timeout`. `error` or `timeout`
+/// alone would say too little.
+fn shorts(name: &str) -> impl Iterator<Item = &str> {
+    PREFIXES
+        .iter()
+        .filter_map(|prefix| name.strip_prefix(prefix))
+        .filter(|short| short.len() > 5 && short.contains(' '))
+}
+
+/// Whether `asked` is the name, with or without what Windows puts before it.
+fn is_named(name: &str, asked: &str) -> bool {
+    name == asked || shorts(name).any(|short| short == asked)
 }
 
 /// Drops what people write before a number: `error`, `code`, `Windows`, `#`.
@@ -170,12 +191,11 @@ fn without_lead(text: &str) -> &str {
 
 fn pattern_hits<'a>(catalogue: &'a Catalogue, text: &str, hits: &mut Vec<Hit<'a>>) {
     for entry in catalogue.entries() {
-        let own = (entry.kind == EntryKind::LogLine).then_some(&entry.code);
         let best = entry
+            .spelled
             .patterns
             .iter()
-            .chain(own)
-            .filter_map(|pattern| find(&canonical(pattern), text))
+            .filter_map(|pattern| find(pattern, text))
             .max_by_key(|&(_, _, weight)| weight);
         if let Some((start, end, weight)) = best {
             hits.push(Hit {
@@ -190,18 +210,32 @@ fn pattern_hits<'a>(catalogue: &'a Catalogue, text: &str, hits: &mut Vec<Hit<'a>
 }
 
 /// Names of codes inside a longer text: `received notify TS_UNACCEPTABLE`.
-fn name_hits<'a>(catalogue: &'a Catalogue, text: &str, hits: &mut Vec<Hit<'a>>) {
+fn name_hits<'a>(catalogue: &'a Catalogue, query: &str, text: &str, hits: &mut Vec<Hit<'a>>) {
+    let query = query.to_lowercase();
     // Names of alerts are everyday words: `access denied`, `internal error`.
     let is_about_tls = ["tls", "ssl", "alert"]
         .iter()
         .any(|word| text.contains(word));
     for entry in catalogue.entries() {
-        if entry.product == "TLS" && !is_about_tls {
+        // Nobody writes an underscore by accident.
+        let is_spelt = entry.code.contains('_') && query.contains(&entry.code);
+        if entry.product == "TLS" && !is_about_tls && !is_spelt {
             continue;
         }
-        let best = names(entry)
+        let short_names = entry
+            .spelled
+            .names
+            .iter()
+            .flat_map(|name| shorts(name))
+            .filter(|short| query.contains(&short.replace(' ', "_")));
+        let best = entry
+            .spelled
+            .names
+            .iter()
+            .map(String::as_str)
             .filter(|name| name.len() >= 3 && name.parse::<u32>().is_err())
-            .filter_map(|name| find(&name, text))
+            .chain(short_names)
+            .filter_map(|name| find(name, text))
             .max_by_key(|&(_, _, weight)| weight);
         if let Some((start, end, weight)) = best {
             hits.push(Hit {
@@ -215,38 +249,37 @@ fn name_hits<'a>(catalogue: &'a Catalogue, text: &str, hits: &mut Vec<Hit<'a>>) 
     }
 }
 
-/// Windows' numbers inside a longer text that speaks of an error, and `0x8007…`.
+/// Windows' numbers inside a longer text that speaks of an error, lists of numbers, and
+/// `0x8007…`.
 fn number_hits<'a>(catalogue: &'a Catalogue, query: &str, text: &str, hits: &mut Vec<Hit<'a>>) {
-    let speaks_of_an_error = [
-        "error", "code", "fail", "reason", "fehler", "erreur", "hresult",
-    ]
-    .iter()
-    .any(|word| text.contains(word));
-    for token in
-        query.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '"' | '\'' | ';' | '='))
-    {
-        let token = token
-            .trim_matches(|c: char| matches!(c, '.' | ',' | ':' | '!' | '?' | '#' | '[' | ']'));
-        let number = match token
-            .strip_prefix("0x")
-            .or_else(|| token.strip_prefix("0X"))
-        {
-            Some(digits) => match u32::from_str_radix(digits, 16) {
-                Ok(value) if value >> 16 == 0x8007 => value & 0xffff,
-                Ok(value) => value,
-                Err(_) => continue,
-            },
-            None if speaks_of_an_error => match token.parse::<u32>() {
-                Ok(value) => value,
-                Err(_) => continue,
-            },
-            None => continue,
+    let is_list = !text
+        .chars()
+        .any(|c| c.is_alphabetic() || matches!(c, '.' | ':'));
+    let speaks_of_an_error = is_list || SPEAKS_OF_AN_ERROR.iter().any(|word| text.contains(word));
+    let parts = query.split(|c: char| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                '(' | ')' | '"' | '\'' | ';' | '=' | '/' | ',' | '\u{2013}'
+            )
+    });
+    for part in parts {
+        let Some((number, is_hex)) = number(part) else {
+            continue;
         };
-        let code = number.to_string();
-        let entry = catalogue
-            .entries()
-            .iter()
-            .find(|entry| entry.kind == EntryKind::Code && entry.code == code);
+        if !is_hex && !speaks_of_an_error {
+            continue;
+        }
+        // HRESULT_FROM_WIN32 puts 0x8007 before the code.
+        let plain = if number >> 16 == 0x8007 {
+            number & 0xffff
+        } else {
+            number
+        };
+        let (code, hex) = (plain.to_string(), format!("0x{number:08X}"));
+        let entry = catalogue.entries().iter().find(|entry| {
+            entry.kind == EntryKind::Code && (entry.code == code || entry.code == hex)
+        });
         if let Some(entry) = entry {
             hits.push(Hit {
                 entry,
@@ -257,6 +290,32 @@ fn number_hits<'a>(catalogue: &'a Catalogue, query: &str, text: &str, hits: &mut
             });
         }
     }
+}
+
+/// Words of which one stands beside a number that is an error code.
+const SPEAKS_OF_AN_ERROR: &[&str] = &[
+    "error", "code", "fail", "reason", "fehler", "erreur", "hresult",
+];
+
+/// The number in one word, and whether it was written in hexadecimal: `809.`, `Error:809`,
+/// `0x80070329`, `-2147023927`.
+fn number(word: &str) -> Option<(u32, bool)> {
+    let word =
+        word.trim_matches(|c: char| matches!(c, '.' | ',' | ':' | '!' | '?' | '#' | '[' | ']'));
+    let word = match word.rsplit_once(':') {
+        Some((lead, rest)) if lead.chars().all(char::is_alphabetic) => rest,
+        _ => word,
+    };
+    let lower = word.to_ascii_lowercase();
+    if let Some(digits) = lower.strip_prefix("0x") {
+        return Some((u32::from_str_radix(digits, 16).ok()?, true));
+    }
+    if let Some(digits) = lower.strip_prefix('-') {
+        // An HRESULT as a signed number.
+        let value = digits.parse::<u32>().ok()?;
+        return (value > i32::MAX.unsigned_abs() / 2).then(|| (0u32.wrapping_sub(value), true));
+    }
+    Some((lower.parse().ok()?, false))
 }
 
 /// Where the fragments of `pattern` stand in `text`, in order and on word boundaries:
@@ -309,9 +368,12 @@ fn part_of_a_pattern<'a>(catalogue: &'a Catalogue, text: &str) -> Vec<Found<'a>>
         .entries()
         .iter()
         .filter(|entry| {
-            names(entry)
-                .chain(entry.patterns.iter().map(|pattern| canonical(pattern)))
-                .any(|known| find_word(&known, text, 0).is_some())
+            let spelled = &entry.spelled;
+            spelled
+                .names
+                .iter()
+                .chain(&spelled.patterns)
+                .any(|known| find_word(known, text, 0).is_some())
         })
         .take(5)
         .map(Found::Entry)

@@ -115,7 +115,56 @@ fn the_whole_crosswalk() {
         }
         lines += 1;
     }
-    assert!(lines > 250, "{lines}");
+    assert!(lines > 400, "{lines}");
+}
+
+/// Every number and every line of the table, as it is typed and pasted: with and without what
+/// stands before it, in other case and in hexadecimal.
+#[test]
+fn the_whole_crosswalk_in_other_forms() {
+    let mut forms = 0;
+    for line in CROSSWALK.lines() {
+        let Some((wanted, query)) = line.split_once(" | ").filter(|_| !line.starts_with('#'))
+        else {
+            continue;
+        };
+        let mut others = vec![query.to_uppercase(), format!("  {query} ")];
+        match query.parse::<u32>() {
+            // Cisco's message numbers and event ids are no Windows codes.
+            Ok(number) if number < 0x10000 && number != 12345 => others.extend([
+                format!("Windows {number}"),
+                format!("error {number}"),
+                format!("Error: {number}"),
+                format!("ERROR {number}:"),
+                format!("(Error {number})"),
+                format!("failed with error code {number}."),
+                format!("0x{number:x}"),
+                format!("0x{number:08X}"),
+                format!("0x8007{number:04x}"),
+                format!("0x8007{number:04X}"),
+                format!("{}", (0x8007_0000 | number).cast_signed()),
+                format!("11/12/2026 8:14:11 AM RasClient 20227 The error code returned on failure is {number}."),
+            ]),
+            Ok(_) => {}
+            Err(_) if query.starts_with('-') || !query.chars().any(char::is_alphabetic) => {}
+            Err(_) => others.extend([
+                query.to_lowercase(),
+                format!("Nov 12 08:14:11 gw daemon[1234]: {query}"),
+                format!("2026-11-12T08:14:11.123456+01:00 gw daemon: 12[IKE] <vpn|7> {query}"),
+            ]),
+        }
+        for other in others {
+            let answered = causes(&other);
+            for cause in wanted.split_whitespace().filter(|word| *word != "-") {
+                assert!(
+                    answered.contains(cause),
+                    "{other}: no {cause} in {answered:?}"
+                );
+            }
+            forms += 1;
+        }
+    }
+    assert!(forms > 2000, "{forms}");
 }
 
 #[test]
@@ -228,6 +277,12 @@ fn findings_are_seen_as_what_users_read() {
     );
     assert!(seen_as("ppp-auth-failed").iter().any(|s| s.code == "691"));
     assert!(seen_as("no-such-cause").is_empty());
+    // What users report most stands first.
+    for cause in ["cert-untrusted", "cert-name-mismatch", "cert-missing-eku"] {
+        assert_eq!(seen_as(cause)[0].code, "13801", "{cause}");
+    }
+    assert_eq!(seen_as("nat-t-blocked")[0].code, "809");
+    assert_eq!(seen_as("proposal-mismatch")[0].product, "Windows");
 }
 
 #[test]
@@ -236,7 +291,7 @@ fn text_is_narrow_and_complete() {
     assert!(text.contains("Windows 809 (stage reachability)"));
     assert!(text.contains("nat-t-blocked") && text.contains("Does not help"));
     assert!(
-        text.lines().all(|line| line.chars().count() <= 100),
+        text.lines().all(|line| line.chars().count() <= 80),
         "{text}"
     );
     let list = render_text(&explain_all());

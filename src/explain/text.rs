@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::model::{Explanation, Match, MatchKind};
+use crate::report::EvidenceReport;
 
 /// Columns of text.
 const WIDTH: usize = 80;
@@ -55,6 +56,7 @@ fn write_match(out: &mut String, found: &Match) {
             && found.causes.iter().all(|c| c.supported.is_none()))
     {
         out.push_str("  Causes, usual one first\n");
+        let mut shown: &[EvidenceReport] = &[];
         for cause in &found.causes {
             let mark = match cause.supported {
                 Some(true) => "supported: ",
@@ -66,7 +68,15 @@ fn write_match(out: &mut String, found: &Match) {
                 "    ",
                 &format!("{}: {mark}{}", cause.code, cause.because),
             );
-            for evidence in &cause.evidence {
+            // The same frames again would only push the rest off the screen.
+            let numbers = |all: &[EvidenceReport]| -> Vec<(u16, u64)> {
+                all.iter().map(|at| (at.capture, at.frame)).collect()
+            };
+            if numbers(&cause.evidence) == numbers(shown) {
+                continue;
+            }
+            shown = &cause.evidence;
+            for evidence in shown {
                 wrapped(
                     out,
                     "      ",
