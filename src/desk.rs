@@ -87,6 +87,7 @@ impl Desk {
             dropped: statistics.dropped,
             truncated: statistics.truncated_frames > 0,
             filtered: statistics.filter.is_some(),
+            blind: statistics.blind.clone(),
         });
     }
 

@@ -417,7 +417,7 @@ impl Findings {
 }
 
 /// What is known of a capture as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CaptureFacts {
     /// Its first and last frame's times.
     pub span: Option<(Timestamp, Timestamp)>,
@@ -427,6 +427,8 @@ pub struct CaptureFacts {
     pub truncated: bool,
     /// Whether a filter chose the frames.
     pub filtered: bool,
+    /// When nothing could be captured, from and to.
+    pub blind: Vec<(Timestamp, Timestamp)>,
 }
 
 /// What others need to know of one attempt.

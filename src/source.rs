@@ -103,6 +103,8 @@ pub struct Statistics {
     pub filter: Option<String>,
     /// Frames the capturing host dropped, where the file or the kernel says so.
     pub dropped: Option<u64>,
+    /// When nothing could be captured, from and to: an interface was down. The latest ones.
+    pub blind: Vec<(Timestamp, Timestamp)>,
     /// Frames cut by snaplen.
     pub truncated_frames: u64,
     /// What was wrong with the input. Bounded; what is beyond the bound is counted.
@@ -128,9 +130,35 @@ impl Statistics {
             ended: None,
             filter: None,
             dropped: None,
+            blind: Vec::new(),
             truncated_frames: 0,
             problems: Vec::new(),
             problems_not_kept: 0,
+        }
+    }
+
+    /// How many times of blindness are kept.
+    pub const BLIND_KEPT: usize = 64;
+
+    /// Says that nothing can be captured from a time on, until [`Statistics::blind_to`].
+    pub fn blind_from(&mut self, from: Timestamp) {
+        if self
+            .blind
+            .last()
+            .is_some_and(|(_, to)| *to == Timestamp::MAX)
+        {
+            return;
+        }
+        if self.blind.len() >= Self::BLIND_KEPT {
+            self.blind.remove(0);
+        }
+        self.blind.push((from, Timestamp::MAX));
+    }
+
+    /// Says that everything can be captured again.
+    pub fn blind_to(&mut self, to: Timestamp) {
+        if let Some((_, end)) = self.blind.last_mut() {
+            *end = to.min(*end);
         }
     }
 

@@ -1,105 +1,34 @@
 //! `vpnscope capture`: the walk of `analyze`, over interfaces.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 
-use super::choice::{Choice, Fate};
-use super::{Common, Exit, Format, output};
+use super::choice::Fate;
+use super::{Exit, output};
 use crate::assemble::ip;
 use crate::desk::Desk;
 use crate::report;
-use crate::source::live::{self, Filter, LiveSource, Options, Poll};
+use crate::source::live::{self, LiveSource, Options, Poll};
 use crate::source::{Problem, Statistics};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 use crate::track::{self, Change};
 use crate::walk::Walk;
 
 mod history;
+mod options;
 mod press;
+mod remarks;
 mod units;
 mod writing;
 
+pub(super) use options::Args;
+
+use options::ExitStatus;
 use press::Press;
-use writing::{Rings, What, Writing};
-
-/// When capturing tells of failures by its exit status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ExitStatus {
-    /// Never: 0 on a clean stop
-    Clean,
-    /// 1 if a session failed or is degraded
-    Findings,
-}
-
-/// Options of `capture`.
-#[derive(Debug, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
-pub(super) struct Args {
-    /// Interface; repeat for several. `any` is all of them
-    #[arg(short, long = "interface", required = true, value_name = "IFACE")]
-    interfaces: Vec<String>,
-    /// Form of the output
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
-    #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    choice: Choice,
-    /// Counts only, nothing per session; the whole diagnosis still runs
-    #[arg(long)]
-    summary: bool,
-    /// Stop after this time: 30, 30s, 5m, 2h
-    #[arg(long, value_name = "TIME", value_parser = units::duration)]
-    duration: Option<Duration>,
-    /// Stop after this many frames
-    #[arg(long, value_name = "N")]
-    packets: Option<u64>,
-    /// Stop once this many sessions failed or are degraded
-    #[arg(long, value_name = "N")]
-    until_failures: Option<usize>,
-    /// What the exit status of a clean stop tells
-    #[arg(long, value_enum, default_value = "clean")]
-    exit_status: ExitStatus,
-    /// Print counters to standard error at this interval; SIGUSR1 does so at any time
-    #[arg(long, value_name = "TIME", value_parser = units::duration)]
-    stats_interval: Option<Duration>,
-    /// Capture filter in libpcap's language, instead of the default one
-    #[arg(long, value_name = "BPF", conflicts_with = "all_traffic")]
-    filter: Option<String>,
-    /// No capture filter: the kernel passes every frame
-    #[arg(long)]
-    all_traffic: bool,
-    /// Kernel buffer of each interface: 64M
-    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = units::size)]
-    buffer: u64,
-    /// Octets captured of a frame at most
-    #[arg(long, value_name = "OCTETS", default_value_t = 262_144)]
-    snaplen: u32,
-    /// Do not ask for frames that are for other machines
-    #[arg(long)]
-    no_promiscuous: bool,
-    /// Become this user once the interfaces are open
-    #[arg(long, value_name = "NAME")]
-    user: Option<String>,
-    /// Give up the right to capture too: an interface that vanished stays lost
-    #[arg(long, requires = "user")]
-    drop_all: bool,
-    /// Threads; one captures, see the message
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    threads: usize,
-    /// Write frames to this capture: .pcapng or .pcap, with .zst or .gz
-    #[arg(short, long, value_name = "OUT")]
-    write_to: Option<PathBuf>,
-    /// Which frames to write
-    #[arg(long, value_enum, default_value = "vpn", requires = "write_to")]
-    write: What,
-    #[command(flatten)]
-    rings: Rings,
-}
+use writing::Writing;
 
 /// What the world asks of a capture.
 struct Signals {
@@ -128,27 +57,28 @@ impl Signals {
 const TICK: Duration = Duration::from_millis(500);
 /// Longest wait for a frame, so that signals are heard.
 const WAIT: Duration = Duration::from_millis(200);
-/// Frames between two looks at the clock.
+/// Frames between two looks at the clock, while they come without a pause.
 const FRAMES_A_LOOK: u32 = 256;
+/// How long the last frames may take out of the rings once it is over, and all of them.
+const LAST_WAIT: Duration = Duration::from_millis(120);
+const LAST_WAITS: Duration = Duration::from_secs(5);
 
 /// Runs `capture`.
 pub(super) fn run(mut args: Args) -> anyhow::Result<Exit> {
     args.choice.for_interfaces();
-    let source = open(&args)?;
+    let (first, last) = (Timestamp(i64::MIN), Timestamp::MAX);
+    if !(args.choice.takes_frame(first) && args.choice.takes_frame(last)) {
+        bail!("--since and --until choose frames of files; an interface has --duration");
+    }
+    let mut source = open(&args)?;
     if let Some(user) = &args.user {
         live::become_user(user, !args.drop_all).map_err(|why| anyhow!(why))?;
     }
     let signals = Signals::listen().context("cannot listen to signals")?;
     let writing = match &args.write_to {
-        Some(path) => Some(Writing::create(path, args.write, &args.rings, &source)?),
+        Some(path) => Some(Writing::create(path, args.write, &args.rings, &mut source)?),
         None => None,
     };
-    if args.threads > 1 {
-        output::complain(
-            "vpnscope: --threads: one thread captures. PACKET_FANOUT_HASH would spread the two directions \
-             and the fragments of one client over threads, and a fanout program cannot be set through libpcap",
-        );
-    }
     let press = Press::new(
         output::open(args.common.output.as_deref())?,
         args.format,
@@ -168,6 +98,7 @@ pub(super) fn run(mut args: Args) -> anyhow::Result<Exit> {
         press,
         writing,
         problems: Vec::new(),
+        frames: 0,
         begun: now,
         ticked: now,
         told: now,
@@ -177,11 +108,6 @@ pub(super) fn run(mut args: Args) -> anyhow::Result<Exit> {
 }
 
 fn open(args: &Args) -> anyhow::Result<LiveSource> {
-    let filter = match (&args.filter, args.all_traffic) {
-        (Some(text), _) => Filter::Text(text.clone()),
-        (None, true) => Filter::None,
-        (None, false) => Filter::Default,
-    };
     let options = Options {
         snaplen: args.snaplen,
         promiscuous: !args.no_promiscuous,
@@ -189,7 +115,8 @@ fn open(args: &Args) -> anyhow::Result<LiveSource> {
             .ok()
             .filter(|size| *size <= 1 << 30)
             .ok_or_else(|| anyhow!("--buffer: at most 1G"))?,
-        filter,
+        filter: args.filter(),
+        threads: args.threads,
     };
     Ok(LiveSource::open(&args.interfaces, options, 0)?)
 }
@@ -202,6 +129,7 @@ struct Capture<'a> {
     writing: Option<Writing>,
     /// What happened to the interfaces.
     problems: Vec<Problem>,
+    frames: u64,
     begun: Instant,
     ticked: Instant,
     told: Instant,
@@ -210,33 +138,18 @@ struct Capture<'a> {
 
 impl Capture<'_> {
     fn go(mut self, mut source: LiveSource, signals: &Signals) -> anyhow::Result<Exit> {
-        let mut frames = 0u64;
         let mut since_look = 0;
-        while !signals.stop.load(Ordering::Relaxed) {
-            let mut look = true;
-            match source.next_frame(WAIT) {
-                Poll::Frame(frame) => {
-                    frames += 1;
-                    self.frame(&frame);
-                    since_look += 1;
-                    look = since_look >= FRAMES_A_LOOK;
+        let mut wait = Duration::ZERO;
+        while !self.has_enough() && !signals.stop.load(Ordering::Relaxed) {
+            if self.next(&mut source, wait)? {
+                wait = Duration::ZERO;
+                since_look += 1;
+                if since_look < FRAMES_A_LOOK {
+                    continue;
                 }
-                Poll::Idle => self.walk.advance(live::settled()),
-                Poll::Lost { interface, why } => {
-                    self.news(
-                        interface,
-                        frames,
-                        &format!("lost: {why}; it is tried again"),
-                    );
-                }
-                Poll::Returned { interface } => self.news(interface, frames, "back again"),
-            }
-            self.changes()?;
-            if self.args.packets.is_some_and(|most| frames >= most) {
-                break;
-            }
-            if !look {
-                continue;
+            } else {
+                // Nothing is there: first what is due now and then, then a wait.
+                wait = WAIT;
             }
             since_look = 0;
             if self.press.troubled() >= self.args.until_failures.unwrap_or(usize::MAX)
@@ -245,7 +158,42 @@ impl Capture<'_> {
                 break;
             }
         }
+        self.drain(&mut source)?;
         self.end(source)
+    }
+
+    fn has_enough(&self) -> bool {
+        self.args.packets.is_some_and(|most| self.frames >= most)
+    }
+
+    /// Takes the next frame, or what else there is within `wait`. `true` where it was a frame.
+    fn next(&mut self, source: &mut LiveSource, wait: Duration) -> anyhow::Result<bool> {
+        let mut came = false;
+        match source.next_frame(wait) {
+            Poll::Frame(frame) => {
+                came = true;
+                self.frames += 1;
+                self.frame(&frame);
+            }
+            Poll::Idle => self.walk.advance(source.settled()),
+            Poll::Lost { interface, why } => {
+                self.news(interface, &format!("lost: {why}; it is tried again"));
+            }
+            Poll::Returned { interface } => self.news(interface, "back again"),
+        }
+        self.changes()?;
+        Ok(came)
+    }
+
+    /// Takes what came before the end and is still in the rings.
+    fn drain(&mut self, source: &mut LiveSource) -> anyhow::Result<()> {
+        let (end, begun) = (live::wall_clock(), live::clock());
+        while !self.has_enough()
+            && source.statistics().last.is_none_or(|last| last <= end)
+            && live::clock().duration_since(begun) < LAST_WAITS
+            && self.next(source, LAST_WAIT)?
+        {}
+        Ok(())
     }
 
     fn frame(&mut self, frame: &crate::source::Frame<'_>) {
@@ -257,7 +205,7 @@ impl Capture<'_> {
         }
     }
 
-    fn news(&mut self, interface: u32, frame: u64, what: &str) {
+    fn news(&mut self, interface: u32, what: &str) {
         let at = usize::try_from(interface).unwrap_or(usize::MAX);
         let name = self.args.interfaces.get(at).map_or("?", String::as_str);
         let what = format!("{name}: {what}");
@@ -265,7 +213,7 @@ impl Capture<'_> {
         if self.problems.len() < Statistics::PROBLEMS_KEPT {
             self.problems.push(Problem {
                 offset: None,
-                frame: (frame > 0).then_some(frame),
+                frame: (self.frames > 0).then_some(self.frames),
                 what,
                 fatal: false,
             });
@@ -293,11 +241,13 @@ impl Capture<'_> {
             self.ticked = now;
             let counters = source.counters();
             self.desk.capture_so_far(source.statistics());
-            self.walk.look(live::settled());
+            let settled = source.settled();
+            self.walk.advance(settled);
+            self.walk.look(settled);
             self.changes()?;
             self.press.flush()?;
             if let Some(writing) = &mut self.writing {
-                writing.tick(&counters);
+                writing.tick(&counters, settled);
             }
             if tell {
                 self.tell(&counters);
@@ -343,10 +293,11 @@ impl Capture<'_> {
                 Change::Opened(_) => {}
                 Change::Verdict(session) => {
                     let filed = self.desk.look(session);
+                    let is_reported = self.args.choice.of(&filed) == Fate::Reported;
                     if let Some(writing) = &mut self.writing {
-                        writing.judged(&filed, false);
+                        writing.judged(&filed, is_reported, false);
                     }
-                    if self.args.choice.of(&filed) == Fate::Reported {
+                    if is_reported {
                         self.press.grown(&filed)?;
                     }
                 }
@@ -361,12 +312,13 @@ impl Capture<'_> {
 
     fn filed(&mut self, filed: &crate::desk::Filed) -> anyhow::Result<()> {
         self.press.sstp(filed.is_sstp);
-        if let Some(writing) = &mut self.writing {
-            writing.judged(filed, true);
-        }
-        // What was said of a session must not stand when it turns out otherwise.
         let fate = self.args.choice.of(filed);
-        if fate == Fate::Reported || self.press.has_said(filed.session.id) {
+        // What was said of a session must not stand when it turns out otherwise.
+        let is_reported = fate == Fate::Reported || self.press.has_said(filed.session.id);
+        if let Some(writing) = &mut self.writing {
+            writing.judged(filed, is_reported, true);
+        }
+        if is_reported {
             self.press.closed_session(filed)?;
         } else if fate == Fate::Counted {
             self.press.not_reported();
@@ -378,7 +330,7 @@ impl Capture<'_> {
     fn end(mut self, mut source: LiveSource) -> anyhow::Result<Exit> {
         let counters = source.counters();
         let mut statistics = source.statistics().clone();
-        let end = self.args.packets.is_none().then(live::settled);
+        let end = self.args.packets.is_none().then(|| source.settled());
         self.walk.watched_until(end);
         self.walk.finish();
         self.desk.capture_so_far(&statistics);
@@ -414,8 +366,9 @@ impl Capture<'_> {
             streams: self.walk.evicted_streams(),
         };
         let troubled = self.press.troubled();
+        let (filter, others) = (self.args.filter(), self.walk.other_vpns());
         self.press
-            .finish(capture, evicted, self.walk.other_vpns())?;
+            .finish(capture, evicted, others, filter.in_words())?;
         let findings = self.args.exit_status == ExitStatus::Findings && troubled > 0;
         Ok(if findings {
             Exit::Findings

@@ -1,6 +1,7 @@
 //! Lowers or withdraws what the vantage point cannot carry. See `docs/confidence.md`.
 
 use super::{Basis, Confidence, Context, Finding, Outcome, Severity};
+use crate::time::Span;
 use crate::track::session::{Session, Side};
 
 /// Causes whose message stands in clear, but is contradicted by another one just as short: a
@@ -15,6 +16,9 @@ const CONTRADICTABLE: &[&str] = &[
     "tls-alert-handshake-failure",
     "tls-alert-general-error",
 ];
+
+/// How long an answer is waited for at most.
+const ANSWERED_WITHIN: Span = Span::from_secs(60);
 
 /// Applies the traps of the capture to every finding.
 pub(super) fn weigh(mut list: Vec<Finding>, session: &Session, context: &Context) -> Vec<Finding> {
@@ -67,11 +71,7 @@ fn told(finding: &mut Finding, session: &Session) {
 fn traps(finding: &mut Finding, session: &Session, context: &Context) {
     let vantage = &session.vantage;
     let gaps = vantage.unseen.client + vantage.unseen.gateway > 0;
-    let dropped = context
-        .captures
-        .get(usize::from(session.first.capture))
-        .and_then(|capture| capture.dropped)
-        .is_some_and(|dropped| dropped > 0);
+    let dropped = lost(session, context).is_some();
     let evicted = vantage.ending == crate::track::session::Ending::Evicted;
     if finding.confidence != Confidence::Certain {
         return;
@@ -114,17 +114,9 @@ fn absence(finding: &mut Finding, of: Side, session: &Session, context: &Context
             "a capture without gaps: messages are missing from this one",
         );
     }
-    let dropped = context
-        .captures
-        .get(usize::from(session.first.capture))
-        .and_then(|capture| capture.dropped)
-        .is_some_and(|dropped| dropped > 0);
-    if dropped {
+    if let Some(needs) = lost(session, context) {
         ceiling = Confidence::Possible;
-        note(
-            finding,
-            "a capture without drops: the capturing host lost frames",
-        );
+        note(finding, needs);
     }
     if esp_holes(session) {
         ceiling = Confidence::Possible;
@@ -142,6 +134,22 @@ fn absence(finding: &mut Finding, of: Side, session: &Session, context: &Context
         ceiling = ceiling.min(Confidence::Likely);
     }
     finding.confidence = finding.confidence.min(ceiling);
+}
+
+/// What would be needed instead, where the capturing host lost frames, or could see none while
+/// this session went on.
+fn lost(session: &Session, context: &Context) -> Option<&'static str> {
+    let capture = context.captures.get(usize::from(session.first.capture))?;
+    if capture.dropped.is_some_and(|dropped| dropped > 0) {
+        return Some("a capture without drops: the capturing host lost frames");
+    }
+    // What answers the last message may be this late.
+    let until = session.last.time + ANSWERED_WITHIN;
+    capture
+        .blind
+        .iter()
+        .any(|(from, to)| *from <= until && *to >= session.first.time)
+        .then_some("a capture without a pause: the interface was down while this session went on")
 }
 
 /// More than one packet in ten is missing from what flows: where so much is lost, by the

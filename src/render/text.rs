@@ -574,7 +574,7 @@ fn line(out: &mut impl Write, text: &str) -> io::Result<()> {
 }
 
 /// Writes `text` after `lead`, broken at blanks, with the lead's width as indent.
-fn wrapped(out: &mut impl Write, lead: &str, text: &str) -> io::Result<()> {
+pub fn wrapped(out: &mut impl Write, lead: &str, text: &str) -> io::Result<()> {
     let indent = lead.chars().count().min(WIDTH / 2);
     let mut column = lead.chars().count();
     write!(out, "{lead}")?;

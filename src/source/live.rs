@@ -4,6 +4,8 @@
 //! interface that vanishes is opened again when it returns. On Linux libpcap uses a memory-mapped
 //! ring (`TPACKET_V3`), filtered in the kernel. This room owns a clock: it waits.
 
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -12,15 +14,19 @@ use super::writer::{Counters, Description, Origin};
 use super::{Format, Frame, LinkType, SourceError, Statistics};
 use crate::time::{Span, Timestamp};
 
+mod fanout;
 mod filter;
 mod handle;
 mod interfaces;
+mod lane;
 mod rights;
 
 pub use interfaces::{Interface, interfaces, missing_right};
 pub use rights::become_user;
 
-use handle::{Fetched, Handle};
+use fanout::Group;
+use handle::Handle;
+use lane::{Found, Lane};
 
 /// Which frames the kernel passes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,6 +40,16 @@ pub enum Filter {
     Text(String),
 }
 
+impl Filter {
+    /// What it passes, for people, where that is not its own text.
+    pub const fn in_words(&self) -> Option<&'static str> {
+        match self {
+            Self::Default => Some(filter::IN_WORDS),
+            Self::None | Self::Text(_) => None,
+        }
+    }
+}
+
 /// How to capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -45,6 +61,8 @@ pub struct Options {
     pub buffer: u32,
     /// The filter.
     pub filter: Filter,
+    /// Rings of each interface, each read by a thread of its own where there are several.
+    pub threads: usize,
 }
 
 impl Options {
@@ -59,6 +77,7 @@ impl Default for Options {
             promiscuous: true,
             buffer: 64 << 20,
             filter: Filter::Default,
+            threads: 1,
         }
     }
 }
@@ -86,12 +105,26 @@ pub enum Poll<'a> {
 
 /// Interfaces being captured from.
 pub struct LiveSource {
-    handles: Vec<Handle>,
+    lanes: Vec<Lane>,
+    interfaces: Vec<Watched>,
+    /// Rings when a reader has something; there are readers from the first frame on.
+    bell: Option<Receiver<()>>,
     options: Options,
     statistics: Statistics,
     capture: u16,
     /// When to look next whether the interfaces are up.
     look: Instant,
+    /// Frames until the clock is asked although there is always another frame.
+    hurry: u32,
+}
+
+/// An interface, as it is watched.
+struct Watched {
+    name: String,
+    /// Down at the last look, though open.
+    is_down: bool,
+    /// Rings of it that are lost.
+    lost: usize,
 }
 
 /// Time between two looks whether an interface is up.
@@ -100,49 +133,70 @@ const LOOK: Duration = Duration::from_secs(1);
 const LATE: Span = Span::from_millis(Options::BLOCK_MS as i64 + 40);
 /// Longest wait while a frame of one interface waits for an earlier one of another.
 const MERGE_WAIT: Duration = Duration::from_millis(10);
-/// A frame further ahead of the clock than this tells that the clock was set back.
-const LATE_OF_A_SET_CLOCK: Span = Span::from_secs(2);
+/// Frames between two looks at the clock where there is always another frame.
+const HURRY: u32 = 4096;
 
 impl LiveSource {
     /// Opens interfaces. `capture` is the number their frames carry.
     pub fn open(names: &[String], options: Options, capture: u16) -> Result<Self, SourceError> {
         let mut statistics = Statistics::new(names.join(", "), Format::Live);
         statistics.dropped = Some(0);
-        let mut handles = Vec::new();
-        for name in names {
-            let handle = Handle::open(name, &options)?;
-            if !statistics.link_types.contains(&handle.link) {
-                statistics.link_types.push(handle.link);
+        let (mut lanes, mut interfaces) = (Vec::new(), Vec::new());
+        for (number, name) in names.iter().enumerate() {
+            let rings = options.threads.max(1);
+            let group = (rings > 1).then(|| Arc::new(Group::default()));
+            for _ in 0..rings {
+                let handle = Handle::open(name, &options, group.clone())?;
+                if !statistics.link_types.contains(&handle.link) {
+                    statistics.link_types.push(handle.link);
+                }
+                statistics.filter = statistics.filter.or_else(|| handle.filter.clone());
+                lanes.push(Lane::new(handle, number));
             }
-            statistics.filter = statistics.filter.or_else(|| handle.filter.clone());
-            handles.push(handle);
+            interfaces.push(Watched {
+                name: name.clone(),
+                is_down: false,
+                lost: 0,
+            });
         }
         Ok(Self {
-            handles,
+            lanes,
+            interfaces,
+            bell: None,
             options,
             statistics,
             capture,
             look: clock(),
+            hurry: HURRY,
         })
     }
 
     /// The next frame of any interface, or what else happened within `timeout`.
+    ///
+    /// With several threads they are started by the first call, with the rights of its caller.
     pub fn next_frame(&mut self, timeout: Duration) -> Poll<'_> {
-        // The clock is asked only where nothing is there at once.
+        if self.options.threads > 1 && self.bell.is_none() {
+            self.part();
+        }
+        // The clock is asked only where nothing is there at once, and now and then.
         let mut deadline = None;
         loop {
+            if self.hurry == 0 {
+                self.hurry = HURRY;
+                if let Some(news) = self.look_around(clock()) {
+                    return news;
+                }
+            }
             if let Some(news) = self.fetch() {
                 return news;
             }
             if let Some(at) = self.earliest() {
+                self.hurry -= 1;
                 return self.give(at);
             }
             let now = clock();
             let deadline = *deadline.get_or_insert(now + timeout);
-            if let Some(interface) = self.reopen(now) {
-                return Poll::Returned { interface };
-            }
-            if let Some(news) = self.look_whether_up(now) {
+            if let Some(news) = self.look_around(now) {
                 return news;
             }
             if now >= deadline {
@@ -152,6 +206,32 @@ impl LiveSource {
         }
     }
 
+    fn look_around(&mut self, now: Instant) -> Option<Poll<'static>> {
+        self.reopen(now).or_else(|| self.look_whether_up(now))
+    }
+
+    /// Gives each ring to a thread of its own.
+    fn part(&mut self) {
+        let (ring, bell) = sync_channel(1);
+        for lane in &mut self.lanes {
+            lane.part(&self.options, &ring);
+        }
+        self.bell = Some(bell);
+    }
+
+    /// Until when everything that came was given: what is in a ring still may be older than the
+    /// clock.
+    pub fn settled(&self) -> Timestamp {
+        let now = wall_clock() - LATE;
+        let of = |lane: &Lane| match lane.head {
+            Some(head) => head.time,
+            None if lane.is_lost || !lane.is_open() => now,
+            None => lane.seen_up_to.min(now),
+        };
+        let lanes = self.lanes.iter().map(of).min().unwrap_or(now);
+        lanes.max(self.statistics.last.unwrap_or(lanes).min(now))
+    }
+
     /// What is known so far. The counters of the kernel are those read last.
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
@@ -159,24 +239,28 @@ impl LiveSource {
 
     /// Where frames of each interface come from, and what is known of it, for a writer.
     pub fn descriptions(&self) -> Vec<(Origin, Description)> {
-        let of = |(number, handle): (usize, &Handle)| {
+        let mut all = Vec::new();
+        for lane in &self.lanes {
+            let origin = origin(self.capture, lane.interface, lane.link);
             let description = Description {
-                name: Some(handle.name.clone()),
-                filter: handle.filter.clone(),
+                name: Some(lane.name.clone()),
+                filter: lane.filter.clone(),
                 snaplen: self.options.snaplen,
             };
-            (origin(self.capture, number, handle.link), description)
-        };
-        self.handles.iter().enumerate().map(of).collect()
+            if all.last().is_none_or(|(last, _)| *last != origin) {
+                all.push((origin, description));
+            }
+        }
+        all
     }
 
     /// Reads the counters of each interface, and with them the drops in the statistics.
     pub fn counters(&mut self) -> Vec<(Origin, Counters)> {
         let time = wall_clock();
-        let mut all = Vec::new();
+        let mut all: Vec<(Origin, Counters)> = Vec::new();
         let mut dropped = 0;
-        for (number, handle) in self.handles.iter_mut().enumerate() {
-            let counted = handle.count();
+        for lane in &mut self.lanes {
+            let counted = lane.count();
             dropped += counted.dropped_by_interface + counted.dropped_by_system;
             let counters = Counters {
                 time,
@@ -184,62 +268,110 @@ impl LiveSource {
                 dropped_by_interface: Some(counted.dropped_by_interface),
                 dropped_by_system: Some(counted.dropped_by_system),
             };
-            all.push((origin(self.capture, number, handle.link), counters));
+            let origin = origin(self.capture, lane.interface, lane.link);
+            match all.last_mut() {
+                // Another ring of the same interface.
+                Some((last, sum)) if *last == origin => *sum = plus(*sum, counters),
+                _ => all.push((origin, counters)),
+            }
         }
         self.statistics.dropped = Some(dropped);
         all
     }
 
-    /// Fetches a frame of each interface that may hold the earliest one.
+    /// Fetches a frame of each lane that may hold the earliest one.
     fn fetch(&mut self) -> Option<Poll<'static>> {
-        let earliest = self.handles.iter().filter_map(|handle| handle.head);
+        let earliest = self.lanes.iter().filter_map(|lane| lane.head);
         let earliest = earliest.map(|head| head.time).min();
-        let alone = self.handles.len() == 1;
-        for (number, handle) in self.handles.iter_mut().enumerate() {
-            let is_sure = earliest.is_some_and(|time| handle.seen_up_to >= time);
-            if handle.head.is_some() || !handle.is_open() || is_sure {
+        for at in 0..self.lanes.len() {
+            let lane = self.lanes.get_mut(at)?;
+            let is_sure = earliest.is_some_and(|time| lane.seen_up_to >= time);
+            if lane.head.is_some() || !lane.is_open() || is_sure {
                 continue;
             }
-            // One interface alone is in order, and needs no clock.
-            let before = if alone { Timestamp::MAX } else { wall_clock() };
-            match handle.fetch() {
-                Fetched::Frame => {}
-                Fetched::Nothing => handle.seen_up_to = before - LATE,
-                Fetched::Lost(why) => {
-                    let interface = u32::try_from(number).unwrap_or(u32::MAX);
-                    return Some(Poll::Lost { interface, why });
+            let number = lane.interface;
+            match lane.fetch() {
+                Found::Looked => {}
+                Found::Lost(why) => {
+                    lane.is_lost = true;
+                    if let Some(news) = self.lost(number, why) {
+                        return Some(news);
+                    }
+                }
+                Found::Returned => {
+                    lane.is_lost = false;
+                    if let Some(news) = self.returned(number) {
+                        return Some(news);
+                    }
                 }
             }
         }
         None
     }
 
-    /// The interface whose frame comes next, once no other can still give an earlier one.
+    /// Takes note that a ring is lost. It is news for the first of an interface.
+    fn lost(&mut self, number: usize, why: String) -> Option<Poll<'static>> {
+        let watched = self.interfaces.get_mut(number)?;
+        watched.lost += 1;
+        let is_news = watched.lost == 1 && !watched.is_down;
+        let interface = u32::try_from(number).unwrap_or(u32::MAX);
+        if is_news {
+            self.statistics.blind_from(wall_clock() - LATE);
+        }
+        is_news.then_some(Poll::Lost { interface, why })
+    }
+
+    /// Takes note that a ring is back. It is news for the last of an interface.
+    fn returned(&mut self, number: usize) -> Option<Poll<'static>> {
+        let watched = self.interfaces.get_mut(number)?;
+        watched.lost = watched.lost.saturating_sub(1);
+        watched.is_down = false;
+        let is_news = watched.lost == 0;
+        let all_see = self
+            .interfaces
+            .iter()
+            .all(|watched| watched.lost == 0 && !watched.is_down);
+        if all_see {
+            self.statistics.blind_to(wall_clock());
+        }
+        let lanes = self.lanes.iter().filter(|lane| lane.interface == number);
+        for lane in lanes {
+            if !self.statistics.link_types.contains(&lane.link) {
+                self.statistics.link_types.push(lane.link);
+            }
+        }
+        let interface = u32::try_from(number).unwrap_or(u32::MAX);
+        is_news.then_some(Poll::Returned { interface })
+    }
+
+    /// The lane whose frame comes next, once no other can still give an earlier one.
     fn earliest(&self) -> Option<usize> {
         let (at, head) = self
-            .handles
+            .lanes
             .iter()
             .enumerate()
-            .filter_map(|(at, handle)| Some((at, handle.head?)))
+            .filter_map(|(at, lane)| Some((at, lane.head?)))
             .min_by_key(|(_, head)| head.time)?;
-        let is_settled = |handle: &Handle| {
-            handle.head.is_some()
-                || !handle.is_open()
-                || handle.seen_up_to >= head.time
-                || head.time - handle.seen_up_to > LATE_OF_A_SET_CLOCK
+        let is_settled = |lane: &Lane| {
+            lane.head.is_some()
+                || !lane.is_open()
+                || lane.seen_up_to >= head.time
+                || head.time - lane.seen_up_to > lane.patience()
         };
-        self.handles.iter().all(is_settled).then_some(at)
+        self.lanes.iter().all(is_settled).then_some(at)
     }
 
     fn give(&mut self, at: usize) -> Poll<'_> {
         let taken = self
-            .handles
+            .lanes
             .get_mut(at)
-            .and_then(|handle| Some((handle.head.take()?, handle)));
-        let Some((head, handle)) = taken else {
+            .and_then(|lane| Some((lane.head.take()?, lane)));
+        let Some((head, lane)) = taken else {
             return Poll::Idle;
         };
-        let captured = u32::try_from(handle.octets.len()).unwrap_or(u32::MAX);
+        lane.is_given = true;
+        let octets = lane.octets();
+        let captured = u32::try_from(octets.len()).unwrap_or(u32::MAX);
         let statistics = &mut self.statistics;
         statistics.frames += 1;
         statistics.bytes += u64::from(captured);
@@ -250,68 +382,90 @@ impl LiveSource {
             capture: self.capture,
             no: statistics.frames,
             time: head.time,
-            link: handle.link,
-            octets: &handle.octets,
+            link: lane.link,
+            octets,
             wire_len: head.wire_len.max(captured),
-            interface: u32::try_from(at).unwrap_or(u32::MAX),
+            interface: u32::try_from(lane.interface).unwrap_or(u32::MAX),
         })
     }
 
     /// libpcap says nothing when an interface goes down; it goes on when it is up again. So
-    /// somebody has to look, now and then, while nothing comes.
+    /// somebody has to look, now and then.
     fn look_whether_up(&mut self, now: Instant) -> Option<Poll<'static>> {
         if now < self.look {
             return None;
         }
         let all = interfaces().unwrap_or_default();
-        for (number, handle) in self.handles.iter_mut().enumerate() {
-            let listed = all.iter().find(|interface| interface.name == handle.name);
+        for number in 0..self.interfaces.len() {
+            let watched = self.interfaces.get_mut(number)?;
+            let listed = all.iter().find(|interface| interface.name == watched.name);
             let is_down = listed.is_some_and(|interface| !interface.up);
-            if handle.is_open() && is_down != handle.is_down {
-                handle.is_down = is_down;
-                let interface = u32::try_from(number).unwrap_or(u32::MAX);
-                return Some(if is_down {
-                    let why = "it is down".into();
-                    Poll::Lost { interface, why }
-                } else {
-                    Poll::Returned { interface }
-                });
+            if watched.lost > 0 || is_down == watched.is_down {
+                continue;
             }
+            watched.is_down = is_down;
+            if !is_down {
+                return self.returned(number);
+            }
+            let since = i64::try_from(LOOK.as_millis()).unwrap_or(0);
+            self.statistics
+                .blind_from(wall_clock() - LATE - Span::from_millis(since));
+            return Some(Poll::Lost {
+                interface: u32::try_from(number).unwrap_or(u32::MAX),
+                why: "it is down".into(),
+            });
         }
         self.look = now + LOOK;
         None
     }
 
-    fn reopen(&mut self, now: Instant) -> Option<u32> {
-        for (number, handle) in self.handles.iter_mut().enumerate() {
-            if handle.reopen(&self.options, now) {
-                if !self.statistics.link_types.contains(&handle.link) {
-                    self.statistics.link_types.push(handle.link);
-                }
-                return u32::try_from(number).ok();
+    /// Opens a lost interface again, where its ring is read here.
+    fn reopen(&mut self, now: Instant) -> Option<Poll<'static>> {
+        for at in 0..self.lanes.len() {
+            let lane = self.lanes.get_mut(at)?;
+            if lane.reopen(&self.options, now) {
+                lane.is_lost = false;
+                let number = lane.interface;
+                return self.returned(number);
             }
         }
         None
     }
 
-    /// Waits until an interface has a frame, or something else is due.
+    /// Waits until a lane has a frame, or something else is due.
     fn wait(&self, now: Instant, deadline: Instant) {
-        let pending = self.handles.iter().any(|handle| handle.head.is_some());
-        let tries = self.handles.iter().filter_map(Handle::next_try);
+        let pending = self.lanes.iter().any(|lane| lane.head.is_some());
+        let tries = self.lanes.iter().filter_map(Lane::next_try);
         let merge = pending.then(|| now + MERGE_WAIT);
         let until = tries.chain(merge).fold(deadline, Instant::min);
         let wait = until.saturating_duration_since(now);
+        if let Some(bell) = &self.bell {
+            match bell.recv_timeout(wait) {
+                Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+            return;
+        }
         let wait = Timespec {
             tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(wait.subsec_nanos()),
         };
-        let idle = self.handles.iter().filter(|handle| handle.head.is_none());
-        let descriptors = idle.filter_map(Handle::descriptor);
+        let idle = self.lanes.iter().filter(|lane| lane.head.is_none());
+        let descriptors = idle.filter_map(Lane::descriptor);
         let mut descriptors: Vec<PollFd<'_>> = descriptors
             .map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN))
             .collect();
         // A signal ends the wait early, which is what the caller wants.
         rustix::event::poll(&mut descriptors, Some(&wait)).ok();
+    }
+}
+
+fn plus(a: Counters, b: Counters) -> Counters {
+    let sum = |a: Option<u64>, b: Option<u64>| Some(a? + b?);
+    Counters {
+        time: a.time.max(b.time),
+        received: sum(a.received, b.received),
+        dropped_by_interface: sum(a.dropped_by_interface, b.dropped_by_interface),
+        dropped_by_system: sum(a.dropped_by_system, b.dropped_by_system),
     }
 }
 
@@ -327,11 +481,6 @@ fn origin(capture: u16, number: usize, link: LinkType) -> Origin {
 #[expect(clippy::disallowed_methods, reason = "the live driver owns a clock")]
 pub fn clock() -> Instant {
     Instant::now()
-}
-
-/// Until when everything that came was given, while nothing comes.
-pub fn settled() -> Timestamp {
-    wall_clock() - LATE
 }
 
 /// The clock that stamps frames.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 
 use super::super::keep::{Conversation, Held};
+use super::remarks;
 use crate::desk::Filed;
 use crate::source::Frame;
 use crate::walk::{Fate, Walk};
@@ -87,13 +88,14 @@ impl History {
     pub(super) fn judged(
         &mut self,
         filed: &Filed,
+        fails: bool,
         is_final: bool,
         write: Write<'_>,
     ) -> io::Result<()> {
         let id = filed.session.id;
         let mut result = Ok(());
         if let Some(kept) = self.sessions.get_mut(&id) {
-            kept.fails = filed.is_trouble();
+            kept.fails = fails;
             if kept.fails && !kept.frames.is_empty() {
                 let frames = std::mem::take(&mut kept.frames);
                 self.octets -= std::mem::take(&mut kept.octets);
@@ -193,13 +195,7 @@ fn write_all(frames: &VecDeque<Held>, filed: &Filed, write: Write<'_>) -> io::Re
     let last = frames.back().map_or(0, |held| held.frame().no);
     let is_there = |no: u64| frames.iter().any(|held| held.frame().no == no);
     for finding in findings {
-        let says = format!(
-            "vpnscope: session {}: {} ({}): {}",
-            filed.session.id,
-            finding.cause.code,
-            finding.confidence.word(),
-            finding.summary
-        );
+        let says = remarks::says(filed, finding);
         let evidence = finding.evidence.iter().map(|evidence| evidence.at.frame);
         let mut at: Vec<u64> = evidence.filter(|no| is_there(*no)).collect();
         if at.is_empty() {

@@ -10,6 +10,7 @@ use super::super::output::{self, Out};
 use crate::desk::Filed;
 use crate::diagnose::Verdict;
 use crate::dissect::others::Counts;
+use crate::render::escape::harmless;
 use crate::render::text;
 use crate::report::{self, CaptureReport, Evicted, Report, SessionReport, Summary};
 
@@ -196,12 +197,13 @@ impl Press {
         Ok(())
     }
 
-    /// The end: the capture and the counts.
+    /// The end: the capture and the counts. `in_words` is for people, instead of the filter.
     pub(super) fn finish(
         mut self,
         capture: CaptureReport,
         evicted: Evicted,
         others: Counts,
+        in_words: Option<&str>,
     ) -> anyhow::Result<()> {
         self.summary.evicted = evicted;
         self.summary.other_vpns.add(others);
@@ -217,7 +219,8 @@ impl Press {
             Format::Text => {
                 for capture in &report.captures {
                     let filter = capture.filter.as_deref().unwrap_or("none");
-                    writeln!(self.out, "{}: capture filter: {filter}", capture.file)?;
+                    let lead = format!("{}: capture filter: ", harmless(&capture.file));
+                    text::wrapped(&mut self.out, &lead, in_words.unwrap_or(filter))?;
                 }
                 text::end(&mut self.out, &report, self.style)?;
             }

@@ -28,6 +28,14 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "not a size such as 4096, 64k, 64M or 1G".to_string())
 }
 
+/// A number of threads that makes sense.
+pub(super) fn threads(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| (1..=64).contains(number))
+        .ok_or_else(|| "not a number from 1 to 64".to_string())
+}
+
 fn split<'a>(text: &'a str, units: &[(&str, u32)]) -> (&'a str, u32) {
     let found = units
         .iter()

@@ -8,12 +8,13 @@ use anyhow::Context as _;
 use super::super::keep::outbox::{Known, Outbox};
 use super::super::output;
 use super::history::History;
+use super::remarks::Remarks;
 use super::units;
 use crate::desk::Filed;
 use crate::source::Frame;
 use crate::source::live::LiveSource;
 use crate::source::writer::{Counters, Limits, Origin, Output, Ring};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 use crate::walk::Walk;
 
 /// Which frames are written.
@@ -55,6 +56,7 @@ pub(super) struct Writing {
     what: What,
     outbox: Outbox,
     history: History,
+    remarks: Remarks,
     /// What was said of the last fault, so that it is said once.
     fault: Option<String>,
     faults: Vec<String>,
@@ -66,7 +68,7 @@ impl Writing {
         path: &Path,
         what: What,
         rings: &Rings,
-        source: &LiveSource,
+        source: &mut LiveSource,
     ) -> anyhow::Result<Self> {
         let span = rings.ring_time.map(|time| {
             Span::from_millis(i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 1_000_000))
@@ -82,12 +84,16 @@ impl Writing {
         for (origin, description) in source.descriptions() {
             ring.describe(origin, description);
         }
+        for (origin, counters) in source.counters() {
+            ring.counters(origin, counters);
+        }
         Ok(Self {
             ring,
             path: path.to_path_buf(),
             what,
             outbox: Outbox::default(),
             history: History::default(),
+            remarks: Remarks::default(),
             fault: None,
             faults: Vec::new(),
         })
@@ -95,11 +101,12 @@ impl Writing {
 
     /// Takes a frame through the walk, and keeps it where it is wanted.
     pub(super) fn frame(&mut self, frame: &Frame<'_>, walk: &mut Walk) {
-        let ring = &mut self.ring;
+        let (ring, remarks) = (&mut self.ring, &mut self.remarks);
+        let write = &mut |frame: &Frame<'_>, says: Option<&str>| ring.frame(frame, says);
         let written = match self.what {
             What::All => {
                 walk.frame(frame);
-                ring.frame(frame, None)
+                remarks.at_once(frame, write)
             }
             What::Vpn => {
                 let fate = walk.frame(frame);
@@ -110,27 +117,36 @@ impl Writing {
                     alone: true,
                 };
                 self.outbox
-                    .put(frame, known, &mut |frame| ring.frame(frame, None))
+                    .put(frame, known, &mut |frame| remarks.hold(frame, write))
             }
             What::Failed => self
                 .history
-                .frame(frame, walk, &mut |frame| ring.frame(frame, None)),
+                .frame(frame, walk, &mut |frame| write(frame, None)),
         };
         self.note(written);
     }
 
-    /// Takes the verdict of a session, grown or final.
-    pub(super) fn judged(&mut self, filed: &Filed, is_final: bool) {
-        if self.what == What::Failed {
+    /// Takes the verdict of a session, grown or final. What is not reported is not written for
+    /// its failure either.
+    pub(super) fn judged(&mut self, filed: &Filed, is_reported: bool, is_final: bool) {
+        let fails = is_reported && filed.is_trouble();
+        if self.what != What::Failed {
+            self.remarks.judged(filed, fails, is_final);
+        } else {
             let ring = &mut self.ring;
             let write = &mut |frame: &Frame<'_>, comment: Option<&str>| ring.frame(frame, comment);
-            let written = self.history.judged(filed, is_final, write);
+            let written = self.history.judged(filed, fails, is_final, write);
             self.note(written);
         }
     }
 
     /// Hands on what is gathered, so that a crash loses little.
-    pub(super) fn tick(&mut self, counters: &[(Origin, Counters)]) {
+    pub(super) fn tick(&mut self, counters: &[(Origin, Counters)], now: Timestamp) {
+        let ring = &mut self.ring;
+        let held = self
+            .remarks
+            .advance(now, &mut |frame, says| ring.frame(frame, says));
+        self.note(held);
         for (origin, counters) in counters {
             self.ring.counters(*origin, *counters);
         }
@@ -149,10 +165,21 @@ impl Writing {
 
     /// Writes what is left, and says what could not be written.
     pub(super) fn finish(mut self, counters: &[(Origin, Counters)]) -> Vec<String> {
-        let ring = &mut self.ring;
-        let left = self.outbox.finish(&mut |frame| ring.frame(frame, None));
+        let (ring, remarks) = (&mut self.ring, &mut self.remarks);
+        let write = &mut |frame: &Frame<'_>, says: Option<&str>| ring.frame(frame, says);
+        let left = self
+            .outbox
+            .finish(&mut |frame| remarks.hold(frame, write))
+            .and(remarks.finish(write));
         self.note(left);
-        self.tick(counters);
+        let unplaced = self.remarks.unplaced();
+        if unplaced > 0 {
+            self.faults.push(format!(
+                "{unplaced} findings came after the last frame: they stand here, not in {}",
+                self.path.display()
+            ));
+        }
+        self.tick(counters, Timestamp(i64::MIN));
         let finished = self.ring.finish();
         self.note(finished);
         if self.ring.lost() > 0 {

@@ -8,17 +8,24 @@ use crate::source::LinkType;
 ///
 /// All UDP, ICMP and IPv6; every IPv4 fragment; IP in IP, IPv6 in IPv4, GRE, ESP, AH, L2TPv3;
 /// of TCP the segments that open or end a connection, those that begin like a TLS record, IKE
-/// over TCP, DNS. A load beyond the end of a frame refuses it whatever follows, so what looks at
+/// and Cisco's IPsec over TCP, DNS. A load beyond the end of a frame refuses it whatever follows, so what looks at
 /// octets of the payload comes last.
 const IP: &str = "ip6 or udp or icmp or (ip[6:2] & 0x3fff != 0) \
 or ip proto 4 or ip proto 41 or ip proto 47 or ip proto 50 or ip proto 51 or ip proto 115 \
-or tcp port 4500 or tcp port 53 \
+or tcp port 4500 or tcp port 53 or tcp port 10000 \
 or (tcp[tcpflags] & (tcp-syn|tcp-fin|tcp-rst) != 0) \
 or (tcp[((tcp[12:1] & 0xf0) >> 2):2] & 0xfcff = 0x1403) \
 or (tcp[((tcp[12:1] & 0xf0) >> 2):4] = 0x494b4554)";
 
 /// Carriers below IP that stand only where there is an Ethernet type: `PPPoE`, MPLS.
-const ETHERNET: &str = "ether proto 0x8863 or ether proto 0x8864 or ether proto 0x8847";
+const ETHERNET: &str = "ether proto 0x8863 or ether proto 0x8864 or ether proto 0x8847 \
+or ether proto 0x8848";
+
+/// The same for people.
+pub(super) const IN_WORDS: &str = "the default, which passes UDP, ICMP, IPv6, fragments, IP in IP, \
+GRE, ESP, AH, L2TPv3, PPPoE and MPLS; of TCP over IPv4 what opens or ends a connection, segments \
+that begin like a TLS record, IKE and IPsec over TCP, DNS; the same inside VLAN tags. What else \
+was on the wire was not seen; --all-traffic shows it";
 
 /// The default filter for a link type. Inside up to two VLAN tags it is the same.
 pub(super) fn default_for(link: LinkType) -> String {
@@ -124,6 +131,11 @@ mod tests {
             ("tls ccs", 0x0800, tls(&[0x14, 3, 3, 0, 1, 1])),
             ("tls data", 0x0800, tls(&[0x17, 3, 3, 0, 1, 1])),
             ("IKETCP", 0x0800, tls(b"IKETCP\0\x40")),
+            (
+                "tcp 10000",
+                0x0800,
+                over(6, &tcp((50_000, 10_000), ACK, b"x")),
+            ),
             ("tcp 4500", 0x0800, over(6, &tcp((4500, 50_000), ACK, b"x"))),
             (
                 "tcp 53",
@@ -157,7 +169,7 @@ mod tests {
                 let frame = ethernet(tags, kind, &packet);
                 assert!(!program.filter(&frame), "{what} under {tags} tags");
             }
-            for kind in [0x8863, 0x8864, 0x8847] {
+            for kind in [0x8863, 0x8864, 0x8847, 0x8848] {
                 assert!(program.filter(&ethernet(tags, kind, &[0; 46])));
             }
         }

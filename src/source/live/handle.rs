@@ -1,11 +1,13 @@
 //! One interface being captured from: opened, lost, opened again.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pcap::{Active, Capture, Device, Error, Precision};
 
-use super::{Filter, Options, clock, filter, rights};
+use super::fanout::Group;
+use super::{Filter, Options, clock, filter, rights, wall_clock};
 use crate::source::{LinkType, SourceError};
 use crate::time::Timestamp;
 
@@ -16,8 +18,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// What a look for a frame found.
 pub(super) enum Fetched {
-    /// A frame is in `octets` and `head`.
-    Frame,
+    /// A frame; its octets are in `octets`.
+    Frame(Head),
+    /// A frame that another ring has too.
+    Others,
     /// None is there now.
     Nothing,
     /// The interface is gone.
@@ -53,13 +57,11 @@ impl Counted {
 pub(super) struct Handle {
     pub(super) name: String,
     pub(super) link: LinkType,
-    /// The frame that comes next, if one was fetched.
-    pub(super) head: Option<Head>,
     pub(super) octets: Vec<u8>,
-    /// Every frame captured before was fetched.
-    pub(super) seen_up_to: Timestamp,
-    /// Down at the last look, though open.
-    pub(super) is_down: bool,
+    /// The group of rings on this interface, where there are several.
+    group: Option<Arc<Group>>,
+    /// Frames stamped before came when the ring had not joined its group: others have them.
+    joined: Option<Timestamp>,
     capture: Option<Capture<Active>>,
     next_try: Instant,
     wait: Duration,
@@ -72,15 +74,19 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    pub(super) fn open(name: &str, options: &Options) -> Result<Self, SourceError> {
-        let (capture, link, filter) = rights::with_capture(|| open(name, options))?;
+    pub(super) fn open(
+        name: &str,
+        options: &Options,
+        group: Option<Arc<Group>>,
+    ) -> Result<Self, SourceError> {
+        let opened = rights::with_capture(|| open(name, options, group.as_deref()))?;
+        let (capture, link, filter) = opened;
         Ok(Self {
             name: name.into(),
             link,
-            head: None,
             octets: Vec::new(),
-            seen_up_to: Timestamp(i64::MIN),
-            is_down: false,
+            joined: group.is_some().then(wall_clock),
+            group,
             capture: Some(capture),
             next_try: clock(),
             wait: FIRST_WAIT,
@@ -110,15 +116,16 @@ impl Handle {
         };
         match capture.next_packet() {
             Ok(packet) => {
-                self.octets.clear();
-                self.octets.extend_from_slice(packet.data);
                 // With nanosecond precision the field for microseconds holds nanoseconds.
                 let nanoseconds = u32::try_from(packet.header.ts.tv_usec).unwrap_or(0);
-                self.head = Some(Head {
-                    time: Timestamp::from_parts(packet.header.ts.tv_sec, nanoseconds),
-                    wire_len: packet.header.len,
-                });
-                Fetched::Frame
+                let time = Timestamp::from_parts(packet.header.ts.tv_sec, nanoseconds);
+                let wire_len = packet.header.len;
+                self.octets.clear();
+                self.octets.extend_from_slice(packet.data);
+                if self.joined.is_some_and(|joined| time < joined) {
+                    return Fetched::Others;
+                }
+                Fetched::Frame(Head { time, wire_len })
             }
             Err(Error::TimeoutExpired) => Fetched::Nothing,
             Err(error) => {
@@ -138,9 +145,12 @@ impl Handle {
         if self.is_open() || now < self.next_try {
             return false;
         }
-        if let Ok((capture, link, filter)) = rights::with_capture(|| open(&self.name, options)) {
+        let group = self.group.as_deref();
+        let opened = rights::with_capture(|| open(&self.name, options, group));
+        if let Ok((capture, link, filter)) = opened {
             self.capture = Some(capture);
-            (self.link, self.filter, self.is_down) = (link, filter, false);
+            self.joined = self.group.is_some().then(wall_clock);
+            (self.link, self.filter) = (link, filter);
             return true;
         }
         self.wait = (self.wait * 2).min(LONGEST_WAIT);
@@ -163,7 +173,7 @@ impl Handle {
 
 type Opened = (Capture<Active>, LinkType, Option<String>);
 
-fn open(name: &str, options: &Options) -> Result<Opened, SourceError> {
+fn open(name: &str, options: &Options, group: Option<&Group>) -> Result<Opened, SourceError> {
     let fault = |what: String| SourceError::Interface {
         interface: name.into(),
         what,
@@ -172,14 +182,14 @@ fn open(name: &str, options: &Options) -> Result<Opened, SourceError> {
     // The kernel knows no promiscuous mode for all interfaces at once.
     let promiscuous = options.promiscuous && name != "any";
     let capture = Capture::from_device(Device::from(name))
-        .map_err(|error| fault(explain(&error)))?
+        .map_err(|error| fault(explain(&error, name)))?
         .snaplen(bounded(options.snaplen))
         .buffer_size(bounded(options.buffer))
         .timeout(bounded(Options::BLOCK_MS))
         .promisc(promiscuous)
         .precision(Precision::Nano)
         .open()
-        .map_err(|error| fault(explain(&error)))?;
+        .map_err(|error| fault(explain(&error, name)))?;
     let link = link_type(capture.get_datalink().0);
     let text = match &options.filter {
         Filter::Default => Some(filter::default_for(link)),
@@ -194,6 +204,14 @@ fn open(name: &str, options: &Options) -> Result<Opened, SourceError> {
             .filter(text, true)
             .map_err(|error| fault(format!("bad filter: {}", reason(&error))))?;
     }
+    if let Some(group) = group {
+        let joined = group.join(capture.as_fd());
+        joined.map_err(|error| {
+            fault(format!(
+                "the kernel shares no frames among threads ({error}); use --threads 1"
+            ))
+        })?;
+    }
     Ok((capture, link, text))
 }
 
@@ -206,7 +224,7 @@ fn link_type(dlt: i32) -> LinkType {
 }
 
 /// Why an interface could not be opened, and what to do about it.
-fn explain(error: &Error) -> String {
+fn explain(error: &Error, name: &str) -> String {
     let reason = reason(error);
     let says = |what: &str| reason.to_lowercase().contains(what);
     if says("permission") || says("not permitted") {
@@ -216,7 +234,7 @@ fn explain(error: &Error) -> String {
         return "no such interface; `vpnscope interfaces` lists them".into();
     }
     if says("not up") || says("is down") {
-        return "it is down; `ip link set INTERFACE up` brings it up".into();
+        return format!("it is down; `ip link set {name} up` brings it up");
     }
     reason
 }

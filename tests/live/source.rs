@@ -1,75 +1,12 @@
-//! Live capture in network namespaces of its own, over veth pairs.
-//!
-//! Each test starts itself again inside a fresh namespace. That needs root, `unshare` and `ip`;
-//! without them it says `skipped` and why, and fails if `VPNSCOPE_REQUIRE` is 1.
-
-#![cfg(all(feature = "live", target_os = "linux"))]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "test code"
-)]
+//! The source itself: order, counters, filters, interfaces that come and go.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use pcap::{Active, Capture};
 use vpnscope::source::SourceError;
 use vpnscope::source::live::{self, Filter, LiveSource, Options, Poll};
 
-const INSIDE: &str = "VPNSCOPE_INSIDE_NAMESPACE";
-
-/// Whether the test runs inside a namespace of its own. If not, it has been run in one, or said
-/// why it was skipped.
-fn inside(test: &str) -> bool {
-    if std::env::var(INSIDE).is_ok() {
-        run("ip link set lo up");
-        run("ip link add va type veth peer name vb");
-        for interface in ["va", "vb"] {
-            run(&format!(
-                "sysctl -qw net.ipv6.conf.{interface}.disable_ipv6=1"
-            ));
-            run(&format!("ip link set {interface} up"));
-        }
-        return true;
-    }
-    let trial = Command::new("unshare").args(["--net", "true"]).output();
-    if !trial.is_ok_and(|output| output.status.success()) {
-        println!("skipped: no right to make network namespaces");
-        assert!(
-            !std::env::var("VPNSCOPE_REQUIRE").is_ok_and(|value| value == "1"),
-            "VPNSCOPE_REQUIRE is 1, but network namespaces cannot be made"
-        );
-        return false;
-    }
-    let output = Command::new("unshare")
-        .arg("--net")
-        .arg(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    false
-}
-
-fn run(command: &str) {
-    let mut words = command.split(' ');
-    let output = Command::new(words.next().unwrap())
-        .args(words)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{command}: {output:?}");
-}
+use crate::wire::{inside, ipv4, run, sender, tagged, veth};
 
 fn open(names: &[&str], filter: Filter) -> LiveSource {
     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
@@ -81,28 +18,14 @@ fn open(names: &[&str], filter: Filter) -> LiveSource {
     LiveSource::open(&names, options, 3).unwrap()
 }
 
-fn sender(name: &str) -> Capture<Active> {
-    Capture::from_device(name).unwrap().open().unwrap()
-}
-
 /// An Ethernet frame with an IPv4 packet: UDP, or a bare TCP acknowledgement.
 fn frame(number: u32, protocol: u8, tag: bool) -> Vec<u8> {
-    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+    let frame = ipv4(number, protocol, if protocol == 17 { 40 } else { 20 });
     if tag {
-        frame.extend([0x81, 0, 0, 10]);
-    }
-    frame.extend([0x08, 0x00]);
-    frame.extend([0x45, 0, 0, 60, 0, 1, 0x40, 0, 64, protocol, 0, 0]);
-    frame.extend([192, 0, 2, 1, 203, 0, 113, 1]);
-    frame.extend([0x13, 0x88, 0x13, 0x89]);
-    if protocol == 17 {
-        frame.extend([0, 40, 0, 0]);
-        frame.extend(number.to_be_bytes());
+        tagged(&frame, &[0x8100])
     } else {
-        frame.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 1, 1, 0, 0, 0, 0]);
+        frame
     }
-    frame.resize(80, 0);
-    frame
 }
 
 /// Number, interface, time and octets of the frames that come until none comes for a while.
@@ -123,7 +46,7 @@ fn drain(source: &mut LiveSource) -> Vec<(u64, u32, i64, Vec<u8>)> {
 
 #[test]
 fn every_frame_comes_in_order_and_is_counted() {
-    if !inside("every_frame_comes_in_order_and_is_counted") {
+    if !inside("source::every_frame_comes_in_order_and_is_counted") {
         return;
     }
     let mut source = open(&["va"], Filter::None);
@@ -147,25 +70,113 @@ fn every_frame_comes_in_order_and_is_counted() {
 }
 
 #[test]
-fn the_default_filter_works_in_the_kernel() {
-    if !inside("the_default_filter_works_in_the_kernel") {
+fn the_default_filter_works_in_the_kernel_under_tags_it_strips() {
+    if !inside("source::the_default_filter_works_in_the_kernel_under_tags_it_strips") {
         return;
     }
-    let mut source = open(&["va"], Filter::Default);
-    let mut out = sender("vb");
-    for tag in [false, true] {
-        out.sendpacket(frame(7, 17, tag)).unwrap();
-        out.sendpacket(frame(7, 6, tag)).unwrap();
+    let tcp = |payload: &[u8]| {
+        let mut frame = ipv4(1, 6, 20 + payload.len());
+        let len = frame.len();
+        frame[len - payload.len()..].copy_from_slice(payload);
+        frame
+    };
+    let mut ipv6 = vec![2; 12];
+    ipv6.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, 6, 64]);
+    ipv6.resize(80, 0x20);
+    let mut fragment = ipv4(1, 6, 40);
+    fragment[20..22].copy_from_slice(&[0x00, 0xb9]);
+    let wanted = [
+        ipv4(7, 17, 40),
+        ipv4(7, 50, 40),
+        ipv4(7, 115, 40),
+        tcp(&[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0]),
+        tcp(b"IKETCP\0\x40abc"),
+        ipv6,
+        fragment,
+    ];
+    let unwanted = [ipv4(7, 6, 20), tcp(b"GET / HTTP/1.1\r\n"), ipv4(7, 89, 40)];
+    for tags in [
+        &[][..],
+        &[0x8100],
+        &[0x88a8],
+        &[0x8100, 0x8100],
+        &[0x88a8, 0x8100],
+    ] {
+        let mut source = open(&["va"], Filter::Default);
+        let mut out = sender("vb");
+        for plain in wanted.iter().chain(&unwanted) {
+            out.sendpacket(tagged(plain, tags)).unwrap();
+        }
+        let octets: Vec<Vec<u8>> = drain(&mut source).into_iter().map(|row| row.3).collect();
+        let whole: Vec<Vec<u8>> = wanted.iter().map(|plain| tagged(plain, tags)).collect();
+        assert_eq!(
+            octets.len(),
+            whole.len(),
+            "under {tags:04x?}: {octets:02x?}"
+        );
+        assert_eq!(octets, whole, "under {tags:04x?}");
+        let filter = source.statistics().filter.clone().unwrap();
+        assert!(filter.contains("vlan and"), "{filter}");
     }
-    let octets: Vec<Vec<u8>> = drain(&mut source).into_iter().map(|row| row.3).collect();
-    assert_eq!(octets, [frame(7, 17, false), frame(7, 17, true)]);
-    let filter = source.statistics().filter.clone().unwrap();
-    assert!(filter.contains("vlan and"), "{filter}");
+}
+
+#[test]
+fn rings_share_the_frames_and_each_comes_once_and_in_order() {
+    if !inside("source::rings_share_the_frames_and_each_comes_once_and_in_order") {
+        return;
+    }
+    let options = Options {
+        buffer: 4 << 20,
+        filter: Filter::None,
+        threads: 3,
+        ..Options::default()
+    };
+    let mut source = LiveSource::open(&["va".into()], options, 3).unwrap();
+    let mut out = sender("vb");
+    for round in 0..2 {
+        for number in 0..3000 {
+            out.sendpacket(frame(number, 17, number % 2 == 1)).unwrap();
+        }
+        let all = drain(&mut source);
+        assert_eq!(all.len(), 3000);
+        for (number, (no, interface, _, octets)) in (0..).zip(&all) {
+            assert_eq!((*no, *interface), (u64::from(number) + 1 + 3000 * round, 0));
+            assert_eq!(*octets, frame(number, 17, number % 2 == 1));
+        }
+        let counters = source.counters();
+        assert_eq!((counters.len(), source.descriptions().len()), (1, 1));
+        assert_eq!(source.statistics().dropped, Some(0));
+    }
+    // They come back as a group.
+    run("ip link del va");
+    assert!(news(&mut source).starts_with("Lost"));
+    veth("va", "vb", 1500);
+    assert_eq!(news(&mut source), "Returned { interface: 0 }");
+    std::thread::sleep(Duration::from_millis(200));
+    let mut out = sender("vb");
+    for number in 0..300 {
+        out.sendpacket(frame(number, 17, false)).unwrap();
+    }
+    assert_eq!(drain(&mut source).len(), 300);
+}
+
+#[test]
+fn jumbo_frames_come_whole() {
+    if !inside("source::jumbo_frames_come_whole") {
+        return;
+    }
+    veth("vc", "vd", 9000);
+    let mut source = open(&["vc"], Filter::Default);
+    let jumbo = ipv4(1, 17, 9000 - 20);
+    sender("vd").sendpacket(jumbo.clone()).unwrap();
+    let all = drain(&mut source);
+    assert_eq!((all.len(), all[0].3.len()), (1, 9014));
+    assert_eq!(all[0].3, jumbo);
 }
 
 #[test]
 fn a_snap_length_cuts_and_is_counted() {
-    if !inside("a_snap_length_cuts_and_is_counted") {
+    if !inside("source::a_snap_length_cuts_and_is_counted") {
         return;
     }
     let options = Options {
@@ -178,18 +189,16 @@ fn a_snap_length_cuts_and_is_counted() {
     let Poll::Frame(cut) = source.next_frame(Duration::from_secs(5)) else {
         panic!("no frame");
     };
-    assert_eq!((cut.octets.len(), cut.wire_len), (60, 80));
+    assert_eq!((cut.octets.len(), cut.wire_len), (60, 74));
     assert_eq!(source.statistics().truncated_frames, 1);
 }
 
 #[test]
 fn frames_of_several_interfaces_come_in_the_order_of_time() {
-    if !inside("frames_of_several_interfaces_come_in_the_order_of_time") {
+    if !inside("source::frames_of_several_interfaces_come_in_the_order_of_time") {
         return;
     }
-    run("ip link add vc type veth peer name vd");
-    run("ip link set vc up");
-    run("ip link set vd up");
+    veth("vc", "vd", 1500);
     // The third has nothing to say, and must not hold the others up.
     let mut source = open(&["va", "vc", "lo"], Filter::Text("udp".into()));
     let (mut to_a, mut to_c) = (sender("vb"), sender("vd"));
@@ -215,7 +224,7 @@ fn frames_of_several_interfaces_come_in_the_order_of_time() {
 }
 
 /// Waits for something else than silence.
-fn news(source: &mut LiveSource) -> String {
+pub fn news(source: &mut LiveSource) -> String {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(20) {
         match source.next_frame(Duration::from_millis(100)) {
@@ -228,7 +237,7 @@ fn news(source: &mut LiveSource) -> String {
 
 #[test]
 fn an_interface_that_goes_down_or_vanishes_is_opened_again() {
-    if !inside("an_interface_that_goes_down_or_vanishes_is_opened_again") {
+    if !inside("source::an_interface_that_goes_down_or_vanishes_is_opened_again") {
         return;
     }
     let mut source = open(&["va"], Filter::None);
@@ -252,11 +261,18 @@ fn an_interface_that_goes_down_or_vanishes_is_opened_again() {
     assert_eq!(news(&mut source), "Returned { interface: 0 }");
     assert_eq!(source.statistics().frames, 2);
     source.counters();
+    let blind = &source.statistics().blind;
+    assert_eq!(blind.len(), 2, "{blind:?}");
+    assert!(
+        blind
+            .iter()
+            .all(|(from, to)| from < to && *to < live::wall_clock())
+    );
 }
 
 #[test]
 fn drops_are_told() {
-    if !inside("drops_are_told") {
+    if !inside("source::drops_are_told") {
         return;
     }
     let options = Options {
@@ -267,8 +283,7 @@ fn drops_are_told() {
     let mut source = LiveSource::open(&["va".into()], options, 3).unwrap();
     let mut out = sender("vb");
     // Nobody reads: the ring runs over.
-    let mut big = frame(1, 17, false);
-    big.resize(1400, 0);
+    let big = ipv4(1, 17, 1400);
     for _ in 0..4000 {
         out.sendpacket(big.clone()).unwrap();
     }
@@ -293,7 +308,7 @@ fn fault(names: &[&str], filter: &str) -> String {
 
 #[test]
 fn what_cannot_be_opened_is_said_clearly() {
-    if !inside("what_cannot_be_opened_is_said_clearly") {
+    if !inside("source::what_cannot_be_opened_is_said_clearly") {
         return;
     }
     assert_eq!(
@@ -316,7 +331,7 @@ fn what_cannot_be_opened_is_said_clearly() {
 
 #[test]
 fn another_user_with_the_right_put_aside_opens_a_lost_interface_again() {
-    if !inside("another_user_with_the_right_put_aside_opens_a_lost_interface_again") {
+    if !inside("source::another_user_with_the_right_put_aside_opens_a_lost_interface_again") {
         return;
     }
     let mut source = open(&["va"], Filter::None);
