@@ -4,9 +4,12 @@ set -eu
 export VPNSCOPE_REQUIRE=1
 contrib/install-lab.sh
 make lint
-cargo test --workspace --locked --release
-# Every labelled capture through a wire.
-VPNSCOPE_LIVE=all cargo test --locked --release --test live
+VPNSCOPE_LIVE=later cargo test --workspace --locked --release
+# Every labelled capture through a wire, a thousand starts, ten minutes of sessions that fail.
+VPNSCOPE_LIVE=all VPNSCOPE_LONG=1 VPNSCOPE_SOAK="${VPNSCOPE_SOAK:-600}" \
+  cargo test --locked --release --test live -- --test-threads 4 --nocapture
+# The rate that a capture leaves to the sender, beside tcpdump's.
+cargo bench --locked --bench live
 VPNSCOPE_LONG=1 cargo test --locked --test robustness
 if cargo fuzz --version >/dev/null 2>&1; then
   fuzz/run.sh 10

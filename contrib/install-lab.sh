@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs the daemons that the replay tests talk to. Their services are not started: the tests
-# run them in network namespaces of their own.
+# Installs the daemons that the replay tests talk to, and the programs that live capture is compared
+# with. Their services are not started: the tests run them in network namespaces of their own.
 set -eu
 packages="strongswan-swanctl charon-systemd libcharon-extra-plugins libstrongswan-extra-plugins
-  libstrongswan-standard-plugins ike-scan gnutls-bin openssl iproute2"
+  libstrongswan-standard-plugins ike-scan gnutls-bin openssl iproute2 tshark
+  tcpdump"
 missing=""
 for package in $packages; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q "ok installed" || missing="$missing $package"

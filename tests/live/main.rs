@@ -1,7 +1,8 @@
 //! Live capture in network namespaces of its own: frames sent through veth pairs.
 //!
 //! Needs root, `unshare` and `ip`; without them each test says `skipped` and why, and fails if
-//! `VPNSCOPE_REQUIRE` is 1. `VPNSCOPE_LIVE=all` sends every capture instead of a sample;
+//! `VPNSCOPE_REQUIRE` is 1. They mostly wait, so let eight run at once (`--test-threads 8`).
+//! `VPNSCOPE_LIVE=all` sends every capture instead of a sample, `later` skips all of them;
 //! `VPNSCOPE_SOAK` says how many seconds the soak lasts; `VPNSCOPE_LONG=1` counts a thousand
 //! starts instead of a few.
 

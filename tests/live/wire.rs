@@ -32,6 +32,10 @@ pub fn inside(test: &str) -> bool {
 
 /// Whether namespaces can be made; says `skipped` if not.
 pub fn can(test: &str) -> bool {
+    if std::env::var("VPNSCOPE_LIVE").is_ok_and(|value| value == "later") {
+        println!("skipped: {test}: VPNSCOPE_LIVE says that it is run later");
+        return false;
+    }
     let trial = Command::new("unshare")
         .args(["--net", "--mount", "ip", "link"])
         .output();
@@ -64,6 +68,8 @@ pub fn veth(a: &str, b: &str, mtu: u32) {
         "ip link add {a} mtu {mtu} type veth peer name {b} mtu {mtu}"
     ));
     for name in [a, b] {
+        // Either keeps the kernel from speaking IPv6 of its own accord.
+        run(&format!("ip link set {name} addrgenmode none"));
         std::fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1").ok();
         run(&format!("ip link set {name} up"));
     }
@@ -78,13 +84,13 @@ pub fn run(command: &str) {
     assert!(output.status.success(), "{command}: {output:?}");
 }
 
-/// Whether a program is installed. It must be where `VPNSCOPE_REQUIRE` is 1.
+/// Whether a program is installed. It must be where everything is run.
 pub fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
         println!("skipped: {program} is not installed");
-        let required = std::env::var("VPNSCOPE_REQUIRE").is_ok_and(|value| value == "1");
-        assert!(!required, "VPNSCOPE_REQUIRE is 1, but {program} is missing");
+        let required = std::env::var("VPNSCOPE_LIVE").is_ok_and(|value| value == "all");
+        assert!(!required, "VPNSCOPE_LIVE is all, but {program} is missing");
     }
     found
 }

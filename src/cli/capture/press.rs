@@ -62,7 +62,10 @@ pub(super) struct Press {
     style: text::Style,
     counts_only: bool,
     said: BTreeMap<u32, Said>,
+    /// Open sessions that seem to fail.
     troubled: BTreeSet<u32>,
+    /// Closed ones that did.
+    failed: usize,
     summary: Summary,
     printed: u64,
 }
@@ -76,6 +79,7 @@ impl Press {
             counts_only,
             said: BTreeMap::new(),
             troubled: BTreeSet::new(),
+            failed: 0,
             summary: Summary::default(),
             printed: 0,
         }
@@ -83,7 +87,7 @@ impl Press {
 
     /// How many sessions failed or are degraded, as far as one can say.
     pub(super) fn troubled(&self) -> usize {
-        self.troubled.len()
+        self.troubled.len() + self.failed
     }
 
     /// How many sessions are over.
@@ -139,11 +143,8 @@ impl Press {
         let id = filed.session.id;
         self.summary
             .count(filed.session.kind.word(), &filed.verdict);
-        if filed.is_trouble() {
-            self.troubled.insert(id);
-        } else {
-            self.troubled.remove(&id);
-        }
+        self.troubled.remove(&id);
+        self.failed += usize::from(filed.is_trouble());
         let known = self.said.remove(&id);
         let said_before = filed.is_trouble()
             && known
