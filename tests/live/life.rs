@@ -179,7 +179,7 @@ fn a_long_capture_stays_as_large_as_it_is() {
     let (first, last) = (seen.first().unwrap(), seen.last().unwrap());
     assert!(last.2 <= first.2 + 1, "open files: {first:?}, {last:?}");
     // Sessions that got no answer stay open for ten minutes; then as many close as open.
-    let each = last.3.saturating_sub(first.3) / u64::from((last.1 - first.1).min(1700).max(1));
+    let each = last.3.saturating_sub(first.3) / u64::from((last.1 - first.1).clamp(1, 1700));
     println!("{each} octets of memory a session that is open");
     assert!(each < 24 << 10, "{first:?}, {last:?}");
     let settled = seen.iter().find(|(at, ..)| *at > 660);

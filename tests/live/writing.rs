@@ -98,7 +98,7 @@ fn findings_stand_as_comments_on_the_frames_that_show_them() {
         let mut other = sender("vb");
         other.sendpacket(ipv4(1, 17, 60)).unwrap();
         let count = send(&repository("pcaps/ikev2-psk-mismatch/client.pcap"));
-        std::thread::sleep(Duration::from_millis(3000));
+        std::thread::sleep(Duration::from_secs(3));
         // Something that comes after the finding.
         let more = send_unanswered();
         std::thread::sleep(Duration::from_millis(300));
@@ -286,7 +286,7 @@ fn a_full_disk_is_said_and_the_diagnosis_goes_on() {
     for number in 0..1000 {
         wire.sendpacket(ipv4(number, 17, 1000)).unwrap();
     }
-    std::thread::sleep(Duration::from_millis(1000));
+    std::thread::sleep(Duration::from_secs(1));
     send(&repository("pcaps/ikev2-psk-mismatch/client.pcap"));
     std::thread::sleep(Duration::from_millis(300));
     let output = stop(child);

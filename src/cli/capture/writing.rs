@@ -130,13 +130,13 @@ impl Writing {
     /// its failure either.
     pub(super) fn judged(&mut self, filed: &Filed, is_reported: bool, is_final: bool) {
         let fails = is_reported && filed.is_trouble();
-        if self.what != What::Failed {
-            self.remarks.judged(filed, fails, is_final);
-        } else {
+        if self.what == What::Failed {
             let ring = &mut self.ring;
             let write = &mut |frame: &Frame<'_>, comment: Option<&str>| ring.frame(frame, comment);
             let written = self.history.judged(filed, fails, is_final, write);
             self.note(written);
+        } else {
+            self.remarks.judged(filed, fails, is_final);
         }
     }
 
