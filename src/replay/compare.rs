@@ -20,6 +20,8 @@ pub enum Rule {
     SameIfBoth,
     /// It is another one every time: SPIs, nonces, times.
     Varies,
+    /// A time: it may differ, but not be longer by [`LATENCY`] in the second conversation.
+    Within(Span),
     /// It is encrypted: what is there cannot be compared.
     Hidden,
 }
@@ -48,6 +50,8 @@ pub struct Description {
     pub refusal: Option<String>,
     /// Whether it is one of a round that a peer may or may not ask for.
     pub round: Round,
+    /// Whether it takes up an earlier session of TLS.
+    pub resumes: bool,
     /// Its fields.
     pub fields: Vec<Field>,
     /// When it was said.
@@ -211,17 +215,21 @@ pub fn describe_all(conversation: &Conversation) -> Vec<Description> {
     all
 }
 
-/// A pause that differs by less is no difference.
+/// An answer that comes later by less is no difference.
 const LATENCY: Span = Span::from_secs(1);
 
 /// How it travelled.
 fn carriage(first: &Message, group: &[&Message], asked: Option<&Message>) -> Vec<Field> {
-    let fragments = group.iter().map(|m| m.fragments).max().unwrap_or(1);
-    let mut fields = vec![Field {
-        name: "fragments",
-        value: fragments.to_string(),
-        rule: Rule::Same,
-    }];
+    // 0: nobody could see.
+    let fragments = group.iter().map(|m| m.fragments).max().unwrap_or_default();
+    let mut fields = Vec::new();
+    if fragments > 0 {
+        fields.push(Field {
+            name: "fragments",
+            value: fragments.to_string(),
+            rule: Rule::SameIfBoth,
+        });
+    }
     if let Some(asked) = asked.filter(|asked| asked.from != first.from) {
         let last = asked
             .repeats
@@ -232,24 +240,10 @@ fn carriage(first: &Message, group: &[&Message], asked: Option<&Message>) -> Vec
         fields.push(Field {
             name: "latency",
             value: (first.time - last).to_string(),
-            rule: Rule::Varies,
-        });
-        fields.push(Field {
-            name: "slow",
-            value: slowness(first.time - last),
-            rule: Rule::SameIfBoth,
+            rule: Rule::Within(first.time - last),
         });
     }
     fields
-}
-
-/// Latency in words that two networks have in common.
-fn slowness(span: Span) -> String {
-    if span < LATENCY {
-        "no".to_string()
-    } else {
-        format!("over {} s", span.as_millis() / 1000)
-    }
 }
 
 /// The difference of two conversations.
@@ -351,6 +345,13 @@ fn field_pairs(recorded: &[Field], live: &[Field]) -> Vec<FieldDifference> {
         .into_iter()
         .map(|name| {
             let (recorded, live) = (find(recorded, name), find(live, name));
+            let slower = match (&recorded, &live) {
+                (Some(a), Some(b)) => match (a.rule, b.rule) {
+                    (Rule::Within(a), Rule::Within(b)) => b.0.saturating_sub(a.0) >= LATENCY.0,
+                    _ => false,
+                },
+                _ => false,
+            };
             let rule = recorded
                 .as_ref()
                 .or(live.as_ref())
@@ -361,7 +362,8 @@ fn field_pairs(recorded: &[Field], live: &[Field]) -> Vec<FieldDifference> {
                 verdict: match rule {
                     Rule::Hidden => Verdict::Hidden,
                     _ if recorded == live => Verdict::Same,
-                    Rule::Varies => Verdict::Expected,
+                    Rule::Within(_) if slower => Verdict::Different,
+                    Rule::Varies | Rule::Within(_) => Verdict::Expected,
                     Rule::SameIfBoth if recorded.is_none() || live.is_none() => Verdict::Expected,
                     Rule::Same | Rule::SameIfBoth => Verdict::Different,
                 },

@@ -35,9 +35,17 @@ impl Protocol {
         }
     }
 
-    /// Whether it runs over TCP.
-    pub const fn is_stream(self) -> bool {
-        matches!(self, Self::Tls)
+    /// What carries it, unless a recording shows otherwise.
+    pub const fn transport(self) -> Transport {
+        match self {
+            Self::Tls => Transport::Stream,
+            _ => Transport::Datagrams,
+        }
+    }
+
+    /// Whether it is IKE.
+    pub const fn is_ike(self) -> bool {
+        matches!(self, Self::Ikev1 | Self::Ikev2)
     }
 
     /// The port its gateways listen on.
@@ -47,6 +55,24 @@ impl Protocol {
             Self::L2tp => 1701,
             Self::Tls | Self::Dtls => 443,
         }
+    }
+}
+
+/// What carries a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// UDP.
+    Datagrams,
+    /// TCP, as a stream of octets.
+    Stream,
+    /// TCP, with a length before each message (RFC 9329 §3).
+    Framed,
+}
+
+impl Transport {
+    /// Whether it is TCP.
+    pub const fn is_tcp(self) -> bool {
+        matches!(self, Self::Stream | Self::Framed)
     }
 }
 
@@ -79,7 +105,7 @@ pub struct Message {
     pub destination: SocketAddr,
     /// The octets, without marker.
     pub octets: Vec<u8>,
-    /// IP fragments it came in; 1 for a whole datagram.
+    /// IP fragments it came in; 1 for a whole datagram, 0 where nobody could see.
     pub fragments: u16,
     /// When the same octets were sent again.
     pub repeats: Vec<Timestamp>,
@@ -90,6 +116,8 @@ pub struct Message {
 pub struct Conversation {
     /// In which protocol.
     pub protocol: Protocol,
+    /// Over what.
+    pub transport: Transport,
     /// Its number in the capture, as `analyze` counts; 0 for a live one.
     pub session: u32,
     /// Who began.

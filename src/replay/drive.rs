@@ -3,22 +3,26 @@
 //! Everything goes through sockets of the system's own, connected to the one target, so that
 //! the kernel neither resets what it does not know nor lets strangers in.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::io::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pnet::datalink;
 
 use super::conversation::{Channel, Protocol};
 use super::engine::Replayer;
 use super::script::Script;
 use crate::time::{Span, Timestamp};
 
+mod framing;
+mod lines;
 pub mod raw;
 mod serve;
+mod sniff;
 
+use framing::Framing;
+use lines::{Arrival, Line, Lines, Wire};
 pub use serve::{Listening, serve};
 
 /// Why nothing could be driven.
@@ -29,6 +33,14 @@ pub enum DriveError {
     Socket {
         /// What was tried.
         what: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The target does not take the connection.
+    #[error("{peer} does not take the connection: {error}")]
+    NotConnected {
+        /// The target.
+        peer: SocketAddr,
         /// What the system said.
         error: io::Error,
     },
@@ -45,13 +57,21 @@ fn socket(what: impl Into<String>) -> impl FnOnce(io::Error) -> DriveError {
 /// Refuses addresses that are more than one host.
 pub fn check(ip: IpAddr) -> Result<(), DriveError> {
     let reason = match ip {
-        IpAddr::V4(v4) if v4.is_broadcast() => "a broadcast address",
+        IpAddr::V4(v4) if v4.is_broadcast() || is_broadcast(ip) => "a broadcast address",
         IpAddr::V4(v4) if v4.octets()[0] == 0 => "no address of a host",
         _ if ip.is_multicast() => "a multicast address",
         _ if ip.is_unspecified() => "no address of a host",
         _ => return Ok(()),
     };
     Err(DriveError::NotOneHost(ip, reason))
+}
+
+/// Whether it is the broadcast address of a network that this machine is in.
+fn is_broadcast(ip: IpAddr) -> bool {
+    datalink::interfaces()
+        .iter()
+        .flat_map(|interface| &interface.ips)
+        .any(|net| net.prefix() < 31 && net.contains(ip) && net.broadcast() == ip)
 }
 
 /// The clock of the machine, running on evenly from when it was started.
@@ -123,13 +143,16 @@ pub struct Sighting<'a> {
 /// Ports of a channel: remote and, where it matters, local.
 pub fn ports(script: &Script, target: &Target, channel: Channel) -> (u16, Option<u16>) {
     let first = script.first_channel;
+    if script.transport.is_tcp() {
+        return (target.port.unwrap_or(script.recorded_port), None);
+    }
     let (remote, local) = match (script.protocol, channel) {
         (Protocol::Ikev1 | Protocol::Ikev2, Channel::Primary) => (500, Some(500)),
         (Protocol::Ikev1 | Protocol::Ikev2, Channel::Natt) => (4500, Some(4500)),
         (Protocol::L2tp, _) => (script.recorded_port, Some(1701)),
         (Protocol::Tls | Protocol::Dtls, _) => (script.recorded_port, None),
     };
-    if channel == first {
+    if channel == first || diverted(script, target, first) == channel {
         let from = target.source_port.or(local);
         (target.port.unwrap_or(remote), from)
     } else {
@@ -137,203 +160,21 @@ pub fn ports(script: &Script, target: &Target, channel: Channel) -> (u16, Option
     }
 }
 
-enum Arrival {
-    Octets(Channel, Vec<u8>),
-    Refused,
-    Closed,
-}
-
-/// One open channel.
-struct Line {
-    channel: Channel,
-    wire: Wire,
-    local: SocketAddr,
-    peer: SocketAddr,
-}
-
-enum Wire {
-    Udp(Arc<UdpSocket>),
-    Tcp(TcpStream),
-}
-
-/// All channels and their readers.
-struct Lines {
-    open: Vec<Line>,
-    arrivals: Receiver<Arrival>,
-    sender: SyncSender<Arrival>,
-    stop: Arc<AtomicBool>,
-    readers: Vec<JoinHandle<()>>,
-}
-
-/// How often a reader looks whether it is to stop.
-const LOOK: Duration = Duration::from_millis(100);
-
-impl Lines {
-    fn new() -> Self {
-        // A flood waits in the kernel, which drops what does not fit.
-        let (sender, arrivals) = sync_channel(64);
-        Self {
-            open: Vec::new(),
-            arrivals,
-            sender,
-            stop: Arc::new(AtomicBool::new(false)),
-            readers: Vec::new(),
-        }
-    }
-
-    fn get(&self, channel: Channel) -> Option<&Line> {
-        self.open.iter().find(|line| line.channel == channel)
-    }
-
-    fn open_udp(
-        &mut self,
-        channel: Channel,
-        target: &Target,
-        script: &Script,
-    ) -> Result<(), DriveError> {
-        let (remote, local) = ports(script, target, channel);
-        let peer = SocketAddr::new(target.ip, remote);
-        let socket_ = bind(target.ip, local, target.source_port.is_some())?;
-        socket_
-            .connect(peer)
-            .map_err(socket(format!("cannot reach {peer}")))?;
-        socket_
-            .set_read_timeout(Some(LOOK))
-            .map_err(socket("cannot set a timeout"))?;
-        let local = socket_.local_addr().map_err(socket("no local address"))?;
-        let socket_ = Arc::new(socket_);
-        let (reader, sender, stop) = (socket_.clone(), self.sender.clone(), self.stop.clone());
-        self.readers.push(std::thread::spawn(move || {
-            read_udp(&reader, channel, &sender, &stop);
-        }));
-        self.open.push(Line {
-            channel,
-            wire: Wire::Udp(socket_),
-            local,
-            peer,
-        });
-        Ok(())
-    }
-
-    fn open_tcp(&mut self, target: &Target, script: &Script) -> Result<(), DriveError> {
-        let (remote, _) = ports(script, target, Channel::Primary);
-        let peer = SocketAddr::new(target.ip, remote);
-        let stream = TcpStream::connect_timeout(&peer, Duration::from_secs(10))
-            .map_err(socket(format!("cannot connect to {peer}")))?;
-        let _ = stream.set_nodelay(true);
-        stream
-            .set_read_timeout(Some(LOOK))
-            .map_err(socket("cannot set a timeout"))?;
-        let local = stream.local_addr().map_err(socket("no local address"))?;
-        let reader = stream
-            .try_clone()
-            .map_err(socket("cannot share a socket"))?;
-        let (sender, stop) = (self.sender.clone(), self.stop.clone());
-        self.readers
-            .push(std::thread::spawn(move || read_tcp(reader, &sender, &stop)));
-        self.open.push(Line {
-            channel: Channel::Primary,
-            wire: Wire::Tcp(stream),
-            local,
-            peer,
-        });
-        Ok(())
-    }
-}
-
-impl Drop for Lines {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        // A reader may wait for room.
-        while self.arrivals.try_recv().is_ok() {}
-        for reader in self.readers.drain(..) {
-            while !reader.is_finished() {
-                let _ = self.arrivals.recv_timeout(LOOK);
-            }
-            let _ = reader.join();
-        }
-    }
-}
-
-/// A socket on the wanted local port; on any where the port is only a custom and taken.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the driver is where sockets are made"
-)]
-fn bind(peer: IpAddr, port: Option<u16>, must: bool) -> Result<UdpSocket, DriveError> {
-    let any: IpAddr = match peer {
-        IpAddr::V4(_) => [0u8; 4].into(),
-        IpAddr::V6(_) => [0u8; 16].into(),
-    };
-    if let Some(port) = port {
-        match UdpSocket::bind((any, port)) {
-            Ok(bound) => return Ok(bound),
-            Err(error) if must => {
-                return Err(socket(format!("cannot send from port {port}"))(error));
-            }
-            Err(_) => {}
-        }
-    }
-    UdpSocket::bind((any, 0)).map_err(socket("no socket"))
-}
-
-fn read_udp(reader: &UdpSocket, channel: Channel, sender: &SyncSender<Arrival>, stop: &AtomicBool) {
-    let mut buffer = vec![0; 65_536];
-    while !stop.load(Ordering::Relaxed) {
-        let arrival = match reader.recv(&mut buffer) {
-            Ok(len) => Arrival::Octets(channel, buffer.get(..len).unwrap_or_default().to_vec()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Arrival::Refused,
-            Err(error) if is_timeout(&error) => continue,
-            Err(_) => return,
-        };
-        if sender.send(arrival).is_err() {
-            return;
-        }
-    }
-}
-
-fn read_tcp(mut reader: TcpStream, sender: &SyncSender<Arrival>, stop: &AtomicBool) {
-    let mut buffer = vec![0; 65_536];
-    while !stop.load(Ordering::Relaxed) {
-        let arrival = match reader.read(&mut buffer) {
-            Ok(0) => Arrival::Closed,
-            Ok(len) => {
-                let octets = buffer.get(..len).unwrap_or_default().to_vec();
-                Arrival::Octets(Channel::Primary, octets)
-            }
-            Err(error) if is_timeout(&error) => continue,
-            Err(_) => Arrival::Closed,
-        };
-        let over = matches!(arrival, Arrival::Closed);
-        if sender.send(arrival).is_err() || over {
-            return;
-        }
-    }
-}
-
-fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-    )
-}
-
-/// The non-ESP marker.
-const MARKER: [u8; 4] = [0; 4];
-
-fn on_wire(protocol: Protocol, channel: Channel, octets: &[u8]) -> Vec<u8> {
-    let marked = channel == Channel::Natt && matches!(protocol, Protocol::Ikev1 | Protocol::Ikev2);
-    let mut wire = if marked { MARKER.to_vec() } else { Vec::new() };
-    wire.extend(octets);
-    wire
-}
-
-fn off_wire(channel: Channel, octets: &[u8]) -> &[u8] {
-    if channel == Channel::Natt {
-        octets.strip_prefix(&MARKER).unwrap_or(octets)
+/// The channel that a recorded message goes to live: all of IKE goes to port 4500, with its
+/// marker, where that is the port the user named (RFC 3948 §2.2).
+fn diverted(script: &Script, target: &Target, channel: Channel) -> Channel {
+    let natt = script.protocol.is_ike() && target.port == Some(crate::dissect::NATT_PORT);
+    if natt && !script.transport.is_tcp() {
+        Channel::Natt
     } else {
-        octets
+        channel
     }
+}
+
+/// The octets of a message as they stand in a datagram or a stream.
+pub fn on_wire(script: &Script, target: &Target, channel: Channel, octets: &[u8]) -> Vec<u8> {
+    let channel = diverted(script, target, channel);
+    Framing::new(script.protocol, script.transport).encode(channel, octets)
 }
 
 /// Plays against a target until it is over.
@@ -347,33 +188,41 @@ pub fn play(
     let end = clock.now() + target.patience;
     let script = replayer.script().clone();
     let mut lines = Lines::new();
-    if script.protocol.is_stream() {
-        lines.open_tcp(target, &script)?;
+    if script.transport.is_tcp() {
+        match lines.open_tcp(target, &script) {
+            Err(error @ DriveError::NotConnected { peer, .. }) => {
+                replayer.connected(Channel::Primary, nowhere(peer), peer);
+                replayer.unreachable(error.to_string());
+                return Ok(());
+            }
+            other => other?,
+        }
     } else {
-        for channel in script.channels(replayer.recording()) {
+        let mut channels = script.channels(replayer.recording());
+        for channel in &mut channels {
+            *channel = diverted(&script, target, *channel);
+        }
+        channels.dedup();
+        for channel in channels {
             lines.open_udp(channel, target, &script)?;
         }
     }
+    let sniffer = lines.open.first().and_then(|line| match line.wire {
+        Wire::Udp(_) => sniff::Sniffer::start(line.local.ip(), target.ip),
+        Wire::Tcp(_) => None,
+    });
     for line in &lines.open {
         replayer.connected(line.channel, line.local, line.peer);
     }
+    let mut framing = Framing::new(script.protocol, script.transport);
+    let mut flow = Flow {
+        target,
+        script: &script,
+        clock,
+        tap,
+    };
     while !replayer.is_over() {
-        while let Some(transmit) = replayer.poll_transmit(clock.now()) {
-            let Some(line) = lines.get(transmit.channel).or(lines.open.first()) else {
-                break;
-            };
-            let octets = on_wire(script.protocol, transmit.channel, &transmit.octets);
-            tap(&sighting(line, &clock, true, &octets));
-            match (send(line, &octets), replayer.ending()) {
-                (Err(error), None) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    replayer.refused();
-                }
-                (Err(error), None) => {
-                    return Err(socket(format!("cannot send to {}", line.peer))(error));
-                }
-                _ => {}
-            }
-        }
+        flow.speak(replayer, &lines, &mut framing)?;
         let now = clock.now();
         if now >= end {
             replayer.give_up();
@@ -384,43 +233,98 @@ pub fn play(
         let until = replayer.next_deadline().map_or(end, |at| at.min(end));
         let wait = u64::try_from((until - now).0).unwrap_or_default();
         // A deadline that has passed is not waited for, but what arrived is taken first.
-        match lines
+        let arrival = lines
             .arrivals
-            .recv_timeout(Duration::from_nanos(wait.min(1_000_000_000)))
-        {
+            .recv_timeout(Duration::from_nanos(wait.min(1_000_000_000)));
+        match arrival {
             Ok(Arrival::Octets(channel, octets)) => {
                 if let Some(line) = lines.get(channel) {
-                    tap(&sighting(line, &clock, false, &octets));
+                    flow.tap(line, false, &octets);
                 }
-                replayer.handle(clock.now(), channel, off_wire(channel, &octets));
+                for octets in framing.decode(channel, &octets) {
+                    replayer.handle(clock.now(), channel, &octets);
+                }
             }
             Ok(Arrival::Refused) => replayer.refused(),
             Ok(Arrival::Closed) => replayer.closed(),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
     }
+    if let Some(sniffer) = sniffer {
+        let seen = sniffer.stop();
+        replayer.fragments(&|message| {
+            let wire = framing.encode(message.channel, &message.octets);
+            seen.fragments(&wire)
+        });
+    }
     Ok(())
+}
+
+fn nowhere(peer: SocketAddr) -> SocketAddr {
+    match peer {
+        SocketAddr::V4(_) => SocketAddr::from(([0u8; 4], 0)),
+        SocketAddr::V6(_) => SocketAddr::from(([0u16; 8], 0)),
+    }
+}
+
+/// What goes out, and who watches.
+struct Flow<'a> {
+    target: &'a Target,
+    script: &'a Script,
+    clock: Clock,
+    tap: &'a mut dyn FnMut(&Sighting<'_>),
+}
+
+impl Flow<'_> {
+    /// Sends whatever is due.
+    fn speak(
+        &mut self,
+        replayer: &mut Replayer,
+        lines: &Lines,
+        framing: &mut Framing,
+    ) -> Result<(), DriveError> {
+        while let Some(transmit) = replayer.poll_transmit(self.clock.now()) {
+            let channel = diverted(self.script, self.target, transmit.channel);
+            let Some(line) = lines.get(channel).or(lines.open.first()) else {
+                break;
+            };
+            let octets = framing.encode(channel, &transmit.octets);
+            framing.begun();
+            self.tap(line, true, &octets);
+            match (send(line, &octets), replayer.ending()) {
+                (Err(error), None) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    replayer.refused();
+                }
+                (Err(_), None) if matches!(line.wire, Wire::Tcp(_)) => replayer.closed(),
+                (Err(error), None) => {
+                    return Err(socket(format!("cannot send to {}", line.peer))(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn tap(&mut self, line: &Line, sent: bool, octets: &[u8]) {
+        let (source, destination) = if sent {
+            (line.local, line.peer)
+        } else {
+            (line.peer, line.local)
+        };
+        (self.tap)(&Sighting {
+            time: self.clock.now(),
+            sent,
+            source,
+            destination,
+            stream: matches!(line.wire, Wire::Tcp(_)),
+            octets,
+        });
+    }
 }
 
 fn send(line: &Line, octets: &[u8]) -> io::Result<()> {
     match &line.wire {
         Wire::Udp(udp) => udp.send(octets).map(|_| ()),
         Wire::Tcp(tcp) => (&mut &*tcp).write_all(octets),
-    }
-}
-
-fn sighting<'a>(line: &Line, clock: &Clock, sent: bool, octets: &'a [u8]) -> Sighting<'a> {
-    let (source, destination) = if sent {
-        (line.local, line.peer)
-    } else {
-        (line.peer, line.local)
-    };
-    Sighting {
-        time: clock.now(),
-        sent,
-        source,
-        destination,
-        stream: matches!(line.wire, Wire::Tcp(_)),
-        octets,
     }
 }

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::conversation::{Channel, Conversation, Message, Side};
-use super::player::{Ends, Heard, Next, Outgoing, Player};
+use super::conversation::{Channel, Conversation, Message, Side, Transport};
+use super::player::{Awaits, Ends, Heard, Next, Outgoing, Player};
 use super::script::{CannotPlay, Script};
-use super::settings::{Settings, Timing};
+use super::settings::Settings;
 use crate::time::{Span, Timestamp};
+
+mod pace;
 
 /// Octets to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,14 +50,13 @@ pub struct Noise {
 
 /// What waits for an answer.
 struct Waiting {
-    outgoing: Outgoing,
+    /// Everything that was said, with its place in the live conversation.
+    said: Vec<(Outgoing, usize)>,
     since: Timestamp,
     /// When it is sent again, from `since`.
     again: VecDeque<Span>,
     /// When it is given up, from `since`.
     give_up: Span,
-    /// Its place in the live conversation.
-    place: usize,
 }
 
 /// Plays one end of a recorded conversation.
@@ -70,6 +71,14 @@ pub struct Replayer {
     player: Box<dyn Player>,
     ends: [Option<Ends>; 2],
     waiting: Option<Waiting>,
+    /// What was said of something that is not said in full.
+    saying: Vec<(Outgoing, usize)>,
+    /// What of it is to be sent again now.
+    resend: VecDeque<Transmit>,
+    /// Answers that were heard.
+    answers: usize,
+    /// Why nothing could be said at all.
+    fault: Option<String>,
     /// Not before this time.
     hold: Option<Timestamp>,
     /// When the quiet after something heard means that it was all.
@@ -89,8 +98,13 @@ pub struct Replayer {
 
 impl Replayer {
     /// Prepares to play `recording`.
-    pub fn new(recording: Conversation, settings: Settings) -> Result<Self, CannotPlay> {
+    pub fn new(mut recording: Conversation, settings: Settings) -> Result<Self, CannotPlay> {
         let script = Script::of(&recording, settings.role)?;
+        if !settings.blind {
+            // What is not played is not kept: there may be many replayers.
+            let last = script.steps.last().map_or(0, |step| step.recorded + 1);
+            recording.messages.truncate(last);
+        }
         let player = script.player(&recording, &settings);
         let live = Conversation {
             session: 0,
@@ -109,6 +123,10 @@ impl Replayer {
             player,
             ends: [None; 2],
             waiting: None,
+            saying: Vec::new(),
+            resend: VecDeque::new(),
+            answers: 0,
+            fault: None,
             hold: None,
             quiet: None,
             idle: None,
@@ -121,6 +139,11 @@ impl Replayer {
             ending: None,
             said_farewell: false,
         })
+    }
+
+    /// What was asked for.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The script it follows.
@@ -200,8 +223,10 @@ impl Replayer {
             Heard::Answer => {
                 self.note_heard(now, channel, octets);
                 self.waiting = None;
+                self.resend.clear();
                 self.quiet = None;
-                self.hold = self.think(now);
+                self.answers += 1;
+                self.hold = self.think(now).max(self.pace(now));
             }
             Heard::Aside => self.note_heard(now, channel, octets),
             Heard::Part => {
@@ -240,6 +265,26 @@ impl Replayer {
         self.end(Ending::Refused);
     }
 
+    /// Takes in how many IP fragments the datagrams of the other end came in, where somebody
+    /// saw that.
+    pub fn fragments(&mut self, seen: &dyn Fn(&Message) -> Option<u16>) {
+        let from = self.settings.role.other();
+        for message in self.live.messages.iter_mut().filter(|m| m.from == from) {
+            message.fragments = seen(message).unwrap_or_default();
+        }
+    }
+
+    /// The other end cannot be reached.
+    pub fn unreachable(&mut self, why: String) {
+        self.fault.get_or_insert(why);
+        self.end(Ending::Refused);
+    }
+
+    /// Why the other end cannot be reached, where that is so.
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
     /// The other end closed the connection.
     pub fn closed(&mut self) {
         if self.ending.is_none() {
@@ -253,6 +298,8 @@ impl Replayer {
 
     fn end(&mut self, ending: Ending) {
         self.waiting = None;
+        self.saying.clear();
+        self.resend.clear();
         self.quiet = None;
         self.idle = None;
         self.hold = None;
@@ -356,21 +403,24 @@ impl Replayer {
             source: ends.local,
             destination: ends.peer,
             octets: outgoing.octets.clone(),
-            fragments: 1,
+            fragments: 0,
             repeats: Vec::new(),
         });
         let transmit = Transmit {
             channel: outgoing.channel,
             octets: outgoing.octets.clone(),
         };
-        if outgoing.awaits {
-            let (again, give_up) = self.patience(outgoing.recorded);
+        let (awaits, recorded) = (outgoing.awaits, outgoing.recorded);
+        if awaits != Awaits::Nothing {
+            self.saying.push((outgoing, self.live.messages.len() - 1));
+        }
+        if awaits == Awaits::Answer {
+            let (again, give_up) = self.patience(recorded);
             self.waiting = Some(Waiting {
-                outgoing,
+                said: std::mem::take(&mut self.saying),
                 since: now,
                 again,
                 give_up,
-                place: self.live.messages.len() - 1,
             });
         }
         transmit
@@ -379,7 +429,7 @@ impl Replayer {
     fn note_heard(&mut self, now: Timestamp, channel: Channel, octets: &[u8]) {
         let ends = self.ends(channel);
         let from = self.settings.role.other();
-        let stream = self.recording.protocol.is_stream();
+        let stream = self.recording.transport == Transport::Stream;
         match self.live.messages.last_mut() {
             Some(last) if stream && last.from == from => last.octets.extend_from_slice(octets),
             _ => self.live.messages.push(Message {
@@ -390,68 +440,9 @@ impl Replayer {
                 source: ends.peer,
                 destination: ends.local,
                 octets: octets.to_vec(),
-                fragments: 1,
+                fragments: 0,
                 repeats: Vec::new(),
             }),
-        }
-    }
-
-    /// The longest that is waited for anything.
-    const LONGEST: Span = Span::from_secs(60);
-
-    /// When a message is sent again, and when it is given up.
-    fn patience(&self, recorded: Option<usize>) -> (VecDeque<Span>, Span) {
-        let steps = |millis: &[i64]| millis.iter().map(|ms| Span::from_millis(*ms)).collect();
-        if self.recording.protocol.is_stream() {
-            return (VecDeque::new(), Span::from_secs(10));
-        }
-        if self.settings.timing == Timing::Fast {
-            return (steps(&[500, 1500]), Span::from_millis(3500));
-        }
-        let message = recorded.and_then(|place| self.recording.messages.get(place));
-        let mut again: VecDeque<Span> = message
-            .map(|m| m.repeats.iter().map(|time| *time - m.time).collect())
-            .unwrap_or_default();
-        again.retain(|span| Span(0) < *span && *span < Self::LONGEST);
-        if again.is_empty() {
-            again = steps(&[1000, 3000]);
-        }
-        let last = again.back().copied().unwrap_or_default();
-        let pause = last.0.clamp(Span::from_secs(2).0, Span::from_secs(10).0);
-        (again, Span(last.0 + pause))
-    }
-
-    fn retransmission(&mut self, now: Timestamp) -> Option<Transmit> {
-        let waiting = self.waiting.as_mut()?;
-        let due = waiting.since + *waiting.again.front()?;
-        if now < due {
-            return None;
-        }
-        waiting.again.pop_front();
-        if let Some(message) = self.live.messages.get_mut(waiting.place) {
-            message.repeats.push(now);
-        }
-        Some(Transmit {
-            channel: waiting.outgoing.channel,
-            octets: waiting.outgoing.octets.clone(),
-        })
-    }
-
-    fn expire(&mut self, now: Timestamp) {
-        if self.hold.is_some_and(|hold| hold <= now) {
-            self.hold = None;
-        }
-        let given_up = |w: &Waiting| w.since + w.give_up <= now;
-        let quiet = self.quiet.is_some_and(|quiet| quiet <= now);
-        if quiet {
-            self.quiet = None;
-        }
-        if quiet && self.player.satisfied() {
-            self.end(Ending::Played);
-        } else if self.waiting.as_ref().is_some_and(given_up)
-            || self.idle.is_some_and(|idle| idle <= now)
-        {
-            self.give_up();
         }
     }
 
@@ -462,34 +453,5 @@ impl Replayer {
         } else {
             Ending::Silence
         });
-    }
-
-    /// When the next message is due after something was heard, as the recording paused.
-    fn think(&self, now: Timestamp) -> Option<Timestamp> {
-        if self.settings.timing == Timing::Fast {
-            return None;
-        }
-        let role = self.settings.role;
-        let heard = self.live.of(role.other()).count();
-        let (place, asked) = self.recording.of(role.other()).nth(heard.checked_sub(1)?)?;
-        let answered = self
-            .recording
-            .messages
-            .get(place + 1)
-            .filter(|next| next.from == role)?;
-        let pause = answered.time - asked.time;
-        Some(now + Span(pause.0.clamp(0, Span::from_secs(5).0)))
-    }
-
-    /// When [`Replayer::poll_transmit`] will have something to do.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        if let Some(hold) = self.hold {
-            return Some(hold);
-        }
-        let waiting = self.waiting.as_ref().map(|waiting| {
-            let span = waiting.again.front().copied().unwrap_or(waiting.give_up);
-            waiting.since + span.min(waiting.give_up)
-        });
-        [waiting, self.quiet, self.idle].into_iter().flatten().min()
     }
 }

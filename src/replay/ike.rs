@@ -2,18 +2,20 @@
 //! Mode 1 to 4, Aggressive Mode 1 and 2.
 
 use vpnscope_dissectors::Verdict;
-use vpnscope_dissectors::ike::v1::{self, Hash};
-use vpnscope_dissectors::ike::v2::{KeyExchange, NotifyData, NotifyType, Payload};
+use vpnscope_dissectors::ike::v1::Hash;
+use vpnscope_dissectors::ike::v2::{KeyExchange, NotifyType};
 use vpnscope_dissectors::ike::{self, Header, Spi};
 
 use super::conversation::{Channel, Conversation, Message, Side};
-use super::player::{Ends, Heard, Next, Outgoing, Player};
+use super::player::{Awaits, Ends, Heard, Next, Outgoing, Player};
 use super::rng::Rng;
 use super::script::{CannotPlay, Reach, Script};
 use super::settings::{Settings, Substitution};
 use edit::{Edit, Part};
 
+mod author;
 mod edit;
+mod hear;
 mod nat;
 mod share;
 mod vary;
@@ -236,226 +238,6 @@ impl Ike {
     fn is_v2(&self) -> bool {
         self.recording.protocol == super::Protocol::Ikev2
     }
-
-    /// The live form of a recorded message of ours.
-    fn author(&mut self, place: usize, ends: Ends) -> Option<Vec<u8>> {
-        let recorded = self.recording.messages.get(place)?;
-        let mut edit = Edit::new(&recorded.octets)?;
-        let v2 = self.is_v2();
-        let zero = edit.header.responder_spi.is_zero();
-        let responder = if !self.settings.does(Substitution::ResponderSpi) {
-            edit.header.responder_spi
-        } else if zero || (v2 && self.role == Side::Client) {
-            Spi::ZERO
-        } else {
-            self.responder
-        };
-        edit.set_spis(self.initiator, responder);
-        if edit.is_malformed() {
-            return Some(edit.encode());
-        }
-        if v2 {
-            self.cookie_first(&mut edit);
-        }
-        if let Some(group) = self.group {
-            self.key_share(&mut edit, group);
-        }
-        vary::apply(&mut edit, &self.settings.variations, &mut self.rng);
-        if self.settings.does(Substitution::NatDetection) {
-            self.nat_detection(&mut edit, responder, ends);
-        }
-        Some(edit.encode())
-    }
-
-    /// Puts the cookie of the live peer first, and takes a recorded one out.
-    fn cookie_first(&self, edit: &mut Edit) {
-        if self.role != Side::Client || !self.settings.does(Substitution::Cookie) {
-            return;
-        }
-        edit.parts
-            .retain(|part| notify_type(part) != Some(NotifyType::COOKIE));
-        if let Some(cookie) = &self.cookie {
-            let [high, low] = NotifyType::COOKIE.0.to_be_bytes();
-            let mut body = vec![0, 0, high, low];
-            body.extend(cookie);
-            let part = Part {
-                kind: kind::V2_NOTIFY,
-                reserved: 0,
-                body,
-            };
-            edit.parts.insert(0, part);
-        }
-    }
-
-    /// A key share in another group: that of the recording where it has one.
-    fn key_share(&mut self, edit: &mut Edit, group: u16) {
-        if !self.settings.does(Substitution::KeyShare) {
-            return;
-        }
-        let v2 = self.is_v2();
-        let recorded = v2.then(|| self.recorded_share(group)).flatten();
-        let value = recorded.or_else(|| share::public_value(KeyExchange(group), &mut self.rng));
-        let Some(value) = value else { return };
-        if v2 {
-            if let Some(part) = edit.first_mut(kind::V2_KE) {
-                part.body = group.to_be_bytes().to_vec();
-                part.body.extend([0, 0]);
-                part.body.extend(value);
-            }
-        } else if let Some(part) = edit.first_mut(kind::V1_KE)
-            && part.body.len() != value.len()
-        {
-            part.body = value;
-        }
-    }
-
-    /// The public value of a later recorded request in this group.
-    fn recorded_share(&self, group: u16) -> Option<Vec<u8>> {
-        self.recording
-            .of(self.role)
-            .filter_map(|(_, message)| Edit::new(&message.octets))
-            .filter_map(|mut edit| edit.first_mut(kind::V2_KE).map(|part| part.body.clone()))
-            .find(|body| body.starts_with(&group.to_be_bytes()))
-            .and_then(|body| body.get(4..).map(<[u8]>::to_vec))
-    }
-
-    fn nat_detection(&self, edit: &mut Edit, responder: Spi, ends: Ends) {
-        let v2 = self.is_v2();
-        let hash = if v2 { Hash::SHA } else { self.hash };
-        let of = |at| detection(hash, self.initiator, responder, at);
-        let (Some(local), Some(peer)) = (of(ends.local), of(ends.peer)) else {
-            return;
-        };
-        let mut first = true;
-        for part in &mut edit.parts {
-            if !is_nat_detection(v2, part) {
-                continue;
-            }
-            if v2 {
-                let source = notify_type(part) == Some(NotifyType::NAT_DETECTION_SOURCE_IP);
-                part.body.truncate(4);
-                part.body.extend(if source { &local } else { &peer });
-            } else {
-                // The first is of the address the message goes to (RFC 3947 §3.2).
-                part.body.clone_from(if first { &peer } else { &local });
-                first = false;
-            }
-        }
-    }
-
-    fn hear_v2(&mut self, message: &ike::Message<'_>) -> Heard {
-        let header = &message.header;
-        if self.role == Side::Gateway {
-            if header.exchange_type != SA_INIT || header.flags.is_response() {
-                return Heard::Foreign("not an IKE_SA_INIT request");
-            }
-            return self.take_request(header);
-        }
-        if header.initiator_spi != self.initiator {
-            return Heard::Foreign("an initiator SPI that is not ours");
-        }
-        if !header.flags.is_response() {
-            return Heard::Foreign("a request");
-        }
-        self.state = State::Done;
-        self.responder = header.responder_spi;
-        for payload in message.payloads().flatten() {
-            let Ok(Payload::Notify(notify)) = Payload::parse(&payload) else {
-                continue;
-            };
-            match notify.content() {
-                Ok(NotifyData::Cookie(cookie)) if self.settings.does(Substitution::Cookie) => {
-                    self.cookie = Some(cookie.0.to_vec());
-                    self.round();
-                }
-                Ok(NotifyData::KeyExchange(group))
-                    if notify.notify_type == NotifyType::INVALID_KE_PAYLOAD
-                        && self.settings.does(Substitution::KeyShare)
-                        && self.can_share(group) =>
-                {
-                    self.group = Some(group.0);
-                    self.round();
-                }
-                _ => {}
-            }
-        }
-        Heard::Answer
-    }
-
-    fn can_share(&self, group: KeyExchange) -> bool {
-        self.recorded_share(group.0).is_some()
-            || share::public_value(group, &mut Rng::new(0)).is_some()
-    }
-
-    /// The same message once more, with what the peer asked for.
-    const fn round(&mut self) {
-        self.rounds += 1;
-        if self.rounds <= ROUNDS {
-            self.at = 0;
-            self.state = State::Speak;
-        }
-    }
-
-    fn take_request(&mut self, header: &Header) -> Heard {
-        if self.initiator.is_zero() {
-            self.initiator = header.initiator_spi;
-        } else if self.initiator != header.initiator_spi {
-            return Heard::Foreign("another initiator SPI");
-        }
-        self.heard += 1;
-        self.state = if self.at < self.ours.len() {
-            State::Speak
-        } else {
-            State::Listen
-        };
-        Heard::Answer
-    }
-
-    fn hear_v1(&mut self, message: &ike::Message<'_>) -> Heard {
-        let header = &message.header;
-        if header.flags.is_encrypted() {
-            return Heard::Foreign("an encrypted message");
-        }
-        if self.role == Side::Gateway {
-            return self.take_request(header);
-        }
-        if header.initiator_spi != self.initiator {
-            return Heard::Foreign("an initiator cookie that is not ours");
-        }
-        if header.exchange_type == INFORMATIONAL_V1 {
-            self.state = State::Done;
-            return Heard::Answer;
-        }
-        self.responder = header.responder_spi;
-        self.learn_suite(message);
-        self.heard += 1;
-        self.state = if self.at < self.ours.len() {
-            State::Speak
-        } else {
-            State::Done
-        };
-        Heard::Answer
-    }
-
-    /// What the live gateway chose decides the NAT-D hash and the group of the key share.
-    fn learn_suite(&mut self, message: &ike::Message<'_>) {
-        let exchange = v1::ExchangeType(message.header.exchange_type);
-        for payload in message.payloads().flatten() {
-            let Ok(v1::Payload::Sa(sa)) = v1::Payload::parse(&payload, exchange) else {
-                continue;
-            };
-            let chosen = sa
-                .proposals()
-                .flatten()
-                .flat_map(|proposal| proposal.transforms().flatten())
-                .map(|transform| transform.ike_suite())
-                .next();
-            if let Some(suite) = chosen {
-                self.hash = suite.hash.unwrap_or(Hash::SHA);
-                self.group = suite.group.map(|group| group.0);
-            }
-        }
-    }
 }
 
 impl Player for Ike {
@@ -478,7 +260,8 @@ impl Player for Ike {
             .messages
             .get(place)
             .map_or(Channel::Primary, |message| message.channel);
-        let Some(octets) = self.author(place, ends(channel)) else {
+        let base = self.base(place);
+        let Some(octets) = self.author(base, ends(channel)) else {
             self.state = State::Done;
             return Next::Done;
         };
@@ -488,11 +271,11 @@ impl Player for Ike {
         let outgoing = Outgoing {
             channel,
             octets,
-            recorded: Some(place),
-            awaits: client,
+            recorded: Some(base),
+            awaits: Awaits::answer(client),
         };
         self.last_sent = Some(Outgoing {
-            awaits: false,
+            awaits: Awaits::Nothing,
             ..outgoing.clone()
         });
         Next::Send(outgoing)
@@ -534,7 +317,7 @@ impl Player for Ike {
             channel: message.channel,
             octets: edit.encode(),
             recorded: Some(recorded),
-            awaits: false,
+            awaits: Awaits::Nothing,
         })
     }
 }

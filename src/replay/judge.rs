@@ -1,9 +1,10 @@
 //! From what happened to a verdict.
 
-use super::compare::{Difference, compare};
+use super::compare::{Description, Difference, compare};
 use super::conversation::{Conversation, Side};
 use super::engine::{Ending, Replayer};
 use super::script::Script;
+use super::settings::Substitution;
 
 /// The verdict on a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub struct Judgement {
     pub difference: Difference,
     /// Whether the recording itself stopped within what can be played.
     pub recording_failed: bool,
+    /// How the recording failed after what can be played, where it did.
+    pub beyond: Option<String>,
 }
 
 impl Judgement {
@@ -62,9 +65,20 @@ impl Judgement {
             (_, Verdict::NotPlayed) => 2,
             (Want::Same, Verdict::Same) | (Want::Progress, Verdict::Further) => 0,
             // Nothing failed in the recording, and nothing did live.
-            (Want::Progress, Verdict::Same) if !self.recording_failed => 0,
+            (Want::Progress, Verdict::Same) if !self.recording_failed && self.beyond.is_none() => 0,
             (Want::Same | Want::Progress, _) => 1,
         }
+    }
+
+    /// Takes in that the recorded session failed, and how: where that lies beyond what can be
+    /// played, no progress can be seen.
+    pub fn recorded_failure(&mut self, how: &str) {
+        if self.recording_failed || self.verdict == Verdict::NotPlayed {
+            return;
+        }
+        self.beyond = Some(how.to_string());
+        let later = format!("; the recording failed later ({how}), which needs keys to reach");
+        self.why.push_str(&later);
     }
 }
 
@@ -88,11 +102,17 @@ pub fn judge(replayer: &Replayer) -> Judgement {
     let role = replayer.script().role;
     let mut difference = compare(&recorded, live);
     excuse(&mut difference, role);
+    if replayer.settings().does(Substitution::Binders) {
+        excuse_full_handshake(&mut difference);
+    }
     let heard = live.of(role.other()).count();
     let silent = recorded.of(role.other()).count() == 0;
     let peer = role.other();
     let (was, is) = difference.ranks();
-    let recording_failed = silent || difference.refusals(peer).0.is_some() || was == 0;
+    // The last word was ours, and nobody answered it.
+    let unanswered = recorded.messages.last().is_some_and(|m| m.from == role);
+    let refused = difference.refusals(peer).0.is_some();
+    let recording_failed = silent || refused || was == 0 || (unanswered && is > was);
     let (verdict, why) = match replayer.ending() {
         Some(Ending::Flood) => (Verdict::NotPlayed, flood(replayer)),
         _ if heard == 0 && !silent => (Verdict::NotPlayed, nothing(replayer)),
@@ -109,6 +129,35 @@ pub fn judge(replayer: &Replayer) -> Judgement {
         reached: difference.last_words(peer).1,
         difference,
         recording_failed,
+        beyond: None,
+    }
+}
+
+/// A server that took up an earlier session when it was recorded goes the whole way live,
+/// because the offer to take it up was left out: what that brings is expected.
+fn excuse_full_handshake(difference: &mut Difference) {
+    use super::compare::Verdict as Field;
+    /// What a full handshake has and an abbreviated one has not, or has otherwise.
+    const FULL: &[&str] = &[
+        "messages",
+        "extensions",
+        "certificate",
+        "certificate_request",
+        "group",
+        "signature",
+    ];
+    let resumed = |all: &[Description]| all.iter().any(|d| d.resumes);
+    if !resumed(&difference.recorded) || resumed(&difference.live) {
+        return;
+    }
+    for step in &mut difference.steps {
+        for field in &mut step.fields {
+            let excused = FULL.contains(&field.field) && field.verdict == Field::Different;
+            let both = field.field != "group" || field.recorded.is_none();
+            if excused && both {
+                field.verdict = Field::Expected;
+            }
+        }
     }
 }
 
@@ -175,7 +224,9 @@ fn nothing(replayer: &Replayer) -> String {
         Side::Client => replayer.live().gateway,
         Side::Gateway => replayer.live().client,
     };
-    if noise.garbage > 0 {
+    if let Some(fault) = replayer.fault() {
+        fault.to_string()
+    } else if noise.garbage > 0 {
         format!(
             "{peer} answers with {}, {} times",
             noise.last, noise.garbage

@@ -9,12 +9,13 @@ use vpnscope_dissectors::l2tp::{self, AvpType, MessageType, Value};
 use vpnscope_dissectors::{Verdict, ppp};
 
 use super::conversation::{Channel, Conversation, Message, Side};
-use super::player::{Ends, Heard, Next, Outgoing, Player};
+use super::player::{Awaits, Ends, Heard, Next, Outgoing, Player};
 use super::rng::Rng;
 use super::script::{CannotPlay, Reach, Script};
 use super::settings::{Settings, Substitution};
 use wire::{Options, Packet, Places, avp};
 
+mod link;
 mod wire;
 
 const LCP: u16 = 0xc021;
@@ -73,6 +74,7 @@ pub(super) fn reach(recording: &Conversation, role: Side) -> Result<Reach, Canno
     for (place, message) in recording.messages.iter().enumerate() {
         match said(message) {
             Said::Nothing => {}
+            Said::Control(_) if role == message.from && proves(message) => break,
             Said::Control(_) => places.push(place),
             Said::Ppp(packet) => {
                 let auth = [PAP, CHAP, EAP].contains(&packet.protocol);
@@ -94,6 +96,19 @@ pub(super) fn reach(recording: &Conversation, role: Side) -> Result<Reach, Canno
         places,
         first: "the client's SCCRQ",
         end: "where the password is asked for: recorded credentials are never sent",
+    })
+}
+
+/// Whether a control message proves knowledge of a password: the tunnel's own, or a caller's.
+fn proves(message: &Message) -> bool {
+    l2tp::Message::parse(&message.octets).is_ok_and(|read| {
+        read.avps().flatten().any(|avp| {
+            [
+                Some(AvpType::CHALLENGE_RESPONSE),
+                Some(AvpType::PROXY_AUTHEN_RESPONSE),
+            ]
+            .contains(&avp.avp_type())
+        })
     })
 }
 
@@ -148,6 +163,8 @@ pub(super) struct L2tp {
     auth_lines: VecDeque<Packet>,
     heard: VecDeque<Vec<u8>>,
     done: bool,
+    /// The last control message that the recorded peer sent.
+    last_words: Option<MessageType>,
 }
 
 impl L2tp {
@@ -157,14 +174,17 @@ impl L2tp {
         let mut after = None;
         let mut lines = VecDeque::new();
         let mut auth_lines = VecDeque::new();
-        let (mut pattern, mut request) = (None, None);
+        let (mut pattern, mut request, mut last_words) = (None, None, None);
         for step in &script.steps {
             let Some(message) = recording.messages.get(step.recorded) else {
                 continue;
             };
             let ours = message.from == role;
             match said(message) {
-                Said::Control(kind) if !ours => after = Some(kind),
+                Said::Control(kind) if !ours => {
+                    after = Some(kind);
+                    last_words = after;
+                }
                 Said::Control(_) => lines.push_back(Line {
                     after,
                     place: step.recorded,
@@ -202,6 +222,7 @@ impl L2tp {
             auth_lines,
             heard: VecDeque::new(),
             done: false,
+            last_words,
             rng,
         };
         one.keep_ids();
@@ -264,7 +285,7 @@ impl L2tp {
             channel: Channel::Primary,
             octets,
             recorded: Some(place),
-            awaits: true,
+            awaits: Awaits::Answer,
         })
     }
 
@@ -310,7 +331,7 @@ impl L2tp {
             channel: Channel::Primary,
             octets,
             recorded: None,
-            awaits: false,
+            awaits: Awaits::Nothing,
         }
     }
 
@@ -334,7 +355,7 @@ impl L2tp {
             channel: Channel::Primary,
             octets,
             recorded: None,
-            awaits: false,
+            awaits: Awaits::Nothing,
         }
     }
 
@@ -375,6 +396,11 @@ impl L2tp {
             MessageType::HELLO => {}
             _ => self.follow(Some(kind)),
         }
+        let silent = self.queue.is_empty() && self.lines.is_empty() && self.request.is_none();
+        if silent && self.role == Side::Client && self.last_words == Some(kind) {
+            // The recorded client went on with a password.
+            self.done = true;
+        }
         if self.queue.len() == before || self.pending.is_some() {
             let acknowledgement = self.own(&[]);
             self.urgent.push_back(acknowledgement);
@@ -384,167 +410,6 @@ impl L2tp {
         } else {
             Heard::Aside
         }
-    }
-
-    fn hear_ppp(&mut self, packet: &Packet) -> Heard {
-        let answer = match packet.protocol {
-            LCP => self.hear_lcp(packet),
-            PAP | CHAP | EAP => self.hear_auth(packet),
-            _ => {
-                // Nobody asks for a password: the link is up.
-                self.done = true;
-                true
-            }
-        };
-        if answer || self.pending.is_none() {
-            Heard::Answer
-        } else {
-            Heard::Aside
-        }
-    }
-
-    /// `true` where it answers what we asked.
-    fn hear_lcp(&mut self, packet: &Packet) -> bool {
-        let ours = self.pending == Some(Pending::Configure(packet.identifier));
-        match packet.code {
-            code::REQUEST => self.configure(packet),
-            code::ACK if ours => {
-                self.up.0 = true;
-                self.pending = None;
-                self.both_up();
-                return true;
-            }
-            code::NAK | code::REJECT if ours => {
-                self.pending = None;
-                self.amend(packet);
-                return true;
-            }
-            code::TERMINATE => {
-                let reply = self.reply(packet, code::TERMINATE_ACK, packet.data.clone());
-                self.urgent.push_back(reply);
-                self.done = true;
-            }
-            code::ECHO => {
-                let mut data = self.magic.to_vec();
-                data.extend(packet.data.get(4..).unwrap_or_default());
-                let reply = self.reply(packet, code::ECHO_REPLY, data);
-                self.urgent.push_back(reply);
-            }
-            _ => {}
-        }
-        false
-    }
-
-    fn reply(&mut self, to: &Packet, code: u8, data: Vec<u8>) -> Outgoing {
-        let identifier = if self.settings.does(Substitution::Identifier) {
-            to.identifier
-        } else {
-            // Any that is not the live one.
-            to.identifier.wrapping_add(97)
-        };
-        let packet = Packet {
-            protocol: to.protocol,
-            code,
-            identifier,
-            data,
-        };
-        self.data(&packet)
-    }
-
-    /// Answers a Configure-Request as the recording did; else agrees.
-    fn configure(&mut self, packet: &Packet) {
-        let wanted = wire::options(&packet.data);
-        let (code, data) = self
-            .recorded_answer(&wanted)
-            .unwrap_or_else(|| (code::ACK, packet.data.clone()));
-        if code == code::ACK {
-            self.up.1 = true;
-            if self.role == Side::Client {
-                let option = wanted.iter().find(|(kind, _)| *kind == AUTHENTICATION);
-                self.authentication = option.and_then(|(_, value)| wire::u16_at(value, 0));
-            }
-        }
-        let reply = self.reply(packet, code, data);
-        self.urgent.push_back(reply);
-        self.both_up();
-    }
-
-    /// What our end refused in the recording when it was asked for the same.
-    fn recorded_answer(&self, wanted: &Options) -> Option<(u8, Vec<u8>)> {
-        let plain = |options: &Options| -> Options {
-            options
-                .iter()
-                .filter(|(k, _)| *k != MAGIC)
-                .cloned()
-                .collect()
-        };
-        let packets = |side: Side| {
-            self.recording.of(side).filter_map(|(_, m)| match said(m) {
-                Said::Ppp(packet) if packet.protocol == LCP => Some(packet),
-                _ => None,
-            })
-        };
-        let asked = packets(self.role.other()).find(|packet| {
-            packet.code == code::REQUEST && plain(&wire::options(&packet.data)) == plain(wanted)
-        })?;
-        let refused = packets(self.role).find(|packet| {
-            packet.identifier == asked.identifier
-                && [code::NAK, code::REJECT].contains(&packet.code)
-        })?;
-        Some((refused.code, refused.data))
-    }
-
-    /// Takes the peer's Nak or Reject into our next Configure-Request.
-    fn amend(&mut self, packet: &Packet) {
-        self.rounds += 1;
-        let refused = wire::options(&packet.data);
-        if let Some((identifier, options)) = &mut self.request {
-            *identifier = identifier.wrapping_add(1);
-            if packet.code == code::REJECT {
-                options.retain(|(kind, _)| !refused.iter().any(|(other, _)| other == kind));
-            } else {
-                for (kind, value) in options.iter_mut() {
-                    if let Some((_, wanted)) = refused.iter().find(|(other, _)| other == kind) {
-                        value.clone_from(wanted);
-                    }
-                }
-            }
-        }
-        self.request_due = self.rounds <= ROUNDS;
-        self.done |= self.rounds > ROUNDS;
-    }
-
-    fn both_up(&mut self) {
-        if self.up != (true, true) {
-            return;
-        }
-        if self.role == Side::Gateway {
-            // A challenge comes unasked.
-            if self.auth_lines.front().is_some_and(|line| line.code == 1) {
-                self.say_auth(None);
-            }
-        } else if self.authentication == Some(PAP) {
-            self.done = true;
-        }
-    }
-
-    fn say_auth(&mut self, to: Option<&Packet>) {
-        if let Some(mut line) = self.auth_lines.pop_front() {
-            if let Some(to) = to.filter(|_| self.settings.does(Substitution::Identifier)) {
-                line.identifier = to.identifier;
-            }
-            let outgoing = self.data(&line);
-            self.urgent.push_back(outgoing);
-        }
-    }
-
-    fn hear_auth(&mut self, packet: &Packet) -> bool {
-        if self.role == Side::Client {
-            self.done = true;
-        } else {
-            self.say_auth(Some(packet));
-        }
-        true
     }
 }
 
@@ -588,7 +453,7 @@ impl Player for L2tp {
                 };
                 self.pending = Some(Pending::Configure(identifier));
                 return Next::Send(Outgoing {
-                    awaits: true,
+                    awaits: Awaits::Answer,
                     ..self.data(&packet)
                 });
             }
@@ -651,7 +516,7 @@ impl Player for L2tp {
             channel: Channel::Primary,
             octets,
             recorded: Some(recorded),
-            awaits: false,
+            awaits: Awaits::Nothing,
         })
     }
 

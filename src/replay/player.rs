@@ -14,7 +14,25 @@ pub(super) struct Outgoing {
     /// The recorded message it stands for, by its place in the conversation.
     pub(super) recorded: Option<usize>,
     /// Whether it is sent again until something is heard.
-    pub(super) awaits: bool,
+    pub(super) awaits: Awaits,
+}
+
+/// Whether something sent is sent again until it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaits {
+    /// It is sent once.
+    Nothing,
+    /// There is more to say before an answer can come: it is sent again with what follows.
+    Rest,
+    /// An answer is waited for.
+    Answer,
+}
+
+impl Awaits {
+    /// `Answer` where one is waited for.
+    pub(super) const fn answer(so: bool) -> Self {
+        if so { Self::Answer } else { Self::Nothing }
+    }
 }
 
 /// What a player does next.
@@ -55,7 +73,7 @@ pub(super) struct Ends {
 }
 
 /// One end of a conversation, as a state machine without clock or socket.
-pub(super) trait Player {
+pub(super) trait Player: Send {
     /// What to do next. Called again after each `Send` until it gives something else.
     fn next(&mut self, ends: &dyn Fn(Channel) -> Ends) -> Next;
 
@@ -65,6 +83,11 @@ pub(super) trait Player {
     /// What goes out at once, whatever is waited for: acknowledgements, answers.
     fn urgent(&mut self) -> Option<Outgoing> {
         None
+    }
+
+    /// The octets of something that is sent again.
+    fn repeat(&mut self, outgoing: &Outgoing) -> Vec<u8> {
+        outgoing.octets.clone()
     }
 
     /// What leaves no half-open state behind, where the protocol has something for it.

@@ -3,20 +3,24 @@
 //! The capture is read twice: once through the walk, which numbers the sessions as `analyze`
 //! does, and once for the octets of the chosen one, which the tracker does not keep.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use vpnscope_dissectors::natt;
 
-use super::conversation::{Channel, Conversation, Message, Protocol, Side};
-use crate::assemble::ip;
+use super::conversation::{Channel, Conversation, Message, Protocol, Side, Transport};
+use crate::assemble::{ip, tcp_ike};
 use crate::decap::{Content, Envelope, Segment, Tcp, decap};
 use crate::source::{Frame, FrameSource, SourceError};
 use crate::time::{Span, Timestamp};
 use crate::track::session::Kind;
 use crate::track::{self, Change, Session};
 use crate::walk::Walk;
+
+mod stream;
+
+use stream::Stream;
 
 /// Messages of one conversation that are kept.
 const MESSAGES: usize = 2048;
@@ -62,7 +66,9 @@ pub enum RecordingError {
         why: &'static str,
     },
     /// Its octets are not there.
-    #[error("session {0} has no message whose octets are in the capture")]
+    #[error(
+        "session {0} has no message that can be replayed: its octets are not in the capture, or travel inside something else"
+    )]
     NoOctets(u32),
 }
 
@@ -216,14 +222,8 @@ struct Reader {
     selection: Selection,
     octets: usize,
     streams: [Stream; 2],
+    frames: [tcp_ike::Stream; 2],
     conversation: Conversation,
-}
-
-/// One direction of a TCP connection.
-#[derive(Default)]
-struct Stream {
-    next: Option<u32>,
-    waiting: BTreeMap<u32, Vec<u8>>,
 }
 
 impl Reader {
@@ -231,8 +231,10 @@ impl Reader {
         Self {
             octets: 0,
             streams: Default::default(),
+            frames: [tcp_ike::Stream::new(true), tcp_ike::Stream::new(true)],
             conversation: Conversation {
                 protocol: selection.protocol,
+                transport: selection.protocol.transport(),
                 session: selection.session,
                 client: selection.client,
                 gateway: selection.gateway,
@@ -263,16 +265,27 @@ impl Reader {
             .map_or((first..=last).contains(&envelope.frame), |frames| {
                 frames.contains(&envelope.frame)
             });
+        if let Content::Tcp(tcp) = segment.content
+            && self.conversation.protocol.is_ike()
+        {
+            // Not every segment is named by the session: some hold ESP, or pieces.
+            if (first..=last).contains(&envelope.frame)
+                && let Some(from) = self.end(envelope)
+            {
+                self.framed(envelope, from, &tcp);
+            }
+            return;
+        }
         let Some(from) = self.side(envelope).filter(|_| ours) else {
             return;
         };
         match segment.content {
-            Content::Udp { payload, .. } if !self.conversation.protocol.is_stream() => {
+            Content::Udp { payload, .. } if self.conversation.transport == Transport::Datagrams => {
                 let named = self.selection.frames.is_some();
                 let (channel, octets) = unmark(envelope, payload, named);
                 self.datagram(envelope, from, channel, octets);
             }
-            Content::Tcp(tcp) if self.conversation.protocol.is_stream() => {
+            Content::Tcp(tcp) if self.conversation.transport == Transport::Stream => {
                 self.tcp(envelope, from, &tcp);
             }
             _ => {}
@@ -294,6 +307,14 @@ impl Reader {
                 None
             };
         }
+        self.end(envelope)
+    }
+
+    /// Who sent it, by addresses and ports.
+    fn end(&self, envelope: &Envelope) -> Option<Side> {
+        let source = SocketAddr::new(envelope.source, envelope.source_port);
+        let destination = SocketAddr::new(envelope.destination, envelope.destination_port);
+        let (client, gateway) = (self.conversation.client, self.conversation.gateway);
         if (source, destination) == (client, gateway) {
             Some(Side::Client)
         } else if (source, destination) == (gateway, client) {
@@ -334,13 +355,38 @@ impl Reader {
         }
     }
 
-    fn tcp(&mut self, envelope: &Envelope, from: Side, tcp: &Tcp<'_>) {
+    fn take(&mut self, from: Side, tcp: &Tcp<'_>) -> Vec<u8> {
         let [client, gateway] = &mut self.streams;
+        match from {
+            Side::Client => client.take(tcp),
+            Side::Gateway => gateway.take(tcp),
+        }
+    }
+
+    /// IKE in a stream, with a length before each message (RFC 9329 §3).
+    fn framed(&mut self, envelope: &Envelope, from: Side, tcp: &Tcp<'_>) {
+        let said = self.take(from, tcp);
+        let [client, gateway] = &mut self.frames;
         let stream = match from {
             Side::Client => client,
             Side::Gateway => gateway,
         };
-        let said = stream.take(tcp);
+        let (frame, time) = (envelope.frame, envelope.time);
+        stream.push(&said, tcp_ike::Mark { frame, time });
+        let mut whole = Vec::new();
+        while let Some(message) = stream.next_message() {
+            if let tcp_ike::Carried::Ike(octets) = message.carried {
+                whole.push(octets.to_vec());
+            }
+        }
+        for octets in whole {
+            self.conversation.transport = Transport::Framed;
+            self.datagram(envelope, from, Channel::Primary, &octets);
+        }
+    }
+
+    fn tcp(&mut self, envelope: &Envelope, from: Side, tcp: &Tcp<'_>) {
+        let said = self.take(from, tcp);
         if said.is_empty() || !self.room(said.len()) {
             return;
         }
@@ -354,46 +400,6 @@ impl Reader {
                 self.conversation.messages.push(message);
             }
         }
-    }
-}
-
-impl Stream {
-    /// Segments that may wait for one before them.
-    const WAITING: usize = 256;
-
-    /// The octets that are now in order.
-    fn take(&mut self, tcp: &Tcp<'_>) -> Vec<u8> {
-        if tcp.has(Tcp::SYN) {
-            self.next = Some(tcp.sequence.wrapping_add(1));
-            self.waiting.clear();
-            return Vec::new();
-        }
-        if tcp.payload.is_empty() {
-            return Vec::new();
-        }
-        let mut next = *self.next.get_or_insert(tcp.sequence);
-        if self.waiting.len() < Self::WAITING {
-            self.waiting
-                .entry(tcp.sequence)
-                .or_insert_with(|| tcp.payload.to_vec());
-        }
-        let mut said = Vec::new();
-        loop {
-            let ready = self.waiting.iter().find_map(|(sequence, octets)| {
-                let behind = next.wrapping_sub(*sequence);
-                let len = u32::try_from(octets.len()).unwrap_or(u32::MAX);
-                (behind < 0x8000_0000).then_some((*sequence, behind.min(len)))
-            });
-            let Some((sequence, known)) = ready else {
-                break;
-            };
-            let octets = self.waiting.remove(&sequence).unwrap_or_default();
-            let new = octets.get(known as usize..).unwrap_or_default();
-            next = next.wrapping_add(u32::try_from(new.len()).unwrap_or_default());
-            said.extend_from_slice(new);
-        }
-        self.next = Some(next);
-        said
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::conversation::{Channel, Conversation, Message, Protocol, Side};
+use super::conversation::{Channel, Conversation, Message, Protocol, Side, Transport};
 use super::player::Player;
 use super::settings::{Settings, Substitution};
 use super::{compare, ike, l2tp, tls};
@@ -58,6 +58,8 @@ pub struct Script {
     pub role: Side,
     /// In which protocol.
     pub protocol: Protocol,
+    /// Over what.
+    pub transport: Transport,
     /// The messages, in order.
     pub steps: Vec<Step>,
     /// Where it ends, and why.
@@ -118,6 +120,7 @@ impl Script {
         Ok(Self {
             role,
             protocol: recording.protocol,
+            transport: recording.transport,
             steps,
             end: reach.end,
             later,
@@ -127,6 +130,14 @@ impl Script {
                 port => port,
             },
         })
+    }
+
+    /// The protocol, and what carries it where that is not the usual.
+    pub fn name(&self) -> String {
+        match self.transport {
+            Transport::Framed => format!("{} over TCP", self.protocol.name()),
+            Transport::Datagrams | Transport::Stream => self.protocol.name().to_string(),
+        }
     }
 
     /// The channels it may need.
@@ -164,7 +175,7 @@ impl Script {
             text,
             "session {}: {}, played as {who}",
             recording.session,
-            self.protocol.name()
+            self.name()
         );
         for (number, step) in (1..).zip(&self.steps) {
             let Some(message) = recording.messages.get(step.recorded) else {

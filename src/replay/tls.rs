@@ -4,21 +4,19 @@ use std::collections::VecDeque;
 
 use vpnscope_dissectors::Verdict;
 use vpnscope_dissectors::dtls;
-use vpnscope_dissectors::tls::{
-    AlertLevel, ExtensionType, HandshakeType, HelloVerifyRequest, ServerHello, Version,
-};
-use vpnscope_dissectors::tls::{NamedGroup, extension::Body};
+use vpnscope_dissectors::tls::HandshakeType;
 
 use super::conversation::{Channel, Conversation, Message, Protocol, Side};
-use super::ike::public_value;
-use super::player::{Ends, Heard, Next, Outgoing, Player};
+use super::player::{Awaits, Ends, Heard, Next, Outgoing, Player};
 use super::rng::Rng;
 use super::script::{CannotPlay, Reach, Script};
-use super::settings::{Settings, Substitution, Variation};
+use super::settings::{Settings, Substitution};
 pub(super) use flight::Flight;
 use hello::Hello;
 
+mod author;
 mod flight;
+mod hear;
 mod hello;
 
 const HANDSHAKE: u8 = 22;
@@ -189,276 +187,6 @@ impl Tls {
             session_id: Vec::new(),
         }
     }
-
-    /// Fills the queue with what is said next.
-    fn author(&mut self) {
-        self.heard.clear();
-        if self.role == Side::Gateway {
-            self.answer();
-            return;
-        }
-        let place = self.ours.first().and_then(|list| list.first()).copied();
-        let Some(hello) = &self.hello else {
-            // A malformed ClientHello is sent as it was recorded.
-            let list = self.ours.first().cloned().unwrap_or_default();
-            for place in list {
-                self.verbatim(place, true);
-            }
-            return;
-        };
-        let body = hello.encode();
-        let size = self.settings.variations.iter().find_map(|v| match v {
-            Variation::FragmentSize(size) => Some(*size),
-            _ => None,
-        });
-        let records = if self.dtls {
-            self.dtls_records(&body, size.unwrap_or(Self::FRAGMENT))
-        } else {
-            vec![self.tls_records(&body, size.unwrap_or(16_384))]
-        };
-        for octets in records {
-            self.queue.push_back(Outgoing {
-                channel: Channel::Primary,
-                octets,
-                recorded: place,
-                awaits: true,
-            });
-        }
-    }
-
-    /// Datagrams that are known again.
-    const KNOWN: usize = 64;
-
-    /// Octets of a ClientHello in one DTLS record: fits every path.
-    const FRAGMENT: usize = 1200;
-
-    fn tls_records(&self, body: &[u8], size: usize) -> Vec<u8> {
-        let mut message = vec![HandshakeType::CLIENT_HELLO.0];
-        message.extend(u24(body.len()));
-        message.extend(body);
-        let mut octets = Vec::new();
-        for chunk in message.chunks(size.max(1)) {
-            octets.push(HANDSHAKE);
-            octets.extend(self.version.to_be_bytes());
-            octets.extend(u16::try_from(chunk.len()).unwrap_or(u16::MAX).to_be_bytes());
-            octets.extend(chunk);
-        }
-        octets
-    }
-
-    fn dtls_records(&mut self, body: &[u8], size: usize) -> Vec<Vec<u8>> {
-        let mut datagrams = Vec::new();
-        let mut offset = 0;
-        for chunk in body.chunks(size.max(1)) {
-            let mut fragment = vec![HandshakeType::CLIENT_HELLO.0];
-            fragment.extend(u24(body.len()));
-            fragment.extend(self.message_seq.to_be_bytes());
-            fragment.extend(u24(offset));
-            fragment.extend(u24(chunk.len()));
-            fragment.extend(chunk);
-            datagrams.push(self.dtls_record(HANDSHAKE, &fragment));
-            offset += chunk.len();
-        }
-        datagrams
-    }
-
-    fn dtls_record(&mut self, kind: u8, content: &[u8]) -> Vec<u8> {
-        let mut record = vec![kind];
-        record.extend(self.version.to_be_bytes());
-        record.extend(self.record_seq.to_be_bytes());
-        record.extend(
-            u16::try_from(content.len())
-                .unwrap_or(u16::MAX)
-                .to_be_bytes(),
-        );
-        record.extend(content);
-        if self.settings.does(Substitution::RecordSequence) {
-            self.record_seq += 1;
-        }
-        record
-    }
-
-    fn verbatim(&mut self, place: usize, awaits: bool) {
-        if let Some(message) = self.recording.messages.get(place) {
-            self.queue.push_back(Outgoing {
-                channel: Channel::Primary,
-                octets: message.octets.clone(),
-                recorded: Some(place),
-                awaits,
-            });
-        }
-    }
-
-    /// The recorded server's flight.
-    fn answer(&mut self) {
-        let list = self.ours.get(self.at).cloned().unwrap_or_default();
-        for place in list {
-            let Some(message) = self.recording.messages.get(place) else {
-                continue;
-            };
-            let mut octets = message.octets.clone();
-            if !self.dtls && self.settings.does(Substitution::Random) {
-                repeat_session_id(&mut octets, &self.session_id);
-            }
-            self.queue.push_back(Outgoing {
-                channel: Channel::Primary,
-                octets,
-                recorded: Some(place),
-                awaits: false,
-            });
-        }
-        self.at += 1;
-    }
-
-    fn hear_client(&mut self, flight: &Flight) -> Heard {
-        let Some(body) = flight.get(HandshakeType::CLIENT_HELLO) else {
-            let alert = !flight.alerts.is_empty() || flight.hidden > 0 || flight.changed;
-            if alert && self.at > 0 {
-                self.satisfied = true;
-                self.state = State::Done;
-                return Heard::Answer;
-            }
-            return Heard::Part;
-        };
-        if let Some(hello) = Hello::new(body, self.dtls) {
-            self.session_id = hello.session_id;
-        }
-        self.state = if self.at < self.ours.len() {
-            State::Speak
-        } else {
-            State::Listen
-        };
-        self.satisfied = self.at + 1 >= self.ours.len();
-        self.heard.clear();
-        Heard::Answer
-    }
-
-    fn hear_server(&mut self, flight: &Flight) -> Heard {
-        if flight
-            .alerts
-            .iter()
-            .any(|alert| alert.level == AlertLevel::FATAL)
-        {
-            return self.done();
-        }
-        if let Some(body) = flight.get(HandshakeType::HELLO_VERIFY_REQUEST)
-            && let Ok(request) = HelloVerifyRequest::parse(body)
-            && flight.get(HandshakeType::SERVER_HELLO).is_none()
-        {
-            return self.verify(&request);
-        }
-        let Some(body) = flight.get(HandshakeType::SERVER_HELLO) else {
-            return Heard::Part;
-        };
-        let Ok(hello) = ServerHello::parse(body) else {
-            return self.done();
-        };
-        if hello.is_hello_retry_request() {
-            return self.retry(&hello);
-        }
-        self.satisfied = true;
-        let over = flight.get(HandshakeType::SERVER_HELLO_DONE).is_some() && flight.whole;
-        let tls13 = hello.selected_version().rank() >= Version::TLS_1_3.rank();
-        if over || (flight.changed && !tls13) {
-            return self.done();
-        }
-        Heard::Part
-    }
-
-    const fn done(&mut self) -> Heard {
-        self.satisfied = true;
-        self.state = State::Done;
-        Heard::Answer
-    }
-
-    fn verify(&mut self, request: &HelloVerifyRequest<'_>) -> Heard {
-        self.rounds += 1;
-        if self.rounds > ROUNDS || !self.settings.does(Substitution::DtlsCookie) {
-            return self.done();
-        }
-        if let Some(hello) = &mut self.hello {
-            hello.cookie = Some(request.cookie.to_vec());
-        }
-        self.again();
-        Heard::Answer
-    }
-
-    fn retry(&mut self, request: &ServerHello<'_>) -> Heard {
-        self.rounds += 1;
-        let group = request.group();
-        let cookie = match request.extension(ExtensionType::COOKIE) {
-            Some(Body::Cookie(cookie)) => Some(cookie.to_vec()),
-            _ => None,
-        };
-        let share = group.map(|group| (group, self.share(group)));
-        let impossible = matches!(share, Some((_, None)));
-        if self.rounds > ROUNDS || impossible || !self.settings.does(Substitution::KeyShare) {
-            return self.done();
-        }
-        let share = share.and_then(|(group, value)| Some((group.0, value?)));
-        if let Some(hello) = &mut self.hello {
-            hello.retry(share, cookie.as_deref());
-        }
-        self.again();
-        Heard::Answer
-    }
-
-    /// A key share: that of the recorded second ClientHello, or one of our own.
-    fn share(&mut self, group: NamedGroup) -> Option<Vec<u8>> {
-        let recorded = self.recording.of(Side::Client).find_map(|(_, message)| {
-            let flight = flight(self.recording.protocol, &[message]);
-            Hello::new(flight.get(HandshakeType::CLIENT_HELLO)?, self.dtls)?.share(group.0)
-        });
-        recorded.or_else(|| own_share(group, &mut self.rng))
-    }
-
-    fn again(&mut self) {
-        if self.settings.does(Substitution::MessageSeq) {
-            self.message_seq += 1;
-        }
-        self.state = State::Speak;
-        self.heard.clear();
-    }
-}
-
-/// A public value of our own: the groups of IKE under their numbers in TLS (RFC 8446 §4.2.7).
-fn own_share(group: NamedGroup, rng: &mut Rng) -> Option<Vec<u8>> {
-    let (ike, uncompressed) = match group.0 {
-        23 => (19, true),
-        24 => (20, true),
-        25 => (21, true),
-        29 => (31, false),
-        30 => (32, false),
-        _ => return None,
-    };
-    let value = public_value(ike, rng)?;
-    let mut share = if uncompressed { vec![4] } else { Vec::new() };
-    share.extend(value);
-    Some(share)
-}
-
-fn u24(value: usize) -> [u8; 3] {
-    let [_, a, b, c] = u32::try_from(value).unwrap_or(u32::MAX).to_be_bytes();
-    [a, b, c]
-}
-
-/// Puts the live client's session id where the recorded server repeated the recorded one.
-///
-/// Only where the lengths are equal, as in the compatibility mode of TLS 1.3 (RFC 8446 §D.4),
-/// in which a client insists on it.
-fn repeat_session_id(octets: &mut [u8], live: &[u8]) {
-    // Record header 5, handshake header 4, version 2, random 32, then the length.
-    const AT: usize = 43;
-    let is_hello = octets.first() == Some(&HANDSHAKE) && octets.get(5) == Some(&2);
-    let fits = octets
-        .get(AT)
-        .is_some_and(|len| usize::from(*len) == live.len());
-    if is_hello
-        && fits
-        && let Some(place) = octets.get_mut(AT + 1..AT + 1 + live.len())
-    {
-        place.copy_from_slice(live);
-    }
 }
 
 impl Player for Tls {
@@ -506,6 +234,19 @@ impl Player for Tls {
         }
     }
 
+    fn repeat(&mut self, outgoing: &Outgoing) -> Vec<u8> {
+        let mut octets = outgoing.octets.clone();
+        // A record number that was seen before is a replay (RFC 6347 §4.1.2.6).
+        if self.dtls
+            && self.settings.does(Substitution::RecordSequence)
+            && let Some(place) = octets.get_mut(3..11)
+        {
+            place.copy_from_slice(&self.record_seq.to_be_bytes());
+            self.record_seq += 1;
+        }
+        octets
+    }
+
     fn farewell(&mut self) -> Vec<Outgoing> {
         if self.role == Side::Gateway {
             return Vec::new();
@@ -523,7 +264,7 @@ impl Player for Tls {
             channel: Channel::Primary,
             octets,
             recorded: None,
-            awaits: false,
+            awaits: Awaits::Nothing,
         }]
     }
 
@@ -533,7 +274,7 @@ impl Player for Tls {
             channel: Channel::Primary,
             octets: message.octets.clone(),
             recorded: Some(recorded),
-            awaits: false,
+            awaits: Awaits::Nothing,
         })
     }
 

@@ -5,13 +5,13 @@ use serde::Serialize;
 
 use crate::replay::compare::StepDifference;
 use crate::replay::conversation::Side;
-use crate::replay::judge::Judgement;
+use crate::replay::judge::{Judgement, Verdict};
 
 /// The schema's name and version.
 pub const SCHEMA: &str = "vpnscope.replay/1";
 
 /// The document of one replay.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ReplayReport {
     /// Name and version of this form.
     pub schema: &'static str,
@@ -27,6 +27,9 @@ pub struct ReplayReport {
     pub verdict: &'static str,
     /// Why, in one sentence.
     pub why: String,
+    /// Where several clients called: the document of each. What stands above is the worst.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ReplayReport>,
 }
 
 /// One message.
@@ -74,6 +77,31 @@ pub fn report(session: u32, target: String, role: Side, judgement: &Judgement) -
             .collect(),
         verdict: judgement.verdict.word(),
         why: judgement.why.clone(),
+        clients: Vec::new(),
+    }
+}
+
+/// The document of a replay in which nothing was said.
+pub fn not_played(session: u32, target: &str, why: String) -> ReplayReport {
+    ReplayReport {
+        schema: SCHEMA,
+        session,
+        target: target.to_string(),
+        verdict: Verdict::NotPlayed.word(),
+        why,
+        ..ReplayReport::default()
+    }
+}
+
+/// The document of frames that were sent as they stand: nothing was listened for.
+pub fn frames(session: u32, target: &str, all: bool, why: String) -> ReplayReport {
+    ReplayReport {
+        verdict: if all {
+            Verdict::Same.word()
+        } else {
+            Verdict::NotPlayed.word()
+        },
+        ..not_played(session, target, why)
     }
 }
 

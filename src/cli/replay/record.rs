@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use crate::replay::{drive, packet};
 use crate::source::writer::{Output, Writer};
 use crate::source::{Frame, LinkType, file};
+use crate::time::Timestamp;
 
 /// What happened, as a capture.
 pub(super) struct Record {
@@ -44,7 +45,8 @@ impl Record {
             self.write(sighting, &octets);
             return;
         }
-        if self.streams.is_empty() {
+        let ends = [(source, destination), (destination, source)];
+        if !self.streams.iter().any(|(a, b, _)| ends.contains(&(*a, *b))) {
             self.shake_hands(sighting);
         }
         for chunk in sighting.octets.chunks(1400) {
@@ -89,6 +91,10 @@ impl Record {
     }
 
     fn write(&mut self, sighting: &drive::Sighting<'_>, octets: &[u8]) {
+        self.frame(sighting.time, LinkType::RAW, sighting.sent, octets);
+    }
+
+    fn frame(&mut self, time: Timestamp, link: LinkType, sent: bool, octets: &[u8]) {
         let Some(writer) = &mut self.writer else {
             return;
         };
@@ -96,16 +102,21 @@ impl Record {
         let frame = Frame {
             capture: 0,
             no: self.number,
-            time: sighting.time,
-            link: LinkType::RAW,
+            time,
+            link,
             octets,
             wire_len: u32::try_from(octets.len()).unwrap_or(u32::MAX),
             interface: 0,
         };
-        let comment = sighting.sent.then_some(file::Annotations::SENT_BY_US);
+        let comment = sent.then_some(file::Annotations::SENT_BY_US);
         if let Err(error) = writer.frame(&frame, comment) {
             self.fault.get_or_insert(error);
         }
+    }
+
+    /// A frame that was sent as it stands.
+    pub(super) fn raw(&mut self, time: Timestamp, octets: &[u8]) {
+        self.frame(time, LinkType::ETHERNET, true, octets);
     }
 
     pub(super) fn finish(self) -> anyhow::Result<()> {

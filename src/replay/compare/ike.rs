@@ -32,6 +32,7 @@ pub(super) fn describe(message: &Message) -> Option<Description> {
         rank,
         refusal: facts.refusal,
         round: facts.round,
+        resumes: false,
         fields,
         time: message.time,
         frame: message.frame,

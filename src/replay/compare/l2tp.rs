@@ -16,9 +16,12 @@ pub(super) fn describe(message: &Message) -> Option<Description> {
     } else {
         packet(&read, message.from)?
     };
-    facts
-        .fields
-        .push(same("size", format!("{} octets", message.octets.len())));
+    let size = format!("{} octets", message.octets.len());
+    facts.fields.push(if facts.free {
+        varies("size", size)
+    } else {
+        same("size", size)
+    });
     Some(Description {
         name: facts.name,
         from: message.from,
@@ -29,6 +32,7 @@ pub(super) fn describe(message: &Message) -> Option<Description> {
         },
         refusal: facts.refusal,
         round: Round::No,
+        resumes: false,
         fields: facts.fields,
         time: message.time,
         frame: message.frame,
@@ -37,6 +41,8 @@ pub(super) fn describe(message: &Message) -> Option<Description> {
 
 struct Facts {
     name: String,
+    /// Whether it holds random octets of any length.
+    free: bool,
     rank: u8,
     refusal: Option<String>,
     fields: Vec<Field>,
@@ -104,6 +110,7 @@ fn control(read: &l2tp::Message<'_>) -> Option<Facts> {
     }
     Some(Facts {
         name: kind.to_string(),
+        free: names.iter().any(|name| name == "Challenge"),
         rank: match kind {
             MessageType::SCCRP => 1,
             MessageType::ICRP => 2,
@@ -174,6 +181,7 @@ fn packet(read: &l2tp::Message<'_>, from: Side) -> Option<Facts> {
         _ => 5,
     };
     Some(Facts {
+        free: packet.protocol == Protocol::CHAP,
         name: format!("{} {code}", protocol_name(packet.protocol)),
         rank,
         refusal,

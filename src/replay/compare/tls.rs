@@ -2,8 +2,8 @@
 
 use vpnscope_dissectors::Octets;
 use vpnscope_dissectors::tls::{
-    AlertLevel, Certificate, Certificates, CipherSuite, ClientHello, Context, HandshakeType,
-    ServerHello, Version,
+    AlertLevel, Certificate, Certificates, CipherSuite, ClientHello, Context, ExtensionType,
+    HandshakeType, ServerHello, Version,
 };
 use vpnscope_dissectors::tls::{Extensions, Message as Handshake};
 
@@ -21,6 +21,7 @@ pub(super) fn describe(protocol: Protocol, group: &[&Message]) -> Option<Descrip
         name: None,
         rank: 0,
         round: Round::No,
+        resumes: false,
         context: Context {
             is_dtls: protocol == Protocol::Dtls,
             ..Context::default()
@@ -43,6 +44,7 @@ pub(super) fn describe(protocol: Protocol, group: &[&Message]) -> Option<Descrip
         name,
         from: first.from,
         rank: facts.rank,
+        resumes: facts.resumes,
         refusal,
         round: facts.round,
         fields: facts.fields,
@@ -57,6 +59,7 @@ struct Facts {
     name: Option<String>,
     rank: u8,
     round: Round,
+    resumes: bool,
     context: Context,
 }
 
@@ -71,6 +74,14 @@ impl Facts {
             }
         }
         if flight.get(HandshakeType::SERVER_HELLO_DONE).is_some() && self.rank > 0 {
+            self.rank = 4;
+        }
+        let short = flight.get(HandshakeType::SERVER_HELLO).is_some()
+            && flight.get(HandshakeType::SERVER_HELLO_DONE).is_none()
+            && flight.get(HandshakeType::CERTIFICATE).is_none();
+        if short && flight.changed && self.rank == 2 {
+            // An abbreviated handshake (RFC 5246 §7.3): this is all there is to it.
+            self.resumes = true;
             self.rank = 4;
         }
         self.fields.extend(list("messages", &kinds));
@@ -164,6 +175,7 @@ impl Facts {
             };
         }
         self.name.get_or_insert_with(|| name.to_string());
+        self.resumes |= hello.extension(ExtensionType::PRE_SHARED_KEY).is_some();
         self.context.version = Some(version);
         self.context.suite = Some(hello.cipher_suite);
         self.fields.push(same("version", version.to_string()));

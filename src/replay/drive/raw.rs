@@ -41,6 +41,19 @@ pub struct Sent {
     pub octets: u64,
     /// Frames that the interface did not take: too long, or no room.
     pub refused: u64,
+    /// Whether time was up before the end.
+    pub cut_off: bool,
+}
+
+/// How fast, how often, how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Speed {
+    /// How fast.
+    pub rate: Rate,
+    /// How often.
+    pub loops: u32,
+    /// How long at most.
+    pub patience: Option<Span>,
 }
 
 /// An interface to send on.
@@ -70,24 +83,37 @@ impl Interface {
         }
     }
 
-    /// Sends frames with their recorded times, `loops` times over.
-    pub fn send(&mut self, frames: &[(Timestamp, Vec<u8>)], rate: Rate, loops: u32) -> Sent {
+    /// Sends frames with their recorded times, several times over; `tap` is told what was sent.
+    pub fn send(
+        &mut self,
+        frames: &[(Timestamp, Vec<u8>)],
+        speed: Speed,
+        tap: &mut dyn FnMut(Timestamp, &[u8]),
+    ) -> Sent {
         let mut sent = Sent::default();
         let clock = Clock::start();
-        for _ in 0..loops {
+        let end = speed.patience.map(|patience| clock.now() + patience);
+        for _ in 0..speed.loops {
             let start = clock.now();
             let first = frames.first().map(|(time, _)| *time).unwrap_or_default();
             for (number, (time, octets)) in (0i64..).zip(frames) {
-                let due = match rate {
+                let due = match speed.rate {
                     Rate::Recorded => start + (*time - first),
-                    Rate::Fixed(rate) => start + Span(number * 1_000_000_000 / i64::from(rate)),
+                    Rate::Fixed(rate) => {
+                        start + Span(number.saturating_mul(1_000_000_000) / i64::from(rate))
+                    }
                     Rate::Fast => start,
                 };
+                if end.is_some_and(|end| end < due || end < clock.now()) {
+                    sent.cut_off = true;
+                    return sent;
+                }
                 wait_until(&clock, due);
                 match self.sender.send_to(octets, None) {
                     Some(Ok(())) => {
                         sent.frames += 1;
                         sent.octets += octets.len() as u64;
+                        tap(clock.now(), octets);
                     }
                     _ => sent.refused += 1,
                 }

@@ -1,18 +1,17 @@
 //! Plays the gateway to whoever calls: one replayer for each client.
 
-use std::io::{self, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::Arc;
-use std::sync::mpsc::RecvTimeoutError;
-use std::sync::mpsc::sync_channel;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use super::Arrival;
-use super::{Clock, DriveError, LOOK, Sighting, is_timeout, off_wire, on_wire, read_tcp, socket};
-use crate::replay::conversation::{Channel, Protocol};
+use super::framing::Framing;
+use super::lines::is_timeout;
+use super::{Clock, DriveError, Sighting, socket};
+use crate::replay::conversation::Channel;
 use crate::replay::engine::Replayer;
 use crate::replay::script::Script;
 use crate::time::{Span, Timestamp};
+
+mod tcp;
 
 /// Where to listen.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +37,8 @@ const IDLE: Span = Span::from_secs(30);
 
 /// One client.
 struct Guest {
-    peer: SocketAddr,
+    /// Where it was heard from last, on each channel.
+    peers: Vec<(Channel, SocketAddr)>,
     /// What tells two attempts from one address apart: the initiator SPI of IKE.
     key: Vec<u8>,
     replayer: Replayer,
@@ -52,8 +52,8 @@ pub fn serve(
     listening: &Listening,
     tap: &mut dyn FnMut(&Sighting<'_>),
 ) -> Result<Vec<Replayer>, DriveError> {
-    if script.protocol.is_stream() {
-        serve_tcp(script, make, listening, tap)
+    if script.transport.is_tcp() {
+        tcp::serve(script, make, listening, tap)
     } else {
         serve_udp(script, make, listening, tap)
     }
@@ -61,7 +61,7 @@ pub fn serve(
 
 struct Door {
     channel: Channel,
-    socket: Arc<UdpSocket>,
+    socket: UdpSocket,
 }
 
 #[expect(
@@ -76,7 +76,7 @@ fn open(ip: IpAddr, port: u16, channel: Channel) -> Result<Door, DriveError> {
         .map_err(socket("cannot set a timeout"))?;
     Ok(Door {
         channel,
-        socket: Arc::new(bound),
+        socket: bound,
     })
 }
 
@@ -105,7 +105,8 @@ fn serve_udp(
 ) -> Result<Vec<Replayer>, DriveError> {
     let port = listening.port.unwrap_or(script.recorded_port);
     let mut doors = vec![open(listening.ip, port, script.first_channel)?];
-    let ike = matches!(script.protocol, Protocol::Ikev1 | Protocol::Ikev2);
+    let ike = script.protocol.is_ike();
+    let mut framing = Framing::new(script.protocol, script.transport);
     if ike && script.first_channel == Channel::Primary && port == 500 {
         // Whoever sees a NAT goes on there.
         doors.extend(open(listening.ip, 4500, Channel::Natt).ok());
@@ -130,20 +131,21 @@ fn serve_udp(
             }
             let ours = local(door, peer);
             tap(&seen(now, false, peer, ours, octets));
-            let octets = off_wire(door.channel, octets);
+            let octets = framing.decode(door.channel, octets).concat();
             let key = if ike {
                 octets.get(..8).unwrap_or_default().to_vec()
             } else {
                 Vec::new()
             };
-            let place = find(&mut guests, peer, &key, &mut done).or_else(|| {
+            let caller = (door.channel, peer);
+            let place = find(&mut guests, caller, &key, &mut done).or_else(|| {
                 let replayer = if guests.len() < TOGETHER {
                     make()?
                 } else {
                     return None;
                 };
                 guests.push(Guest {
-                    peer,
+                    peers: vec![caller],
                     key,
                     replayer,
                     last: now,
@@ -152,12 +154,12 @@ fn serve_udp(
             });
             if let Some(guest) = place.and_then(|place| guests.get_mut(place)) {
                 guest.replayer.connected(door.channel, ours, peer);
-                guest.replayer.handle(now, door.channel, octets);
+                guest.replayer.handle(now, door.channel, &octets);
                 guest.last = now;
             }
         }
         for guest in &mut guests {
-            speak(guest, &doors, script.protocol, &clock, tap);
+            speak(guest, &doors, &framing, &clock, tap);
         }
         collect(&mut guests, clock.now(), &mut done);
     }
@@ -172,36 +174,48 @@ fn serve_udp(
 
 fn find(
     guests: &mut Vec<Guest>,
-    peer: SocketAddr,
+    caller: (Channel, SocketAddr),
     key: &[u8],
     done: &mut Vec<Replayer>,
 ) -> Option<usize> {
+    let (channel, peer) = caller;
     let place = guests.iter().position(|guest| {
-        guest.key == key && guest.peer.ip() == peer.ip() && (guest.peer == peer || !key.is_empty())
+        let known = |(_, at): &(Channel, SocketAddr)| {
+            at.ip() == peer.ip() && (*at == peer || !key.is_empty())
+        };
+        guest.key == key && guest.peers.iter().any(known)
     })?;
-    if guests.get(place)?.replayer.is_over() {
+    let guest = guests.get_mut(place)?;
+    if guest.replayer.is_over() {
         done.push(guests.swap_remove(place).replayer);
         return None;
     }
+    guest.peers.retain(|(known, _)| *known != channel);
+    guest.peers.push(caller);
     Some(place)
 }
 
 fn speak(
     guest: &mut Guest,
     doors: &[Door],
-    protocol: Protocol,
+    framing: &Framing,
     clock: &Clock,
     tap: &mut dyn FnMut(&Sighting<'_>),
 ) {
     while let Some(transmit) = guest.replayer.poll_transmit(clock.now()) {
-        let door = doors.iter().find(|door| door.channel == transmit.channel);
-        let Some(door) = door.or(doors.first()) else {
+        // Where the client was never heard on that channel, where it was heard last.
+        let at = |(channel, _): &&(Channel, SocketAddr)| *channel == transmit.channel;
+        let known = guest.peers.iter().find(at).or(guest.peers.last());
+        let Some((channel, peer)) = known.copied() else {
             return;
         };
-        let octets = on_wire(protocol, transmit.channel, &transmit.octets);
-        let ours = local(door, guest.peer);
-        tap(&seen(clock.now(), true, ours, guest.peer, &octets));
-        let _ = door.socket.send_to(&octets, guest.peer);
+        let Some(door) = doors.iter().find(|door| door.channel == channel) else {
+            return;
+        };
+        let octets = framing.encode(channel, &transmit.octets);
+        let ours = local(door, peer);
+        tap(&seen(clock.now(), true, ours, peer, &octets));
+        let _ = door.socket.send_to(&octets, peer);
     }
 }
 
@@ -242,100 +256,4 @@ fn seen(
         stream: false,
         octets,
     }
-}
-
-fn serve_tcp(
-    script: &Script,
-    make: &mut dyn FnMut() -> Option<Replayer>,
-    listening: &Listening,
-    tap: &mut dyn FnMut(&Sighting<'_>),
-) -> Result<Vec<Replayer>, DriveError> {
-    let at = SocketAddr::new(listening.ip, listening.port.unwrap_or(script.recorded_port));
-    let listener = TcpListener::bind(at).map_err(socket(format!("cannot listen on {at}")))?;
-    listener
-        .set_nonblocking(true)
-        .map_err(socket("cannot wait for clients"))?;
-    let clock = Clock::start();
-    let end = clock.now() + listening.patience;
-    let mut done = Vec::new();
-    while done.len() < listening.clients && clock.now() < end {
-        match listener.accept() {
-            Ok((stream, peer)) => {
-                if listening.client.is_some_and(|only| only != peer.ip()) {
-                    continue;
-                }
-                let Some(mut replayer) = make() else { continue };
-                converse(&mut replayer, &stream, peer, &clock, tap)?;
-                done.push(replayer);
-            }
-            Err(error) if is_timeout(&error) => pause(),
-            Err(error) => return Err(socket("cannot accept a client")(error)),
-        }
-    }
-    Ok(done)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the driver is where time passes")]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(20));
-}
-
-fn converse(
-    replayer: &mut Replayer,
-    stream: &TcpStream,
-    peer: SocketAddr,
-    clock: &Clock,
-    tap: &mut dyn FnMut(&Sighting<'_>),
-) -> Result<(), DriveError> {
-    let end = clock.now() + IDLE;
-    let prepare = || -> io::Result<(SocketAddr, TcpStream)> {
-        stream.set_nonblocking(false)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(LOOK))?;
-        Ok((stream.local_addr()?, stream.try_clone()?))
-    };
-    let (ours, reader) = prepare().map_err(socket("cannot talk to the client"))?;
-    replayer.connected(Channel::Primary, ours, peer);
-    let (sender, arrivals) = sync_channel(64);
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let flag = stop.clone();
-    let thread = std::thread::spawn(move || read_tcp(reader, &sender, &flag));
-    let mut writer = stream;
-    let mut last = clock.now();
-    loop {
-        while let Some(transmit) = replayer.poll_transmit(clock.now()) {
-            let mut sighting = seen(clock.now(), true, ours, peer, &transmit.octets);
-            sighting.stream = true;
-            tap(&sighting);
-            if writer.write_all(&transmit.octets).is_err() {
-                replayer.closed();
-            }
-        }
-        let now = clock.now();
-        let quiet = replayer.is_satisfied() && now - last > QUIET;
-        if now > end || quiet {
-            replayer.give_up();
-        }
-        if replayer.ending().is_some() {
-            break;
-        }
-        match arrivals.recv_timeout(LOOK) {
-            Ok(Arrival::Octets(channel, octets)) => {
-                last = clock.now();
-                let mut sighting = seen(last, false, peer, ours, &octets);
-                sighting.stream = true;
-                tap(&sighting);
-                replayer.handle(last, channel, &octets);
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(Arrival::Closed | Arrival::Refused) | Err(RecvTimeoutError::Disconnected) => {
-                replayer.closed();
-            }
-        }
-    }
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    drop(arrivals);
-    let _ = stream.shutdown(std::net::Shutdown::Both);
-    let _ = thread.join();
-    Ok(())
 }

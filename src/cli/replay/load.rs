@@ -1,0 +1,75 @@
+//! Reading the recording, and what became of it.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::desk::Desk;
+use crate::diagnose::Outcome;
+use crate::replay::conversation::Conversation;
+use crate::replay::recording;
+use crate::source::{FrameSource, file};
+use crate::track::Session;
+
+/// What was recorded.
+pub(super) struct Recorded {
+    /// The octets.
+    pub(super) conversation: Conversation,
+    /// Cause and stage, where the session failed.
+    pub(super) failure: Option<String>,
+}
+
+/// Reads the recording. The capture is read twice; standard input is kept for that.
+pub(super) fn load(path: &Path, session: Option<u32>) -> anyhow::Result<Recorded> {
+    if path.as_os_str() == "-" {
+        let octets = standard_input()?;
+        let open = || file::FileSource::new("-", std::io::Cursor::new(octets.clone()), 0);
+        return from(&mut open()?, &mut open()?, session);
+    }
+    from(
+        &mut file::open(path, 0)?,
+        &mut file::open(path, 0)?,
+        session,
+    )
+}
+
+/// Standard input, to be read more than once.
+pub(super) fn standard_input() -> anyhow::Result<Vec<u8>> {
+    /// Octets that are kept.
+    const KEPT: u64 = 1 << 30;
+    let mut octets = Vec::new();
+    std::io::stdin()
+        .take(KEPT)
+        .read_to_end(&mut octets)
+        .context("standard input")?;
+    Ok(octets)
+}
+
+fn from(
+    first: &mut impl FrameSource,
+    second: &mut impl FrameSource,
+    wanted: Option<u32>,
+) -> anyhow::Result<Recorded> {
+    let sessions = recording::sessions(first);
+    let chosen = recording::choose(&sessions, wanted)?;
+    let id = chosen.id;
+    let conversation = recording::read(second, chosen)?;
+    let mut desk = Desk::new(None);
+    desk.capture_ended(first.statistics());
+    Ok(Recorded {
+        conversation,
+        failure: failure(desk, sessions, id),
+    })
+}
+
+/// How a session failed.
+fn failure(mut desk: Desk, sessions: Vec<Session>, id: u32) -> Option<String> {
+    let filed = desk.close_all(sessions.into_iter().map(Box::new).collect());
+    let one = filed.into_iter().find(|filed| filed.session.id == id)?;
+    let verdict = one.verdict;
+    (verdict.outcome == Outcome::Failed).then(|| {
+        let cause = verdict.cause.unwrap_or("no cause found");
+        format!("{cause} at {}", verdict.stage.word())
+    })
+}
