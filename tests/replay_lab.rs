@@ -8,14 +8,20 @@
     reason = "test code"
 )]
 
+#[path = "replay_lab/clients.rs"]
+mod clients;
+#[path = "replay_lab/gateways.rs"]
+mod gateways;
 mod lab;
+#[path = "replay_lab/stream.rs"]
+mod stream;
 
 use std::net::UdpSocket;
 use std::process::Stdio;
 use std::time::Duration;
 
 use lab::namespace::{GATEWAY, Namespaces};
-use lab::strongswan::{Setup, Strongswan};
+use lab::strongswan::{NO_COOKIES, Setup, Strongswan};
 use lab::{Folder, Run, free_udp, has, pcap, replay, skip, text, until, vpnscope};
 
 const FAST: [&str; 2] = ["--timing", "fast"];
@@ -24,11 +30,10 @@ fn args<'a>(target: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["--target", target][..], &FAST, more].concat()
 }
 
-/// Half-open SAs of earlier runs must not bring cookies into the next one.
 fn setup(proposals: &str) -> Setup<'_> {
     Setup {
         proposals,
-        extra: "cookie_threshold = 100\ncookie_threshold_ip = 100\nblock_threshold = 100",
+        extra: NO_COOKIES,
         ..Setup::default()
     }
 }

@@ -51,7 +51,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         return dry_run(args, replayer, &target);
     }
     announce(&replayer, &target, args);
-    if let Some(how) = &recorded.failure {
+    if let Some(failure) = &recorded.failure {
+        let how = &failure.how;
         output::complain(&format!("vpnscope: the recorded session failed: {how}"));
     }
     consent(args)?;
@@ -112,8 +113,6 @@ fn play(
     drive::play(&mut replayer, target, &mut |sighting| record.take(sighting))?;
     record.finish()?;
     let mut judgement = judge::judge(&replayer);
-    if let Some(how) = &recorded.failure {
-        judgement.recorded_failure(how);
-    }
+    recorded.weigh(&mut judgement);
     tell(args, &[(replayer, judgement)])
 }

@@ -1,7 +1,7 @@
 //! From what happened to a verdict.
 
 use super::compare::{Description, Difference, compare};
-use super::conversation::{Conversation, Side};
+use super::conversation::{Conversation, Protocol, Side};
 use super::engine::{Ending, Replayer};
 use super::script::Script;
 use super::settings::Substitution;
@@ -65,15 +65,17 @@ impl Judgement {
             (_, Verdict::NotPlayed) => 2,
             (Want::Same, Verdict::Same) | (Want::Progress, Verdict::Further) => 0,
             // Nothing failed in the recording, and nothing did live.
-            (Want::Progress, Verdict::Same) if !self.recording_failed && self.beyond.is_none() => 0,
+            (Want::Progress, Verdict::Same) if !self.recording_failed => 0,
             (Want::Same | Want::Progress, _) => 1,
         }
     }
 
-    /// Takes in that the recorded session failed, and how: where that lies beyond what can be
-    /// played, no progress can be seen.
-    pub fn recorded_failure(&mut self, how: &str) {
-        if self.recording_failed || self.verdict == Verdict::NotPlayed {
+    /// Takes in that the recorded session failed, and how, if that lies beyond what can be
+    /// played: no progress can be seen then.
+    pub fn recorded_failure(&mut self, beyond: Option<&str>) {
+        let known = std::mem::replace(&mut self.recording_failed, true);
+        let Some(how) = beyond else { return };
+        if known || self.verdict == Verdict::NotPlayed {
             return;
         }
         self.beyond = Some(how.to_string());
@@ -112,7 +114,8 @@ pub fn judge(replayer: &Replayer) -> Judgement {
     // The last word was ours, and nobody answered it.
     let unanswered = recorded.messages.last().is_some_and(|m| m.from == role);
     let refused = difference.refusals(peer).0.is_some();
-    let recording_failed = silent || refused || was == 0 || (unanswered && is > was);
+    let short = unanswered && was < full(recorded.protocol);
+    let recording_failed = silent || refused || was == 0 || short;
     let (verdict, why) = match replayer.ending() {
         Some(Ending::Flood) => (Verdict::NotPlayed, flood(replayer)),
         _ if heard == 0 && !silent => (Verdict::NotPlayed, nothing(replayer)),
@@ -130,6 +133,15 @@ pub fn judge(replayer: &Replayer) -> Judgement {
         difference,
         recording_failed,
         beyond: None,
+    }
+}
+
+/// The rank of what cannot be outdone without keys.
+const fn full(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Ikev2 => 2,
+        Protocol::L2tp => 3,
+        Protocol::Ikev1 | Protocol::Tls | Protocol::Dtls => 4,
     }
 }
 

@@ -74,6 +74,12 @@ pub(super) fn reach(recording: &Conversation, role: Side) -> Result<Reach, Canno
     for (place, message) in recording.messages.iter().enumerate() {
         match said(message) {
             Said::Nothing => {}
+            // The recorded client took its leave: so does ours, when it is done.
+            Said::Control(MessageType::STOP_CCN | MessageType::CDN)
+                if role == Side::Client && message.from == Side::Client =>
+            {
+                break;
+            }
             Said::Control(_) if role == message.from && proves(message) => break,
             Said::Control(_) => places.push(place),
             Said::Ppp(packet) => {

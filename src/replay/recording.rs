@@ -7,9 +7,10 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use vpnscope_dissectors::natt;
+use vpnscope_dissectors::{ike, natt};
 
 use super::conversation::{Channel, Conversation, Message, Protocol, Side, Transport};
+use crate::assemble::messages::cisco_ike;
 use crate::assemble::{ip, tcp_ike};
 use crate::decap::{Content, Envelope, Segment, Tcp, decap};
 use crate::source::{Frame, FrameSource, SourceError};
@@ -222,8 +223,18 @@ struct Reader {
     selection: Selection,
     octets: usize,
     streams: [Stream; 2],
-    frames: [tcp_ike::Stream; 2],
+    frames: [Frames; 2],
+    pieces: cisco_ike::Assembler,
     conversation: Conversation,
+}
+
+/// IKE in one direction of a TCP connection, from its first octet.
+struct Frames(tcp_ike::Stream);
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self(tcp_ike::Stream::new(true))
+    }
 }
 
 impl Reader {
@@ -231,7 +242,8 @@ impl Reader {
         Self {
             octets: 0,
             streams: Default::default(),
-            frames: [tcp_ike::Stream::new(true), tcp_ike::Stream::new(true)],
+            pieces: cisco_ike::Assembler::default(),
+            frames: Default::default(),
             conversation: Conversation {
                 protocol: selection.protocol,
                 transport: selection.protocol.transport(),
@@ -269,9 +281,14 @@ impl Reader {
             && self.conversation.protocol.is_ike()
         {
             // Not every segment is named by the session: some hold ESP, or pieces.
-            if (first..=last).contains(&envelope.frame)
+            // The session begins where its first message is whole.
+            if envelope.frame <= last
                 && let Some(from) = self.end(envelope)
             {
+                if tcp.has(Tcp::SYN) && envelope.frame <= first {
+                    self.frames = Default::default();
+                    self.conversation.messages.clear();
+                }
                 self.framed(envelope, from, &tcp);
             }
             return;
@@ -333,7 +350,20 @@ impl Reader {
         fits
     }
 
+    /// A datagram; one that is a piece of an IKEv1 message waits for the others.
     fn datagram(&mut self, envelope: &Envelope, from: Side, channel: Channel, octets: &[u8]) {
+        match ike::Message::parse(octets) {
+            Ok(piece) if cisco_ike::fragment(&piece).is_some() => {
+                let whole = self.pieces.handle(envelope, &[envelope.frame], &piece);
+                if let Some(whole) = whole {
+                    self.message(envelope, from, channel, &whole.octets);
+                }
+            }
+            _ => self.message(envelope, from, channel, octets),
+        }
+    }
+
+    fn message(&mut self, envelope: &Envelope, from: Side, channel: Channel, octets: &[u8]) {
         let same = |m: &&mut Message| m.from == from && m.channel == channel && m.octets == octets;
         let known = self
             .conversation
@@ -372,9 +402,9 @@ impl Reader {
             Side::Gateway => gateway,
         };
         let (frame, time) = (envelope.frame, envelope.time);
-        stream.push(&said, tcp_ike::Mark { frame, time });
+        stream.0.push(&said, tcp_ike::Mark { frame, time });
         let mut whole = Vec::new();
-        while let Some(message) = stream.next_message() {
+        while let Some(message) = stream.0.next_message() {
             if let tcp_ike::Carried::Ike(octets) = message.carried {
                 whole.push(octets.to_vec());
             }

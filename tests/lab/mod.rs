@@ -21,9 +21,12 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+pub mod libreswan;
 pub mod namespace;
+pub mod ocserv;
 pub mod strongswan;
 pub mod tls;
+pub mod xl2tpd;
 
 /// Says why a test does nothing; fails where nothing may be left out.
 pub fn skip(why: &str) {
@@ -73,6 +76,27 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Whether the tests that take long are wanted: `make ci-long`.
+pub fn long() -> bool {
+    let wanted = std::env::var_os("VPNSCOPE_LONG").is_some();
+    if !wanted {
+        println!("skipped: only in make ci-long");
+    }
+    wanted
+}
+
+/// A key and a certificate for `name` in this folder.
+pub fn certificate(folder: &Folder, name: &str) {
+    let status = Command::new("openssl")
+        .args("req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem".split(' '))
+        .args(["-subj", &format!("/CN={name}")])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .current_dir(&folder.0)
+        .output()
+        .unwrap();
+    assert!(status.status.success());
 }
 
 /// A daemon, ended with the test.

@@ -5,24 +5,13 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Daemon, Folder, free_tcp, free_udp, has, skip, tail, until};
+use super::{Daemon, Folder, certificate, free_tcp, free_udp, has, skip, tail, until};
 
 /// A server with a certificate of its own.
 pub struct Server {
     daemon: Daemon,
     folder: Folder,
     pub port: u16,
-}
-
-/// A key and a certificate for `name` in this folder.
-fn certificate(folder: &Folder, name: &str) {
-    let status = Command::new("openssl")
-        .args("req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem".split(' '))
-        .args(["-subj", &format!("/CN={name}")])
-        .current_dir(&folder.0)
-        .output()
-        .unwrap();
-    assert!(status.status.success());
 }
 
 /// Lets old versions through: Debian refuses them.

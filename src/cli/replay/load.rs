@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::desk::Desk;
-use crate::diagnose::Outcome;
-use crate::replay::conversation::Conversation;
+use crate::diagnose::{Outcome, Stage};
+use crate::replay::conversation::{Conversation, Protocol};
+use crate::replay::judge::Judgement;
 use crate::replay::recording;
 use crate::source::{FrameSource, file};
 use crate::track::Session;
@@ -16,8 +17,25 @@ use crate::track::Session;
 pub(super) struct Recorded {
     /// The octets.
     pub(super) conversation: Conversation,
-    /// Cause and stage, where the session failed.
-    pub(super) failure: Option<String>,
+    /// How the session failed, if it did.
+    pub(super) failure: Option<Failure>,
+}
+
+/// How a session failed.
+pub(super) struct Failure {
+    /// Cause and stage.
+    pub(super) how: String,
+    /// Whether that was after what can be played without keys.
+    pub(super) is_beyond: bool,
+}
+
+impl Recorded {
+    /// Takes the failure into a judgement.
+    pub(super) fn weigh(&self, judgement: &mut Judgement) {
+        if let Some(failure) = &self.failure {
+            judgement.recorded_failure(failure.is_beyond.then_some(failure.how.as_str()));
+        }
+    }
 }
 
 /// Reads the recording. The capture is read twice; standard input is kept for that.
@@ -57,19 +75,28 @@ fn from(
     let conversation = recording::read(second, chosen)?;
     let mut desk = Desk::new(None);
     desk.capture_ended(first.statistics());
+    let protocol = conversation.protocol;
     Ok(Recorded {
         conversation,
-        failure: failure(desk, sessions, id),
+        failure: failure(desk, sessions, id, protocol),
     })
 }
 
 /// How a session failed.
-fn failure(mut desk: Desk, sessions: Vec<Session>, id: u32) -> Option<String> {
+fn failure(mut desk: Desk, sessions: Vec<Session>, id: u32, protocol: Protocol) -> Option<Failure> {
     let filed = desk.close_all(sessions.into_iter().map(Box::new).collect());
     let one = filed.into_iter().find(|filed| filed.session.id == id)?;
     let verdict = one.verdict;
     (verdict.outcome == Outcome::Failed).then(|| {
         let cause = verdict.cause.unwrap_or("no cause found");
-        format!("{cause} at {}", verdict.stage.word())
+        let reach = match protocol {
+            Protocol::Ikev1 | Protocol::Ikev2 => Stage::IkeNegotiation,
+            Protocol::L2tp => Stage::PppLcp,
+            Protocol::Tls | Protocol::Dtls => Stage::TcpConnect,
+        };
+        Failure {
+            how: format!("{cause} at {}", verdict.stage.word()),
+            is_beyond: verdict.stage > reach,
+        }
     })
 }

@@ -46,7 +46,11 @@ impl Record {
             return;
         }
         let ends = [(source, destination), (destination, source)];
-        if !self.streams.iter().any(|(a, b, _)| ends.contains(&(*a, *b))) {
+        if !self
+            .streams
+            .iter()
+            .any(|(a, b, _)| ends.contains(&(*a, *b)))
+        {
             self.shake_hands(sighting);
         }
         for chunk in sighting.octets.chunks(1400) {

@@ -86,7 +86,9 @@ impl Hello {
                 extensions.retain(|(kind, _)| *kind != COOKIE);
             }
         }
-        if let Some(name) = &settings.sni {
+        if let Some(name) = &settings.sni
+            && settings.does(Substitution::ServerName)
+        {
             self.set(SERVER_NAME, server_name(name));
         }
         for variation in &settings.variations {
