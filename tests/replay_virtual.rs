@@ -8,157 +8,24 @@
     reason = "test code"
 )]
 
-use std::net::SocketAddr;
-use std::path::Path;
+#[path = "replay_virtual/fields.rs"]
+mod fields;
+#[path = "replay_virtual/octets.rs"]
+mod octets;
+#[path = "replay_virtual/substitutions.rs"]
+mod substitutions;
+#[path = "replay_virtual/variations.rs"]
+mod variations;
+#[path = "replay_virtual/world.rs"]
+mod world;
 
 use vpnscope::replay::conversation::Side;
-use vpnscope::replay::judge::{Judgement, Verdict, Want, judge};
-use vpnscope::replay::recording::{Selection, extract};
-use vpnscope::replay::settings::{Settings, Timing, Variation};
+use vpnscope::replay::judge::{Verdict, Want, judge};
 use vpnscope::replay::{Channel, Conversation, Ending, Protocol, Replayer, recording};
-use vpnscope::source::{FrameSource as _, file};
+use vpnscope::source::file;
 use vpnscope::time::{Span, Timestamp};
 
-fn path(name: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("pcaps")
-        .join(name)
-}
-
-/// The first session of a labelled capture.
-fn session(name: &str) -> Conversation {
-    let sessions = recording::sessions(&mut file::open(&path(name), 0).unwrap());
-    recording::read(&mut file::open(&path(name), 0).unwrap(), &sessions[0]).unwrap()
-}
-
-/// The first flow to `port` in a labelled capture.
-fn flow(name: &str, protocol: Protocol, port: u16) -> Conversation {
-    let mut source = file::open(&path(name), 0).unwrap();
-    let mut ends = None;
-    while let Some(frame) = source.next_frame() {
-        let envelope = vpnscope::decap::decap(&frame).envelope;
-        if envelope.destination_port == port && ends.is_none() {
-            ends = Some((
-                SocketAddr::new(envelope.source, envelope.source_port),
-                SocketAddr::new(envelope.destination, port),
-            ));
-        }
-    }
-    let (client, gateway) = ends.unwrap();
-    let selection = Selection {
-        protocol,
-        session: 1,
-        client,
-        gateway,
-        frames: None,
-        range: (1, u64::MAX),
-    };
-    extract(&mut file::open(&path(name), 0).unwrap(), &selection)
-}
-
-fn settings(role: Side) -> Settings {
-    let mut settings = Settings::new(role, if role == Side::Client { 1 } else { 2 });
-    settings.timing = Timing::Fast;
-    settings
-}
-
-fn set(role: Side, text: &str) -> Settings {
-    let mut settings = settings(role);
-    settings.variations.push(Variation::parse(text).unwrap());
-    settings
-}
-
-const CLIENT: &str = "10.9.8.7:500";
-const GATEWAY: &str = "10.9.8.1:500";
-
-fn replayer(recording: Conversation, settings: Settings) -> Replayer {
-    let (client, gateway) = (CLIENT.parse().unwrap(), GATEWAY.parse().unwrap());
-    let (local, peer) = match settings.role {
-        Side::Client => (client, gateway),
-        Side::Gateway => (gateway, client),
-    };
-    let mut replayer = Replayer::new(recording, settings).unwrap();
-    replayer.connected(Channel::Primary, local, peer);
-    replayer.connected(Channel::Natt, local, peer);
-    replayer
-}
-
-/// What the network does to the n-th message (from 0, both directions counted together).
-type Network = fn(usize) -> Vec<Span>;
-
-fn at_once(_: usize) -> Vec<Span> {
-    vec![Span::from_millis(1)]
-}
-
-struct World {
-    client: Replayer,
-    gateway: Replayer,
-    now: Timestamp,
-    flying: Vec<(Timestamp, Side, Channel, Vec<u8>)>,
-    carried: usize,
-}
-
-impl World {
-    fn new(client: Replayer, gateway: Replayer) -> Self {
-        Self {
-            client,
-            gateway,
-            now: Timestamp::from_parts(1_700_000_000, 0),
-            flying: Vec::new(),
-            carried: 0,
-        }
-    }
-
-    /// Runs until the client is done; fails where that takes more than two minutes.
-    fn run(&mut self, network: Network) -> Judgement {
-        let end = self.now + Span::from_secs(120);
-        let mut turns = 0;
-        while self.now < end {
-            turns += 1;
-            assert!(turns < 20_000, "no time passes");
-            for side in [Side::Client, Side::Gateway] {
-                let one = match side {
-                    Side::Client => &mut self.client,
-                    Side::Gateway => &mut self.gateway,
-                };
-                while let Some(transmit) = one.poll_transmit(self.now) {
-                    for delay in network(self.carried) {
-                        let arrival = (
-                            self.now + delay,
-                            side.other(),
-                            transmit.channel,
-                            transmit.octets.clone(),
-                        );
-                        self.flying.push(arrival);
-                    }
-                    self.carried += 1;
-                }
-            }
-            if self.client.is_over() {
-                return judge(&self.client);
-            }
-            let arrivals = self.flying.iter().map(|one| one.0);
-            let deadlines = [self.client.next_deadline(), self.gateway.next_deadline()];
-            let next = arrivals.chain(deadlines.into_iter().flatten()).min();
-            let Some(next) = next else {
-                self.client.give_up();
-                continue;
-            };
-            self.now = self.now.max(next);
-            let due: Vec<_> = self
-                .flying
-                .extract_if(.., |one| one.0 <= self.now)
-                .collect();
-            for (_, to, channel, octets) in due {
-                match to {
-                    Side::Client => self.client.handle(self.now, channel, &octets),
-                    Side::Gateway => self.gateway.handle(self.now, channel, &octets),
-                }
-            }
-        }
-        panic!("not over after two minutes");
-    }
-}
+use world::{Network, World, at_once, flow, path, replayer, session, set, settings};
 
 fn both(recording: &Conversation) -> World {
     World::new(
@@ -473,44 +340,6 @@ fn fresh_spis_and_kept_ones() {
     );
 }
 
-/// What each substitution is for: without it, the other end does not take the message.
-#[test]
-fn substitutions_left_out_are_refused() {
-    let cases = [
-        (
-            "l2tp-mschapv2-established/client.pcap",
-            "keep=tunnel-id",
-            "CHAP Challenge",
-        ),
-        (
-            "l2tp-mschapv2-established/client.pcap",
-            "keep=session-id",
-            "CHAP Challenge",
-        ),
-        (
-            "l2tp-mschapv2-established/client.pcap",
-            "keep=identifier",
-            "CHAP Challenge",
-        ),
-        (
-            "ikev2-cookie-then-established/client.pcap",
-            "keep=cookie",
-            "IKE_SA_INIT response",
-        ),
-    ];
-    for (name, left_out, reached) in cases {
-        let recording = session(name);
-        let client = replayer(recording.clone(), set(Side::Client, left_out));
-        let gateway = replayer(recording, settings(Side::Gateway));
-        let judgement = World::new(client, gateway).run(at_once);
-        assert_ne!(
-            judgement.reached.as_deref(),
-            Some(reached),
-            "{name} {left_out}"
-        );
-    }
-}
-
 /// NAT detection hashes fit the live ends, in both versions.
 #[test]
 fn nat_detection_fits_the_live_addresses() {
@@ -574,92 +403,6 @@ fn no_half_open_tunnel_is_left() {
     let recording = session("l2tp-mschapv2-established/client.pcap");
     let judgement = both(&recording).run(at_once);
     assert_eq!(judgement.difference.live.last().unwrap().name, "StopCCN");
-}
-
-/// One field of the gateway's answer is changed at a time: each is named.
-#[test]
-fn each_changed_field_is_named() {
-    let changes: &[(&str, &str, &str)] = &[
-        (
-            "ikev2-psk-established/client.pcap",
-            "encryption=20/128",
-            "proposal",
-        ),
-        ("ikev2-psk-established/client.pcap", "prf=2", "proposal"),
-        (
-            "ikev2-psk-established/client.pcap",
-            "integrity=2",
-            "proposal",
-        ),
-        (
-            "ikev2-psk-established/client.pcap",
-            "group=19",
-            "key_exchange",
-        ),
-        ("ikev2-psk-established/client.pcap", "drop=4", "payloads"),
-        ("ikev2-psk-established/client.pcap", "duplicate=6", "notify"),
-        ("ikev2-psk-established/client.pcap", "version=21", "version"),
-        (
-            "ikev1-main-psk-established/client.pcap",
-            "drop-vendor-id=all",
-            "vendor_id",
-        ),
-        (
-            "ikev1-main-psk-established/client.pcap",
-            "encryption=7/128",
-            "proposal",
-        ),
-        (
-            "ikev1-main-psk-established/client.pcap",
-            "hash=4",
-            "proposal",
-        ),
-        (
-            "ikev1-aggressive-psk-mismatch/client.pcap",
-            "drop=4",
-            "identity",
-        ),
-    ];
-    for (name, change, field) in changes {
-        let recording = session(name);
-        let client = replayer(recording.clone(), settings(Side::Client));
-        let gateway = replayer(recording, set(Side::Gateway, change));
-        let judgement = World::new(client, gateway).run(at_once);
-        assert_eq!(
-            judgement.verdict,
-            Verdict::Different,
-            "{name} {change}: {}",
-            judgement.why
-        );
-        assert_eq!(judgement.exit(Want::Same), 1);
-        let named = judgement.difference.steps.iter().any(|step| {
-            step.from == Side::Gateway
-                && step.fields.iter().any(|f| {
-                    f.field == *field && f.verdict == vpnscope::replay::compare::Verdict::Different
-                })
-        });
-        assert!(named, "{name} {change}: {}", judgement.why);
-    }
-}
-
-/// An answer that takes seconds longer is a difference, and is named.
-#[test]
-fn a_slow_answer_is_named() {
-    fn slow(n: usize) -> Vec<Span> {
-        vec![Span::from_millis(if n % 2 == 1 { 1900 } else { 1 })]
-    }
-    let recording = session("ikev2-psk-established/client.pcap");
-    let mut recorded_time = settings(Side::Client);
-    recorded_time.timing = Timing::Recorded;
-    let client = replayer(recording.clone(), recorded_time);
-    let gateway = replayer(recording, settings(Side::Gateway));
-    let judgement = World::new(client, gateway).run(slow);
-    assert_eq!(
-        judgement.reached.as_deref(),
-        Some("IKE_SA_INIT response"),
-        "{}",
-        judgement.why
-    );
 }
 
 /// Every labelled capture: whatever is in it is played or refused with a reason, in bounds.

@@ -106,6 +106,10 @@ impl Replayer {
     /// Prepares to play `recording`.
     pub fn new(mut recording: Conversation, settings: Settings) -> Result<Self, CannotPlay> {
         let script = Script::of(&recording, settings.role)?;
+        if let Some(word) = settings.misplaced(recording.protocol) {
+            let protocol = recording.protocol.name();
+            return Err(CannotPlay::NotApplicable { word, protocol });
+        }
         if !settings.blind {
             // What is not played is not kept: there may be many replayers.
             let last = script.steps.last().map_or(0, |step| step.recorded + 1);

@@ -171,6 +171,18 @@ pub(super) struct L2tp {
     done: bool,
     /// The last control message that the recorded peer sent.
     last_words: Option<MessageType>,
+    leave: Leave,
+}
+
+/// How the recorded gateway took its leave after PPP had begun.
+#[derive(Default)]
+struct Leave {
+    /// LCP Terminate-Request.
+    terminate: Option<Packet>,
+    /// StopCCN or CDN, by its place.
+    control: Option<usize>,
+    /// How often it took a refusal of its Configure-Request before.
+    refusals: u32,
 }
 
 impl L2tp {
@@ -181,6 +193,7 @@ impl L2tp {
         let mut lines = VecDeque::new();
         let mut auth_lines = VecDeque::new();
         let (mut pattern, mut request, mut last_words) = (None, None, None);
+        let mut leave = Leave::default();
         for step in &script.steps {
             let Some(message) = recording.messages.get(step.recorded) else {
                 continue;
@@ -191,19 +204,28 @@ impl L2tp {
                     after = Some(kind);
                     last_words = after;
                 }
+                Said::Control(MessageType::STOP_CCN | MessageType::CDN) if pattern.is_some() => {
+                    leave.control.get_or_insert(step.recorded);
+                }
                 Said::Control(_) => lines.push_back(Line {
                     after,
                     place: step.recorded,
                 }),
-                Said::Ppp(packet) if ours => {
+                Said::Ppp(packet) if !ours => {
+                    let refused = [code::NAK, code::REJECT].contains(&packet.code);
+                    leave.refusals += u32::from(packet.protocol == LCP && refused);
+                }
+                Said::Ppp(packet) => {
                     pattern.get_or_insert_with(|| message.octets.clone());
                     if packet.protocol != LCP {
                         auth_lines.push_back(packet);
                     } else if packet.code == code::REQUEST && request.is_none() {
                         request = Some((packet.identifier, wire::options(&packet.data)));
+                    } else if packet.code == code::TERMINATE {
+                        leave.terminate.get_or_insert(packet);
                     }
                 }
-                _ => {}
+                Said::Nothing => {}
             }
         }
         let mut one = Self {
@@ -229,6 +251,7 @@ impl L2tp {
             heard: VecDeque::new(),
             done: false,
             last_words,
+            leave,
             rng,
         };
         one.keep_ids();
@@ -398,7 +421,10 @@ impl L2tp {
         let before = self.queue.len();
         match kind {
             MessageType::STOP_CCN | MessageType::CDN => self.done = true,
-            MessageType::ICCN => self.request_due = true,
+            MessageType::ICCN => {
+                self.request_due = true;
+                self.follow(Some(kind));
+            }
             MessageType::HELLO => {}
             _ => self.follow(Some(kind)),
         }

@@ -19,6 +19,14 @@ pub enum CannotPlay {
         /// What is missing.
         what: &'static str,
     },
+    /// A change was asked for that its protocol knows nothing of.
+    #[error("--set {word} does not apply to {protocol}")]
+    NotApplicable {
+        /// What was asked for.
+        word: String,
+        /// The protocol.
+        protocol: &'static str,
+    },
     /// Nothing in it can be played without keys.
     #[error("session {session} cannot be played: {why}")]
     Keys {

@@ -131,6 +131,13 @@ impl L2tp {
                 }
             }
         }
+        if self.role == Side::Gateway
+            && self.leave.terminate.is_some()
+            && self.rounds >= self.leave.refusals
+        {
+            self.leave();
+            return;
+        }
         self.request_due = self.rounds <= ROUNDS;
         self.done |= self.rounds > ROUNDS;
     }
@@ -156,6 +163,21 @@ impl L2tp {
             }
             let outgoing = self.data(&line);
             self.urgent.push_back(outgoing);
+            if self.auth_lines.is_empty() && self.role == Side::Gateway {
+                self.leave();
+            }
+        }
+    }
+
+    /// Takes its leave as the recorded gateway did.
+    fn leave(&mut self) {
+        if let Some(packet) = self.leave.terminate.take() {
+            let outgoing = self.data(&packet);
+            self.urgent.push_back(outgoing);
+        }
+        if let Some(place) = self.leave.control.take() {
+            self.queue.push_back(place);
+            self.done = true;
         }
     }
 
