@@ -4,7 +4,9 @@ set -eu
 export VPNSCOPE_REQUIRE=1
 contrib/install-lab.sh
 make lint
-VPNSCOPE_LIVE=later cargo test --workspace --locked --release
+VPNSCOPE_LIVE=later VPNSCOPE_LAB=later cargo test --workspace --locked --release
+# The replay against every daemon, and every client against the replay.
+VPNSCOPE_LONG=1 cargo test --locked --release --test replay_lab --test replay_tls -- --test-threads 4
 # Every labelled capture through a wire, a thousand starts, ten minutes of sessions that fail.
 VPNSCOPE_LIVE=all VPNSCOPE_LONG=1 VPNSCOPE_SOAK="${VPNSCOPE_SOAK:-600}" \
   cargo test --locked --release --test live -- --test-threads 4 --nocapture

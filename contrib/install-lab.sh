@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the daemons that the replay tests talk to, and the programs that live capture is compared
-# with. Their services are not started: the tests run them in network namespaces of their own. Libreswan conflicts with strongSwan's packages, so
-# it is unpacked beside it: into $VPNSCOPE_LIBRESWAN, or /var/cache/vpnscope-lab/libreswan.
+# with. Their services are not started: the tests run them in network namespaces of their own.
+# Libreswan conflicts with strongSwan's packages, so it is unpacked beside them: into
+# $VPNSCOPE_LIBRESWAN, or /var/cache/vpnscope-lab/libreswan.
 set -eu
 packages="strongswan-swanctl charon-systemd libcharon-extra-plugins libcharon-extauth-plugins
   libstrongswan-extra-plugins libstrongswan-standard-plugins libnss3-tools

@@ -37,6 +37,15 @@ pub fn skip(why: &str) {
     println!("skipped: {why}");
 }
 
+/// Whether these tests have a turn of their own, later.
+pub fn is_later() -> bool {
+    let later = std::env::var_os("VPNSCOPE_LAB").is_some_and(|when| when == "later");
+    if later {
+        println!("skipped: later");
+    }
+    later
+}
+
 /// Whether a program is there.
 pub fn has(program: &str) -> bool {
     let folders = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/bin"];

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Daemon, Folder, certificate, free_tcp, free_udp, has, skip, tail, until};
+use super::{Daemon, Folder, certificate, free_tcp, free_udp, has, is_later, skip, tail, until};
 
 /// A server with a certificate of its own.
 pub struct Server {
@@ -26,6 +26,9 @@ impl Server {
 
     /// The same with a certificate for another name.
     pub fn openssl_for(name: &str, options: &[&str], dtls: bool) -> Option<Self> {
+        if is_later() {
+            return None;
+        }
         if !has("openssl") {
             skip("no openssl");
             return None;
@@ -48,6 +51,9 @@ impl Server {
 
     /// `gnutls-serv` with these options.
     pub fn gnutls(options: &[&str], dtls: bool) -> Option<Self> {
+        if is_later() {
+            return None;
+        }
         if !has("gnutls-serv") || !has("openssl") {
             skip("no gnutls-serv (gnutls-bin), or no openssl");
             return None;

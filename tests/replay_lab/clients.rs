@@ -8,7 +8,7 @@ use super::lab::namespace::{GATEWAY, Namespaces};
 use super::lab::ocserv::openconnect;
 use super::lab::strongswan::{NO_COOKIES, Setup, Strongswan};
 use super::lab::xl2tpd::Xl2tpd;
-use super::lab::{Folder, Run, free_tcp, has, pcap, replay, skip, text, until, vpnscope};
+use super::lab::{Folder, Run, free_tcp, has, long, pcap, replay, skip, text, until, vpnscope};
 use super::{args, stream};
 
 /// The program, playing the gateway.
@@ -128,6 +128,9 @@ fn charon_calls() {
 /// Without these, charon does not take the recorded gateway for a gateway.
 #[test]
 fn what_the_gateway_leaves_out_charon_refuses() {
+    if !long() {
+        return;
+    }
     let Some(net) = Namespaces::new() else { return };
     let setup = setup(2, "aes256-sha256-x25519");
     let Some(client) = Strongswan::client(&net, &setup) else {
@@ -279,6 +282,9 @@ fn xl2tpd_calls() {
 /// What the recorded gateway leaves out, xl2tpd does not take.
 #[test]
 fn what_the_gateway_leaves_out_xl2tpd_refuses() {
+    if !long() {
+        return;
+    }
     for left_out in ["tunnel-id", "session-id", "identifier"] {
         let Some(net) = Namespaces::new() else { return };
         let keep = format!("keep={left_out}");

@@ -120,11 +120,7 @@ fn each_is_needed() {
             Shows::Kept(name, field) => {
                 let recording = load(name);
                 let fresh = run(&recording, settings(Side::Client), settings(Side::Gateway));
-                assert!(
-                    !sent(&fresh, field)[0],
-                    "{word}: {:#?}",
-                    fresh.difference.steps
-                );
+                assert!(!sent(&fresh, field).contains(&true), "{word}");
                 let kept = run(&recording, without, settings(Side::Gateway));
                 assert!(sent(&kept, field).contains(&true), "{word}");
             }

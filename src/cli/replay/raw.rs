@@ -70,7 +70,7 @@ pub(super) fn raw(args: &Args, interface: &str) -> anyhow::Result<Exit> {
         patience: args.timeout.map(|s| Span::from_secs(i64::from(s))),
     };
     let sent = line.send(&picked.frames, speed, &mut |time, octets| {
-        record.raw(time, octets)
+        record.raw(time, octets);
     });
     record.finish()?;
     let all = sent.refused == 0 && !sent.cut_off;
