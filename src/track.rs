@@ -22,6 +22,7 @@ use crate::time::{Span, Timestamp};
 pub mod esp;
 mod esp_lay;
 mod esp_table;
+mod hold;
 mod icmp;
 pub mod ike1;
 mod ike1_table;
@@ -217,6 +218,9 @@ pub struct Config {
     pub settled_after: Vec<Span>,
     /// Sessions are numbered on from here.
     pub numbered_from: u32,
+    /// Whether messages wait a moment for what they overtook: in files, whose times and order
+    /// may run wrong. An interface gives frames in order.
+    pub waits: bool,
 }
 
 impl Default for Config {
@@ -229,6 +233,7 @@ impl Default for Config {
             idle_established: Span::from_secs(6 * 3600),
             settled_after: Vec::new(),
             numbered_from: 0,
+            waits: true,
         }
     }
 }
@@ -356,6 +361,9 @@ pub struct Tracker {
     /// When look-ups are gone through next.
     names_due: Timestamp,
     taken_by: Option<u32>,
+    hold: hold::Hold,
+    /// Messages that waited and were taken since, where somebody wants to know by whom.
+    told: Option<Vec<(hold::Held, Option<u32>)>>,
 }
 
 impl Tracker {
@@ -379,6 +387,8 @@ impl Tracker {
             names: names::Names::default(),
             names_due: Timestamp::default(),
             taken_by: None,
+            hold: hold::Hold::default(),
+            told: None,
         }
     }
 
@@ -415,6 +425,66 @@ impl Tracker {
 
     /// Adds an event.
     pub fn handle(&mut self, event: &Event<'_>) {
+        if self.core.config.waits {
+            let known = |spi| self.ike.find(spi, 0).is_some();
+            if self.hold.take(event, known) {
+                self.taken_by = None;
+                return;
+            }
+            self.let_go_for(event);
+        }
+        self.process(event);
+    }
+
+    /// What waits and the event may be about goes before it.
+    fn let_go_for(&mut self, event: &Event<'_>) {
+        let (a, b) = (event.envelope.source, event.envelope.destination);
+        let about = match &event.what {
+            What::Esp { .. } | What::NatKeepalive | What::Ike { .. } | What::L2tp { .. } => {
+                self.hold.concerns(a, b)
+            }
+            // A login that it decides waits between other addresses.
+            What::Radius { .. } => true,
+            What::Icmp(icmp) => icmp
+                .quoted
+                .is_some_and(|q| self.hold.concerns(q.source, q.destination)),
+            What::Incomplete(incomplete) => {
+                let flow = &incomplete.flow;
+                self.hold.concerns(flow.source.0, flow.destination.0)
+            }
+            _ => false,
+        };
+        if about {
+            while let Some(held) = self.hold.next() {
+                self.take_held(held);
+            }
+        }
+    }
+
+    fn take_held(&mut self, held: hold::Held) {
+        if let Some(event) = held.event() {
+            self.process(&event);
+        }
+        if let Some(told) = &mut self.told {
+            told.push((held, self.taken_by));
+        }
+    }
+
+    /// Keeps for [`Tracker::tell`] what waited from now on.
+    pub fn keep_told(&mut self) {
+        self.told.get_or_insert_default();
+    }
+
+    /// Tells which session took each message that had waited.
+    pub fn tell(&mut self, told: &mut impl FnMut(&Event<'_>, Option<u32>)) {
+        for (held, taken) in self.told.iter_mut().flat_map(|list| list.drain(..)) {
+            if let Some(event) = held.event() {
+                told(&event, taken);
+            }
+        }
+    }
+
+    fn process(&mut self, event: &Event<'_>) {
         self.core.slab.forget_changed();
         self.take(event);
         self.taken_by = self.core.slab.changed();
@@ -495,6 +565,10 @@ impl Tracker {
         if now <= self.core.now {
             return;
         }
+        while let Some(held) = self.hold.due(now) {
+            self.core.now = self.core.now.max(held.envelope.time);
+            self.take_held(held);
+        }
         self.core.now = now;
         while let Some(index) = self.core.slab.due(now) {
             // ESP does not touch its session while it passes.
@@ -511,7 +585,9 @@ impl Tracker {
 
     /// When `advance` will have something to do.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.core.slab.next_deadline()
+        let held = self.hold.deadline();
+        let idle = self.core.slab.next_deadline();
+        held.into_iter().chain(idle).min()
     }
 
     /// Looks at the sessions that have been silent for a while. Costs nothing while packets
@@ -539,6 +615,9 @@ impl Tracker {
     /// Closes everything: the capture ended.
     pub fn finish(&mut self, end: Timestamp) {
         self.advance(end);
+        while let Some(held) = self.hold.next() {
+            self.take_held(held);
+        }
         self.esp.finish(&mut self.core);
         for index in self.core.slab.indices() {
             self.close(index, Ending::CaptureEnd);

@@ -20,6 +20,8 @@ pub struct Counters {
     pub ours: u64,
     /// Frames of which some layer could not be read.
     pub undecodable: u64,
+    /// Datagrams on the ports of IKE and L2TP that are neither.
+    pub unclassified: u64,
     /// The latest time of any frame.
     pub latest: Timestamp,
 }
@@ -128,6 +130,10 @@ impl Front {
                     Class::NotOurs => {
                         let flow = || flow(&addresses, source_port, destination_port);
                         if !self.streams.wants_udp(frame.capture, flow, payload) {
+                            let ours = |port| matches!(port, 500 | 4500 | 1701);
+                            if ours(source_port) || ours(destination_port) {
+                                self.counters.unclassified += 1;
+                            }
                             if others::may_be_udp(payload) {
                                 self.others.udp(&flow(), payload);
                             }
@@ -558,10 +564,13 @@ impl Walk {
         told: &mut impl FnMut(&Event<'_>, Option<u32>),
     ) -> Fate {
         let tracker = &mut self.tracker;
+        tracker.keep_told();
         self.front.frame(frame, &mut |event: &Event<'_>| {
             tracker.advance(event.envelope.time);
             tracker.handle(event);
-            told(event, tracker.taken_by());
+            let taken = tracker.taken_by();
+            tracker.tell(told);
+            told(event, taken);
         })
     }
 
@@ -620,9 +629,12 @@ impl Walk {
         let tracker = &mut self.tracker;
         self.front.finish(&mut |event: &Event<'_>| {
             tracker.handle(event);
-            told(event, tracker.taken_by());
+            let taken = tracker.taken_by();
+            tracker.tell(told);
+            told(event, taken);
         });
         self.tracker.finish(self.front.counters.latest);
+        self.tracker.tell(told);
     }
 
     /// The highest number of a session so far.

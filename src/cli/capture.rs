@@ -87,6 +87,7 @@ pub(super) fn run(mut args: Args) -> anyhow::Result<Exit> {
     );
     let config = track::Config {
         settled_after: [1500, 5000, 11_000].map(Span::from_millis).to_vec(),
+        waits: false,
         ..track::Config::default()
     };
     let mut walk = Walk::hinted(ip::Config::default(), config, args.choice.hints());
@@ -359,7 +360,8 @@ impl Capture<'_> {
         let tracked = self.walk.track_counters();
         let copies = tracked.copies + self.walk.copied_fragments();
         let undecodable = self.walk.counters().undecodable;
-        let capture = report::capture(&statistics, copies, undecodable);
+        let mut capture = report::capture(&statistics, copies, undecodable);
+        capture.unclassified_frames = self.walk.counters().unclassified;
         let evicted = report::Evicted {
             sessions: tracked.evicted_sessions,
             fragments: self.walk.evicted_fragments(),

@@ -166,10 +166,18 @@ impl<'a> Story<'a> {
 
     /// Informational messages of one end, sent within `from..` in order of time.
     pub fn informationals(&self, side: Side, after: Stamp) -> impl Iterator<Item = &'a Message> {
+        // Steps stand in the order of the protocol, even where times run wrong.
+        let step = self.session.steps.iter().position(|s| s.at == after);
         self.facts
             .of_kind(kind::INFORMATIONAL)
             .flat_map(|exchange| &exchange.messages)
-            .filter(move |m| m.from == side && m.at > after)
+            .filter(move |m| {
+                let later = match (m.step, step) {
+                    (Some(mine), Some(after)) => mine > after,
+                    _ => m.at > after,
+                };
+                m.from == side && later
+            })
     }
 
     /// Whether this capture stands next to an end: its datagrams still have the TTL that hosts

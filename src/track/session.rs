@@ -575,7 +575,8 @@ impl Session {
     /// Counts a frame that belongs to the session.
     pub fn touch(&mut self, envelope: &Envelope, from: Side) {
         let at = Stamp::from(envelope);
-        if at.time < self.last.time {
+        let behind = at.capture == self.last.capture && at.frame < self.last.frame;
+        if at.time < self.last.time || behind {
             self.vantage.reordered = self.vantage.reordered.saturating_add(1);
         } else {
             self.last = at;

@@ -78,7 +78,8 @@ fn last_error<'a>(story: &Story<'a>) -> Option<&'a Message> {
         .flat_map(|exchange| &exchange.messages);
     let error = informational
         .rfind(|m| m.from == story.responder() && !m.encrypted && m.error().is_some())?;
-    let went_on = story.facts.phase1.iter().any(|m| m.at > error.at);
+    // Steps stand in the order of the protocol, even where times run wrong.
+    let went_on = story.facts.phase1.iter().any(|m| m.step > error.step);
     (!went_on).then_some(error)
 }
 
@@ -88,7 +89,7 @@ fn asked<'a>(story: &Story<'a>, error: &Message) -> Option<&'a Step> {
         .facts
         .phase1
         .iter()
-        .rfind(|m| m.from == story.initiator() && m.at < error.at);
+        .rfind(|m| m.from == story.initiator() && m.step < error.step);
     step(story, before)
 }
 

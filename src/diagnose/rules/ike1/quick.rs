@@ -184,7 +184,7 @@ fn refusal<'a>(story: &Story<'a>, exchange: &Exchange) -> Option<&'a Step> {
     let prompt = |message: &&Message| {
         asked.sightings().any(|stamp| {
             let wait = message.at.time - stamp.time;
-            wait.0 >= 0 && wait <= patience
+            wait.0 >= -Stamp::JITTER.0 && wait <= patience
         })
     };
     let after = story.informationals(peer, asked.at).next().filter(prompt);

@@ -43,12 +43,11 @@ fn responder_refused(story: &Story<'_>, answered: &Step, findings: &mut Findings
         .informationals(initiator, answered.at)
         .next()
         .and_then(|message| story.step(message));
-    let closed =
-        story.session.icmp.iter().find(|i| {
-            i.about == initiator.other() && i.is_port_unreachable() && i.at > answered.at
-        });
-    let asked_again =
-        step(story, story.facts.message(1)).is_some_and(|first| first.last() > answered.at);
+    let closed = story.session.icmp.iter().find(|i| {
+        i.about == initiator.other() && i.is_port_unreachable() && i.at.follows(answered.at)
+    });
+    let asked_again = step(story, story.facts.message(1))
+        .is_some_and(|first| first.repeats.count > 0 && first.last() > answered.at);
     if asked_again || (left.is_none() && closed.is_none() && answered.repeats.count == 0) {
         return;
     }
