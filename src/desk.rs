@@ -91,6 +91,12 @@ impl Desk {
         });
     }
 
+    /// Takes the frames of a capture that vpnscope itself sent.
+    pub fn sent_by_us(&mut self, capture: u16, frames: &[u64]) {
+        let own = frames.iter().map(|frame| (capture, *frame));
+        self.context.own.extend(own);
+    }
+
     /// Takes what is known so far of the one capture that goes on.
     pub fn capture_so_far(&mut self, statistics: &Statistics) {
         self.context.captures.clear();

@@ -18,6 +18,7 @@ pub mod ike2;
 pub mod mtu;
 pub mod rules;
 pub mod tls;
+pub mod traps;
 mod weigh;
 
 /// How a session went.
@@ -470,6 +471,10 @@ pub struct Context {
     pub tls_servers: std::collections::BTreeSet<(std::net::IpAddr, u16)>,
     /// Where the user says that the captures stand.
     pub at: Option<crate::track::vantage::Told>,
+    /// Sessions by capture from which messages are missing.
+    pub holes: std::collections::BTreeMap<u16, u32>,
+    /// Frames that vpnscope itself sent, by capture. Bounded by who reads the file.
+    pub own: std::collections::BTreeSet<(u16, u64)>,
 }
 
 impl Context {
@@ -501,8 +506,27 @@ impl Context {
         });
     }
 
+    /// Sessions of the same capture, this one left out, from which messages are missing.
+    pub fn others_with_holes(&self, session: &Session) -> u32 {
+        let all = self.holes.get(&session.first.capture).copied().unwrap_or(0);
+        all.saturating_sub(u32::from(has_holes(session)))
+    }
+
+    /// Whether vpnscope itself sent frames of this session.
+    pub fn is_own(&self, session: &Session) -> bool {
+        !self.own.is_empty()
+            && session
+                .steps
+                .iter()
+                .any(|step| self.own.contains(&(step.at.capture, step.at.frame)))
+    }
+
     /// Learns from a session before any is diagnosed.
     pub fn learn(&mut self, session: &Session) {
+        if has_holes(session) {
+            let count = self.holes.entry(session.first.capture).or_default();
+            *count = count.saturating_add(1);
+        }
         if self.heard.len() < Self::KEPT {
             if session.vantage.frames.gateway > 0 {
                 self.heard.insert(session.gateway.ip);
@@ -559,6 +583,13 @@ impl Context {
     }
 }
 
+/// Whether messages of a session, or packets of its ESP, are missing that must have been sent.
+fn has_holes(session: &Session) -> bool {
+    let unseen = session.vantage.unseen;
+    let one_way = session.vantage.one_direction() || session.vantage.started_late;
+    !one_way && unseen.client + unseen.gateway > 0
+}
+
 /// A question put to every session.
 #[derive(Debug)]
 pub struct Family {
@@ -583,6 +614,8 @@ pub struct Verdict {
     pub confidence: Confidence,
     /// Findings by severity, confidence, stage.
     pub findings: Vec<Finding>,
+    /// What in this capture misleads, and was weighed.
+    pub traps: Vec<traps::Trap>,
 }
 
 /// How far a session came, judged without any finding.
@@ -604,13 +637,11 @@ pub fn diagnose(session: &Session, context: &Context) -> Verdict {
     }
     let progress = rules::progress(session);
     let mut list = weigh::weigh(findings.list, session, context);
-    list.sort_by(|a, b| {
-        (a.severity, std::cmp::Reverse(a.confidence), a.stage).cmp(&(
-            b.severity,
-            std::cmp::Reverse(b.confidence),
-            b.stage,
-        ))
-    });
+    let rank = |f: &Finding| (f.severity, std::cmp::Reverse(f.confidence), f.stage);
+    list.sort_by_key(rank);
+    let settled = progress.outcome == Outcome::Established;
+    let traps = traps::notice(session, context, &mut list, settled);
+    list.sort_by_key(rank);
     let primary = list
         .iter()
         .find(|finding| finding.severity != Severity::Info);
@@ -630,6 +661,7 @@ pub fn diagnose(session: &Session, context: &Context) -> Verdict {
         cause,
         confidence,
         findings: list,
+        traps,
     }
 }
 

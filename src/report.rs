@@ -99,6 +99,8 @@ pub struct CaptureReport {
     pub duplicated_frames: u64,
     /// Frames that could not be decoded.
     pub undecodable_frames: u64,
+    /// Datagrams on the ports of IKE and L2TP that are something else.
+    pub unclassified_frames: u64,
     /// What was wrong, and where.
     pub problems: Vec<ProblemReport>,
 }
@@ -196,8 +198,21 @@ pub struct VantageReport {
     pub copies: u64,
     /// Where the capture stands.
     pub stands: StandsReport,
+    /// What in this capture misleads: each is in `notes` too.
+    pub traps: Vec<TrapReport>,
     /// Sentences for a person: what this capture cannot show.
     pub notes: Vec<String>,
+}
+
+/// Something in a capture that misleads.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct TrapReport {
+    /// Its name: see `docs/confidence.md`.
+    pub trap: &'static str,
+    /// One sentence with the numbers of this session.
+    pub note: String,
+    /// What it does to the verdict.
+    pub effect: &'static str,
 }
 
 /// Where a capture stands.
@@ -436,6 +451,7 @@ pub fn capture(statistics: &Statistics, duplicated: u64, undecodable: u64) -> Ca
         truncated_frames: statistics.truncated_frames,
         duplicated_frames: duplicated,
         undecodable_frames: undecodable,
+        unclassified_frames: 0,
         problems,
     }
 }
@@ -505,7 +521,7 @@ pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
             .map(|step| rung(session, step))
             .collect(),
         ladder_not_shown: session.steps_not_kept,
-        vantage: vantage(session),
+        vantage: vantage(session, verdict),
     }
 }
 
@@ -600,45 +616,15 @@ fn rung(session: &Session, step: &Step) -> Rung {
     }
 }
 
-fn vantage(session: &Session) -> VantageReport {
+fn vantage(session: &Session, verdict: &Verdict) -> VantageReport {
     let vantage = &session.vantage;
     let standing = crate::track::vantage::standing(session);
-    let mut notes = Vec::new();
-    if vantage.started_late {
-        notes.push("the capture starts in the middle of this session".to_string());
-    }
-    if vantage.one_direction() {
-        notes.push("the capture sees one direction only".to_string());
-    }
-    if vantage.truncated > 0 {
-        notes.push(format!(
-            "{} message(s) were cut by snaplen",
-            vantage.truncated
-        ));
-    }
-    if vantage.copies > 0 {
-        notes.push(format!(
-            "{} copies made by a span port were left out",
-            vantage.copies
-        ));
-    }
+    let mut notes: Vec<String> = verdict.traps.iter().map(|t| t.note.clone()).collect();
     if vantage.two_points {
         notes.push("the same messages were seen at two points, as on both sides of a NAT".into());
     }
-    if vantage.reordered > 0 {
-        notes.push(format!(
-            "{} frame(s) stand in the file before older ones",
-            vantage.reordered
-        ));
-    }
     if vantage.ending == crate::track::session::Ending::Evicted {
         notes.push("closed early: too many sessions were open".to_string());
-    }
-    let unseen = vantage.unseen.client + vantage.unseen.gateway;
-    if unseen > 0 {
-        notes.push(format!(
-            "{unseen} message(s) must have been sent but are not in the capture"
-        ));
     }
     VantageReport {
         frames: BTreeMap::from([
@@ -662,6 +648,15 @@ fn vantage(session: &Session) -> VantageReport {
                 ("gateway", standing.hops.gateway),
             ]),
         },
+        traps: verdict
+            .traps
+            .iter()
+            .map(|trap| TrapReport {
+                trap: trap.what.word(),
+                note: trap.note.clone(),
+                effect: trap.what.effect(),
+            })
+            .collect(),
         notes,
     }
 }

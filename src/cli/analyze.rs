@@ -305,12 +305,13 @@ impl Reading {
         Ok(())
     }
 
-    /// Copies and undecodable frames so far.
-    fn counts(&self) -> (u64, u64) {
-        self.walk.as_ref().map_or((0, 0), |walk| {
+    /// Copies, undecodable and unclassified frames so far.
+    fn counts(&self) -> (u64, u64, u64) {
+        self.walk.as_ref().map_or((0, 0, 0), |walk| {
             (
                 walk.track_counters().copies + walk.copied_fragments(),
                 walk.counters().undecodable,
+                walk.counters().unclassified,
             )
         })
     }
@@ -327,7 +328,9 @@ fn read(
 ) -> anyhow::Result<(CaptureReport, Exit)> {
     let progress = output::Progress::new(&args.files, &args.common);
     let mut before = None;
+    let mut number = 0;
     while let Some(frame) = source.next_frame() {
+        number = frame.capture;
         if !args.choice.takes_frame(frame.time) {
             continue;
         }
@@ -350,6 +353,7 @@ fn read(
     }
     let statistics = source.statistics().clone();
     desk.capture_ended(&statistics);
+    desk.sent_by_us(number, &source.annotations().sent_by_us);
     if before.is_some() {
         reading.last = statistics.last;
         reading.until = statistics.ended.filter(|_| !args.choice.ends());
@@ -360,10 +364,11 @@ fn read(
         output::complain(&format!("vpnscope: {}: {}", statistics.name, problem.what));
     }
     let fatal = statistics.problems.iter().any(|problem| problem.fatal);
-    let (copies, undecodable) = before.map_or((0, 0), |(copies, undecodable)| {
+    let (copies, undecodable, unclassified) = before.map_or((0, 0, 0), |before| {
         let now = reading.counts();
-        (now.0 - copies, now.1 - undecodable)
+        (now.0 - before.0, now.1 - before.1, now.2 - before.2)
     });
-    let report = report::capture(&statistics, copies, undecodable);
+    let mut report = report::capture(&statistics, copies, undecodable);
+    report.unclassified_frames = unclassified;
     Ok((report, if fatal { Exit::Trouble } else { Exit::Clean }))
 }

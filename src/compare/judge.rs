@@ -274,5 +274,6 @@ fn nothing() -> Verdict {
         cause: None,
         confidence: Confidence::Possible,
         findings: Vec::new(),
+        traps: Vec::new(),
     }
 }

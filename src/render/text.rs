@@ -502,6 +502,16 @@ fn problems(out: &mut impl Write, capture: &CaptureReport) -> io::Result<()> {
             ),
         )?;
     }
+    if capture.unclassified_frames > 0 {
+        wrapped(
+            out,
+            &format!("{name}: "),
+            &format!(
+                "{} datagram(s) on UDP 500, 1701 or 4500 are no VPN that is known",
+                capture.unclassified_frames
+            ),
+        )?;
+    }
     if capture.undecodable_frames > 0 {
         line(
             out,

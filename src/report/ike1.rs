@@ -26,7 +26,7 @@ pub(super) fn agreement(facts: &Ike1) -> (Value, Value) {
             "initiator_behind": nat.detected(Side::Client) && !nat.forced(Side::Client),
             "responder_behind": nat.detected(Side::Gateway) && !nat.forced(Side::Gateway),
             "forced": nat.forced(Side::Client) || nat.forced(Side::Gateway),
-            "private_address": null,
+            "private_address": nat.private.map(|(ip, port)| format!("{ip}:{port}")),
         }),
     );
     let both = |has: fn(&crate::track::ike1::Abilities) -> bool| {

@@ -38,6 +38,8 @@ pub struct Ike1 {
     pub exchanges_not_kept: u64,
     /// NAT detection, verified.
     pub nat: Nat,
+    /// The initiator's hashes of its own addresses, where none fits what was seen. Bounded.
+    pub nat_sources: Vec<Vec<u8>>,
     /// Vendor ids of both ends.
     pub vendor_ids: Vec<(Side, String)>,
     /// What both ends said that they can do.
@@ -297,6 +299,7 @@ impl Ike1 {
             exchanges: Vec::new(),
             exchanges_not_kept: 0,
             nat: Nat::default(),
+            nat_sources: Vec::new(),
             vendor_ids: Vec::new(),
             abilities: PerSide::default(),
             other_responders: Vec::new(),

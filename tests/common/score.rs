@@ -28,6 +28,8 @@ pub struct Score {
     /// Right answers that the truth allows to be certain, and those that are.
     pub could_be_certain: u32,
     pub is_certain: u32,
+    /// Right answers by cause: those that may be certain, and those that are.
+    pub sure: BTreeMap<String, (u32, u32)>,
     pub wrong: Vec<String>,
     pub certain_and_wrong: Vec<String>,
     pub false_alarm: Vec<String>,
@@ -149,7 +151,12 @@ impl Score {
             .all(|a| strings(&a["outcome"]) == BTreeSet::from(["established".to_string()]));
         if let Some(right) = right.filter(|_| !certain.is_empty()) {
             self.could_be_certain += 1;
-            self.is_certain += u32::from(right.verdict.confidence == Confidence::Certain);
+            let sure = right.verdict.confidence == Confidence::Certain;
+            self.is_certain += u32::from(sure);
+            let cause = right.verdict.cause.unwrap_or(right.verdict.outcome.word());
+            let (may, are) = self.sure.entry(cause.to_string()).or_default();
+            *may += 1;
+            *are += u32::from(sure);
         }
         for f in filed.iter().filter(|f| f.is_trouble()) {
             if healthy {
@@ -190,6 +197,10 @@ impl Score {
         println!("  expected outcome -> told: files");
         for ((expected, got), count) in &self.confusion {
             println!("  {expected:<24} -> {got:<12} {count}");
+        }
+        println!("  cause told: certain of those that may be");
+        for (cause, (may, are)) in &self.sure {
+            println!("  {cause:<40} {are:>3} of {may:>3}");
         }
         for line in &self.wrong {
             println!("  not right: {line}");

@@ -8,7 +8,7 @@ use crate::diagnose::ike2::Story;
 use crate::diagnose::{
     Basis, Confidence, Context, Family, Finding, Findings, Outcome, Stage, cause,
 };
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 use crate::track::ike2::kind;
 use crate::track::session::{Kind, Session, Side};
 
@@ -21,6 +21,7 @@ pub(super) static FAMILY: Family = Family {
         &PFS_NOT_EXERCISED,
         &NO_IKE_FRAGMENTATION,
         &KEEPALIVE_TOO_SLOW,
+        &CERT_EXPIRES_SOON,
     ],
     check,
 };
@@ -122,6 +123,27 @@ cause! {
     }
 }
 
+cause! {
+    /// ## What it means
+    /// A certificate of this connection is valid today and will not be for long: one morning
+    /// nobody can connect any more.
+    /// ## What is seen
+    /// A certificate in clear (TLS 1.2, DTLS 1.2 and older) that expires within 30 days of the
+    /// capture, and within the last third of its life: what is renewed by itself is renewed before.
+    /// ## Likely causes
+    /// Nobody renews it, the renewal fails, or the gateway was not restarted after it.
+    /// ## What to check on each side
+    /// Gateway: when its certificate and those of its authorities expire; whether a newer one
+    /// lies there already. Client: its own certificate, where it has one.
+    /// ## When this is wrong
+    /// When the renewal is planned, or the clock of the capturing host is wrong.
+    pub(super) static CERT_EXPIRES_SOON = {
+        code: "cert-expires-soon",
+        title: "a certificate of this connection expires soon",
+        remedies: ["Renew the certificate, load it, and capture again to see the new date."],
+    }
+}
+
 fn check(session: &Session, _: &Context, findings: &mut Findings) {
     if findings.any_trouble() || super::progress(session).outcome != Outcome::Established {
         return;
@@ -135,6 +157,7 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
     }
     weak(session, findings);
     keepalive(session, findings);
+    certificates(session, findings);
     if let Some(story) = Story::of(session) {
         rekeying(&story, findings);
         fragmentation(&story, findings);
@@ -243,4 +266,47 @@ fn keepalive(session: &Session, findings: &mut Findings) {
             "Behind its NAT the client sent {seen} packets in {lasted}, on average {apart} apart."
         ),
     ));
+}
+
+/// A day, in seconds.
+const DAY: i64 = 86_400;
+
+/// Certificates that expire soon, at the time of the capture.
+fn certificates(session: &Session, findings: &mut Findings) {
+    let Some(facts) = session.tls() else { return };
+    let connections = facts.connections.iter().map(|c| &c.chains);
+    let associations = facts.associations.iter().map(|a| &a.chains);
+    let all = connections.chain(associations).flat_map(|chains| {
+        let client = chains.client.iter().map(|chain| (Side::Client, chain));
+        let gateway = chains.gateway.iter().map(|chain| (Side::Gateway, chain));
+        client.chain(gateway)
+    });
+    let soonest = all
+        .flat_map(|(side, chain)| chain.certificates.iter().map(move |c| (side, chain.at, c)))
+        .filter(|(_, at, certificate)| {
+            let now = at.time.0.div_euclid(1_000_000_000);
+            let left = certificate.not_after_s.saturating_sub(now);
+            let life = certificate
+                .not_after_s
+                .saturating_sub(certificate.not_before_s);
+            left > 0 && left < (30 * DAY).min(life / 3)
+        })
+        .min_by_key(|(_, _, certificate)| certificate.not_after_s);
+    let Some((side, at, certificate)) = soonest else {
+        return;
+    };
+    let now = at.time.0.div_euclid(1_000_000_000);
+    let date = Timestamp::from_parts(certificate.not_after_s, 0).to_string();
+    let finding = note(
+        &CERT_EXPIRES_SOON,
+        Stage::TlsHandshake,
+        format!(
+            "The certificate of {} that the {} sends expires on {}, {} day(s) after this capture.",
+            certificate.subject,
+            side.word(),
+            date.get(..10).unwrap_or_default(),
+            certificate.not_after_s.saturating_sub(now) / DAY
+        ),
+    );
+    findings.push(finding.frame(at, "the certificate"));
 }

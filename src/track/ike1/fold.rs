@@ -329,6 +329,8 @@ fn learn_nat(
     if from_initiator {
         (nat.request_source, nat.request_destination) = (fits.source, fits.destination);
         nat.request_untouched = untouched;
+        let senders = content.nat.iter().skip(1).filter(|h| h.len() <= 64);
+        facts.nat_sources = senders.take(4).map(|h| h.to_vec()).collect();
     } else {
         (nat.response_source, nat.response_destination) = (fits.source, fits.destination);
         nat.response_untouched = untouched;
