@@ -17,6 +17,19 @@
 
 use std::io::Cursor;
 
+#[path = "harness/answers.rs"]
+mod answers;
+#[path = "harness/files.rs"]
+mod files;
+#[path = "harness/reassembly.rs"]
+mod reassembly;
+#[path = "harness/shape.rs"]
+pub mod shape;
+
+pub use answers::replay;
+pub use files::{gzip, pcap, pcapng, writer, zstd};
+pub use reassembly::{dtls_streams, incremental, tcp_streams};
+
 use vpnscope::assemble::ip;
 use vpnscope::decap::decap;
 use vpnscope::desk::Desk;
@@ -51,7 +64,34 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("fragments", fragments),
     ("frames", frames),
     ("walk", walk),
+    ("structured", structured),
+    ("dtls_streams", dtls_streams),
+    ("tcp_streams", tcp_streams),
+    ("incremental", incremental),
+    ("replay", replay),
+    ("pcap", pcap),
+    ("pcapng", pcapng),
+    ("gzip", gzip),
+    ("zstd", zstd),
+    ("writer", writer),
 ];
+
+/// The time of the n-th frame, a millisecond each.
+fn time_of(no: u64) -> Timestamp {
+    Timestamp(1_700_000_000_000_000_000 + no as i64 * 1_000_000)
+}
+
+fn frame_of(no: u64, time: Timestamp, link: LinkType, octets: &[u8]) -> Frame<'_> {
+    Frame {
+        capture: 0,
+        no,
+        time,
+        link,
+        octets,
+        wire_len: octets.len() as u32,
+        interface: 0,
+    }
+}
 
 /// An error lies within what was read.
 fn within(error: &ParseError, octets: &[u8]) {
@@ -381,6 +421,15 @@ pub fn walk(octets: &[u8]) {
         let (data, next) = tail.split_at(len);
         rest = next;
         let frame = shaped(shape, data, &mut sequence);
+        run.octets(no, LinkType::ETHERNET, &frame);
+    }
+    run.finish(&Statistics::new("fuzz", Format::Pcap));
+}
+
+/// Ethernet frames of a capture, changed by a mutator that keeps lengths and checksums right.
+pub fn structured(octets: &[u8]) {
+    let mut run = Run::default();
+    for (no, frame) in (1..).zip(shape::records(octets)) {
         run.octets(no, LinkType::ETHERNET, &frame);
     }
     run.finish(&Statistics::new("fuzz", Format::Pcap));

@@ -100,16 +100,75 @@ fn handshakes(payload: &[u8], seeds: &mut Seeds) {
     }
 }
 
+/// The file as seeds of the readers.
+fn formats(octets: &[u8], seeds: &mut Seeds) {
+    seeds.write("file", octets);
+    match octets {
+        [0xd4, 0xc3, 0xb2, 0xa1, rest @ ..] => seeds.write("pcap", &[&[0], rest].concat()),
+        [0xa1, 0xb2, 0xc3, 0xd4, rest @ ..] => seeds.write("pcap", &[&[1], rest].concat()),
+        [0x4d, 0x3c, 0xb2, 0xa1, rest @ ..] => seeds.write("pcap", &[&[2], rest].concat()),
+        [0xa1, 0xb2, 0x3c, 0x4d, rest @ ..] => seeds.write("pcap", &[&[3], rest].concat()),
+        [0x0a, 0x0d, 0x0d, 0x0a, ..] => seeds.write("pcapng", &blocks(octets)),
+        _ => {}
+    }
+    let head = octets.get(..4096).unwrap_or(octets);
+    for choice in [1, 3, 7] {
+        seeds.write("gzip", &[&[choice, 40, 1], head].concat());
+        seeds.write("zstd", &[&[choice, 40, 1], head].concat());
+    }
+}
+
+/// The blocks of a little-endian pcapng file as the `pcapng` target takes them.
+fn blocks(octets: &[u8]) -> Vec<u8> {
+    let mut out = vec![0];
+    let mut rest = octets;
+    while let Some((head, tail)) = rest.split_first_chunk::<8>() {
+        let kind = head[0] & 15;
+        let len = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+        let (Some(body), Some(next)) = (tail.get(..len.saturating_sub(12)), rest.get(len..)) else {
+            break;
+        };
+        let skip = match head[0] {
+            0x0a => None,
+            1 => Some(8),
+            _ => Some(0),
+        };
+        if let Some(body) = skip.and_then(|skip| body.get(skip..)) {
+            let len = body.len().min(0x3fff);
+            out.push(kind);
+            out.extend((len as u16).to_be_bytes());
+            out.extend(&body[..len]);
+        }
+        if len == 0 {
+            break;
+        }
+        rest = next;
+    }
+    out
+}
+
 fn capture(path: &Path, seeds: &mut Seeds) {
     if let Ok(octets) = fs::read(path) {
-        seeds.write("file", &octets);
+        formats(&octets, seeds);
     }
     let Ok(mut source) = file::open(path, 0) else {
         return;
     };
     let (mut frames, mut walk) = (Vec::new(), Vec::new());
+    let (mut ethernet, mut written) = (Vec::new(), vec![0]);
+    let mut stream = vec![0, 7];
     while let Some(frame) = source.next_frame() {
         framed(&frame, &mut frames);
+        if frame.link == LinkType::ETHERNET && ethernet.len() < 40_000 {
+            let len = frame.octets.len().min(0xffff);
+            ethernet.extend((len as u16).to_be_bytes());
+            ethernet.extend(&frame.octets[..len]);
+        }
+        if written.len() < 4096 {
+            let len = frame.octets.len().min(255);
+            written.extend([0, 0x65, 1, 2, 3, len as u8]);
+            written.extend(&frame.octets[..len]);
+        }
         let segment = decap(&frame);
         let envelope = segment.envelope;
         let ports = (envelope.source_port, envelope.destination_port);
@@ -120,6 +179,9 @@ fn capture(path: &Path, seeds: &mut Seeds) {
                 shaped(shape | side, payload, &mut walk);
             }
             Content::Tcp(tcp) => {
+                if stream.len() < 16_000 {
+                    stream.extend(tcp.payload);
+                }
                 if !tcp.payload.is_empty() {
                     handshakes(tcp.payload, seeds);
                 }
@@ -141,6 +203,17 @@ fn capture(path: &Path, seeds: &mut Seeds) {
     }
     seeds.write("frames", &frames);
     seeds.write("walk", &walk);
+    seeds.write("structured", &ethernet);
+    for choice in [0, 3, 5, 8] {
+        written[0] = choice;
+        seeds.write("writer", &written);
+    }
+    if stream.len() > 2 {
+        for kind in [0, 1, 2, 3] {
+            stream[0] = kind;
+            seeds.write("incremental", &stream);
+        }
+    }
 }
 
 fn main() {
@@ -183,7 +256,30 @@ fn main() {
         b"\x01\x01\x00\x19\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\x05bob",
     );
     seeds.write("fragments", &[1, 0, 1, 2, 0, 1, 2, 0, 2, 0, 2, 0, 1, 255, 0]);
+    reassembly(&mut seeds);
     for (target, count) in &seeds.counts {
         println!("{target}: {count} seeds");
+    }
+}
+
+/// Streams whose parts are in order, and turned around; recordings that hear their own answers.
+fn reassembly(seeds: &mut Seeds) {
+    let fragment = |at: u8| [2 | 4, 1, 9, at * 2, 51];
+    let forward: Vec<u8> = (0..9).flat_map(fragment).collect();
+    let backward: Vec<u8> = (0..9).rev().flat_map(fragment).collect();
+    seeds.write("dtls_streams", &forward);
+    seeds.write("dtls_streams", &backward);
+    let segment = |at: u8| [0, 0, at * 100, 100, 1];
+    let begin = [9, 9, 9, 9, 0, 0xf4, 0, 0, 0, 0];
+    let forward: Vec<u8> = (0..3).flat_map(segment).collect();
+    let backward: Vec<u8> = (0..3).rev().flat_map(segment).collect();
+    seeds.write("tcp_streams", &[&begin[..], &forward].concat());
+    seeds.write("tcp_streams", &[&begin[..], &backward].concat());
+    for recording in 0..16 {
+        let mut parts = vec![recording];
+        for answer in 0..8 {
+            parts.extend([0x0a, 0, answer, 4, 0, 0]);
+        }
+        seeds.write("replay", &parts);
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 mod analyze;
+mod budget;
 #[cfg(feature = "live")]
 mod capture;
 mod choice;
@@ -19,6 +20,7 @@ mod keep;
 mod output;
 #[cfg(feature = "replay")]
 mod replay;
+mod shelf;
 
 /// Says why a VPN connection failed, with the frames that prove it.
 #[derive(Debug, Parser)]
@@ -109,6 +111,8 @@ pub struct Common {
     /// Print passwords, cookies and tickets too
     #[arg(long)]
     pub show_secrets: bool,
+    #[command(flatten)]
+    pub(crate) budgets: budget::Budgets,
 }
 
 /// The exit statuses of the contract.

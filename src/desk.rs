@@ -73,6 +73,22 @@ impl Desk {
             .collect()
     }
 
+    /// Judges sessions that closed together one after the other, each given away before the
+    /// next: there may be many.
+    pub fn close_each<E>(
+        &mut self,
+        sessions: Vec<Box<Session>>,
+        mut take: impl FnMut(Filed) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for session in &sessions {
+            self.context.learn(session);
+        }
+        for session in sessions {
+            take(self.judge(session))?;
+        }
+        Ok(())
+    }
+
     fn judge(&mut self, mut session: Box<Session>) -> Filed {
         session.vantage.told = self.context.at;
         let filed = self.look(session);

@@ -461,6 +461,8 @@ pub struct Context {
     pub ike: std::collections::BTreeSet<(std::net::IpAddr, std::net::IpAddr)>,
     /// Attempts by gateway. Bounded.
     pub attempts: std::collections::BTreeMap<std::net::IpAddr, Vec<Attempt>>,
+    /// How many they are.
+    pub attempts_kept: usize,
     /// The gateway that the user named.
     pub gateway: Option<std::net::IpAddr>,
     /// Addresses and ports at which a VPN over TLS was seen. Bounded.
@@ -485,14 +487,14 @@ impl Context {
     const ATTEMPTS: usize = 4096;
 
     fn learn_attempt(&mut self, session: &Session) {
-        let known = self.attempts.len() < Self::KEPT;
-        if !known && !self.attempts.contains_key(&session.gateway.ip) {
+        if self.attempts_kept >= Self::KEPT {
             return;
         }
         let list = self.attempts.entry(session.gateway.ip).or_default();
         if list.len() >= Self::ATTEMPTS {
             return;
         }
+        self.attempts_kept += 1;
         list.push(Attempt {
             client: session.client,
             first: session.first.time,

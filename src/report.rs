@@ -399,8 +399,29 @@ pub struct Evicted {
     pub sessions: u64,
     /// Datagrams waiting for fragments.
     pub fragments: u64,
-    /// TCP streams.
+    /// TCP streams and DTLS associations.
     pub streams: u64,
+    /// ESP flows that were not counted.
+    pub esp_flows: u64,
+    /// Look-ups of names.
+    pub lookups: u64,
+    /// Sessions that are counted above and described nowhere.
+    pub descriptions: u64,
+}
+
+impl Evicted {
+    /// Whether nothing was.
+    pub fn is_nothing(&self) -> bool {
+        let Self {
+            sessions,
+            fragments,
+            streams,
+            esp_flows,
+            lookups,
+            descriptions,
+        } = *self;
+        sessions + fragments + streams + esp_flows + lookups + descriptions == 0
+    }
 }
 
 impl Summary {

@@ -205,8 +205,12 @@ pub struct Incomplete {
 pub struct Config {
     /// Sessions open at the same time.
     pub sessions: usize,
+    /// Octets that they take, about.
+    pub session_octets: usize,
     /// ESP flows known at the same time.
     pub esp_flows: usize,
+    /// Look-ups of names open at the same time.
+    pub lookups: usize,
     /// A session of which nothing was answered is closed after this silence.
     pub idle_unanswered: Span,
     /// A session whose set-up did not finish is closed after this silence.
@@ -227,7 +231,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             sessions: 200_000,
+            session_octets: 160 << 20,
             esp_flows: 2_000_000,
+            lookups: 20_000,
             idle_unanswered: Span::from_secs(600),
             idle_half_open: Span::from_secs(600),
             idle_established: Span::from_secs(6 * 3600),
@@ -256,6 +262,8 @@ pub struct Counters {
     pub evicted_sessions: u64,
     /// ESP flows not tracked because there were too many.
     pub evicted_esp: u64,
+    /// Look-ups of names given up early because there were too many.
+    pub evicted_lookups: u64,
     /// Copies made by a span port.
     pub copies: u64,
     /// ESP packets that stayed the only ones of their SPI, beyond those kept.
@@ -281,6 +289,12 @@ pub(crate) struct Core {
 const PAIR_KEPT: usize = 1024;
 
 impl Core {
+    /// Whether open sessions are more than the budgets allow. One is always allowed.
+    fn is_full(&self) -> bool {
+        let (len, held) = (self.slab.len(), self.slab.held());
+        len > self.config.sessions.max(1) || (held > self.config.session_octets && len > 1)
+    }
+
     fn pair(a: IpAddr, b: IpAddr) -> (IpAddr, IpAddr) {
         if a <= b { (a, b) } else { (b, a) }
     }
@@ -488,8 +502,9 @@ impl Tracker {
         self.core.slab.forget_changed();
         self.take(event);
         self.taken_by = self.core.slab.changed();
+        self.core.slab.weigh_changed();
         // The oldest idle session makes room for the new one.
-        while self.core.slab.len() > self.core.config.sessions {
+        while self.core.is_full() {
             let Some(index) = self.core.slab.oldest() else {
                 return;
             };

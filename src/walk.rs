@@ -1,7 +1,7 @@
 //! The walk: frames in, sessions out. Puts the rooms in line, and nothing else.
 
+use crate::assemble::ip;
 use crate::assemble::messages::cisco_ike;
-use crate::assemble::{Hints, ip};
 use crate::decap::{Addresses, Content, Flow, Glance, Icmp, Peel, Segment, decap, glance};
 use crate::dissect::others::{self, Others};
 use crate::dissect::streams::{self, Streams};
@@ -534,18 +534,11 @@ pub struct Walk {
 impl Walk {
     /// A walk with these budgets.
     pub fn new(fragments: ip::Config, tracker: track::Config) -> Self {
-        Self {
-            front: Front::new(fragments),
-            tracker: Tracker::new(tracker),
-        }
+        Self::with(fragments, streams::Config::default(), tracker)
     }
 
-    /// The same, told who is who.
-    pub fn hinted(fragments: ip::Config, tracker: track::Config, hints: Hints) -> Self {
-        let streams = streams::Config {
-            hints,
-            ..streams::Config::default()
-        };
+    /// A walk with these budgets, and hints for streams.
+    pub fn with(fragments: ip::Config, streams: streams::Config, tracker: track::Config) -> Self {
         Self {
             front: Front::with(fragments, streams),
             tracker: Tracker::new(tracker),
@@ -635,6 +628,19 @@ impl Walk {
         });
         self.tracker.finish(self.front.counters.latest);
         self.tracker.tell(told);
+    }
+
+    /// Ends the walk; what connections at their end push out of the tracker is given to
+    /// `pushed_out` at once: it may be more than there is room for.
+    pub fn finish_each(&mut self, pushed_out: &mut impl FnMut(Change)) {
+        let tracker = &mut self.tracker;
+        self.front.finish(&mut |event: &Event<'_>| {
+            tracker.handle(event);
+            while let Some(change) = tracker.poll() {
+                pushed_out(change);
+            }
+        });
+        self.tracker.finish(self.front.counters.latest);
     }
 
     /// The highest number of a session so far.

@@ -14,6 +14,8 @@
 //!
 //! Nothing here judges, and nothing asks for the time: time is what the segments say.
 
+use std::collections::VecDeque;
+
 use hashbrown::HashMap;
 use vpnscope_dissectors::Verdict;
 
@@ -72,7 +74,7 @@ impl Default for Config {
             opening_idle: Span::from_secs(75),
             idle: Span::from_secs(3600),
             closed: Span::from_secs(5),
-            octets: 256 << 20,
+            octets: 128 << 20,
             recognise: vpnscope_dissectors::tls::recognise,
             hints: Hints::default(),
         }
@@ -348,6 +350,8 @@ pub struct Assembler<U> {
     config: Config,
     connections: HashMap<Key, Box<Connection<U>>, RandomState>,
     openings: Openings,
+    /// Openings that are over and not told yet.
+    over: VecDeque<(Key, Entry)>,
     counters: Counters,
     numbers: u64,
     next_sweep: Timestamp,
@@ -364,12 +368,16 @@ struct Incoming<'a> {
 }
 
 impl<U: Reader> Assembler<U> {
+    /// Openings that are told at a time that are over.
+    const TOLD: usize = 1024;
+
     /// An assembler that knows nothing yet.
     pub fn new(config: Config) -> Self {
         Self {
             config,
             connections: HashMap::default(),
             openings: Openings::default(),
+            over: VecDeque::new(),
             counters: Counters::default(),
             numbers: 0,
             next_sweep: Timestamp(i64::MIN),
@@ -490,7 +498,8 @@ impl<U: Reader> Assembler<U> {
             return;
         };
         let [opener, acceptor] = &connection.halves;
-        let held = opener.held() + acceptor.held() + connection.user.held();
+        let held =
+            size_of::<Connection<U>>() + opener.held() + acceptor.held() + connection.user.held();
         self.held = (self.held + held).saturating_sub(connection.held);
         connection.held = held;
         if connection.appetite == Appetite::Nothing {
@@ -747,8 +756,16 @@ impl<U: Reader> Assembler<U> {
         if now < self.next_sweep {
             return;
         }
+        if self.over.is_empty() {
+            let over = self.openings.expire(now - self.config.opening_idle);
+            self.over.extend(over);
+        }
+        self.tell_over(Self::TOLD, sink);
+        if !self.over.is_empty() {
+            // The rest with the next segments: what follows from them wants room too.
+            return;
+        }
         self.next_sweep = now + SWEEP;
-        self.expire_openings(now - self.config.opening_idle, sink);
         let mut over: Vec<(u64, Key)> = self
             .connections
             .iter()
@@ -770,12 +787,15 @@ impl<U: Reader> Assembler<U> {
 
     /// Openings that never carried an octet become connections for their reader to judge,
     /// and are let go of.
-    fn expire_openings(
+    fn tell_over(
         &mut self,
-        before: Timestamp,
+        mut most: usize,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
-        for (key, entry) in self.openings.expire(before) {
+        while most > 0
+            && let Some((key, entry)) = self.over.pop_front()
+        {
+            most -= 1;
             let envelope = blank(&key, entry.last());
             self.insert(&key, entry, true, sink, &envelope);
             self.drop_one(&key, &envelope, sink);
@@ -788,7 +808,9 @@ impl<U: Reader> Assembler<U> {
         end: Timestamp,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
-        self.expire_openings(Timestamp::MAX, sink);
+        let over = self.openings.expire(Timestamp::MAX);
+        self.over.extend(over);
+        self.tell_over(usize::MAX, sink);
         let mut all: Vec<(u64, Key)> = self
             .connections
             .iter()

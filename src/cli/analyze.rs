@@ -6,20 +6,21 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::budget;
 use super::choice::{Choice, Fate};
 use super::expect::{Expected, Twins};
 use super::output::{self, Out};
+use super::shelf::Shelf;
 use super::{Common, Exit, Format};
-use crate::assemble::ip;
 use crate::desk::{Desk, Filed};
 use crate::render::text;
-use crate::report::{self, CaptureReport, ExpectedReport, Report, SessionReport, Summary};
+use crate::report::{self, CaptureReport, ExpectedReport, Report, Summary};
 use crate::source::file::{self, FileSource};
 use crate::source::{Frame, FrameSource, LinkType, SourceError};
 use crate::time::{Span, Timestamp};
+use crate::track::Change;
 use crate::track::ike2::solve::Solver;
 use crate::track::vantage::Told;
-use crate::track::{self, Change};
 use crate::walk::Walk;
 
 /// Where a capture stands.
@@ -83,7 +84,7 @@ pub(super) struct Args {
 struct Press<'a> {
     out: Out,
     args: &'a Args,
-    sessions: Vec<SessionReport>,
+    shelf: Shelf,
     summary: Summary,
     /// A session that is reported failed or is degraded.
     trouble: bool,
@@ -122,8 +123,12 @@ impl Press<'_> {
         let report = report::session(filed.session.id, &filed.session, &filed.verdict);
         match self.args.format {
             Format::Ndjson => self.line("session", &report),
-            Format::Json | Format::Text => {
-                self.sessions.push(report);
+            Format::Json => self.shelf.write(&report, &mut self.out),
+            Format::Text => {
+                let most = self.args.common.budgets.descriptions();
+                if !self.shelf.keep(report, most) {
+                    self.summary.evicted.descriptions += 1;
+                }
                 Ok(())
             }
         }
@@ -144,20 +149,18 @@ impl Press<'_> {
 
     fn finish(mut self, captures: Vec<CaptureReport>) -> anyhow::Result<()> {
         let colour = output::coloured(self.args.common.color, self.args.common.output.is_some());
-        self.sessions.sort_by_key(|session| session.id);
         let report = Report {
             schema: report::SCHEMA,
             captures,
-            sessions: self.sessions,
+            sessions: Vec::new(),
             summary: self.summary,
             expected: self.expected,
             hints: self.twins.hints(&self.args.files),
         };
         match self.args.format {
-            Format::Text => text::report(&mut self.out, &report, text::Style { colour })?,
-            Format::Json => {
-                serde_json::to_writer(&mut self.out, &report)?;
-                self.out.write_all(b"\n")?;
+            format @ (Format::Text | Format::Json) => {
+                let style = text::Style { colour };
+                self.shelf.finish(report, format, style, &mut self.out)?;
             }
             Format::Ndjson => {
                 for expected in &report.expected {
@@ -187,7 +190,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut press = Press {
         out,
         args,
-        sessions: Vec::new(),
+        shelf: Shelf::default(),
         summary: Summary::default(),
         trouble: false,
         solver: args.nat_solve.then(Solver::default),
@@ -200,7 +203,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut exit = Exit::Clean;
     let mut reading = Reading::default();
     for (number, path) in (0u16..).zip(&args.files) {
-        match file::open(path, number) {
+        match file::open_within(path, number, &args.common.budgets.file()) {
             Ok(source) => {
                 let (capture, worst) = read(
                     source,
@@ -273,12 +276,9 @@ impl Reading {
             self.close(desk, press)?;
         }
         if self.walk.is_none() {
-            let config = track::Config {
-                numbered_from: self.numbered,
-                ..track::Config::default()
-            };
             let hints = press.args.choice.hints();
-            self.walk = Some(Walk::hinted(ip::Config::default(), config, hints));
+            let budgets = &press.args.common.budgets;
+            self.walk = Some(budgets.walk(self.numbered, hints));
         }
         Ok(())
     }
@@ -289,18 +289,20 @@ impl Reading {
             return Ok(());
         };
         walk.watched_until(self.until.take());
-        walk.finish();
+        let mut pressed = Ok(());
+        walk.finish_each(&mut |change| {
+            if let (Change::Closed(session), true) = (change, pressed.is_ok()) {
+                pressed = press.session(desk.close(session));
+            }
+        });
+        pressed?;
         self.numbered = walk.numbered();
         let mut last = Vec::new();
         while let Some(Change::Closed(session)) = walk.poll() {
             last.push(session);
         }
-        for filed in desk.close_all(last) {
-            press.session(filed)?;
-        }
-        press.summary.evicted.sessions += walk.track_counters().evicted_sessions;
-        press.summary.evicted.fragments += walk.evicted_fragments();
-        press.summary.evicted.streams += walk.evicted_streams();
+        desk.close_each(last, |filed| press.session(filed))?;
+        budget::given_up(&mut press.summary.evicted, &walk);
         press.summary.other_vpns.add(walk.other_vpns());
         Ok(())
     }

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 
 use super::choice::Fate;
-use super::{Exit, output};
-use crate::assemble::ip;
+use super::{Exit, budget, output};
 use crate::desk::Desk;
 use crate::report;
 use crate::source::live::{self, LiveSource, Options, Poll};
@@ -88,9 +87,11 @@ pub(super) fn run(mut args: Args) -> anyhow::Result<Exit> {
     let config = track::Config {
         settled_after: [1500, 5000, 11_000].map(Span::from_millis).to_vec(),
         waits: false,
-        ..track::Config::default()
+        ..args.common.budgets.track()
     };
-    let mut walk = Walk::hinted(ip::Config::default(), config, args.choice.hints());
+    let budgets = &args.common.budgets;
+    let streams = budgets.streams(args.choice.hints());
+    let mut walk = Walk::with(budgets.fragments(), streams, config);
     walk.keep_flow();
     let now = live::clock();
     let capture = Capture {
@@ -362,11 +363,8 @@ impl Capture<'_> {
         let undecodable = self.walk.counters().undecodable;
         let mut capture = report::capture(&statistics, copies, undecodable);
         capture.unclassified_frames = self.walk.counters().unclassified;
-        let evicted = report::Evicted {
-            sessions: tracked.evicted_sessions,
-            fragments: self.walk.evicted_fragments(),
-            streams: self.walk.evicted_streams(),
-        };
+        let mut evicted = report::Evicted::default();
+        budget::given_up(&mut evicted, &self.walk);
         let troubled = self.press.troubled();
         let (filter, others) = (self.args.filter(), self.walk.other_vpns());
         self.press

@@ -147,7 +147,7 @@ fn watch(
     args: &Args,
     exit: &mut Exit,
 ) -> Result<Point, crate::source::SourceError> {
-    let mut source = file::open(path, number)?;
+    let mut source = file::open_within(path, number, &args.common.budgets.file())?;
     let mut watcher = Watcher::new(name.to_string(), args.choice.gateway_address());
     while let Some(frame) = source.next_frame() {
         if args.choice.takes_frame(frame.time) {
@@ -160,7 +160,7 @@ fn watch(
 
 /// One file, a point for each of its interfaces.
 fn interfaces(path: &Path, args: &Args, exit: &mut Exit) -> anyhow::Result<Vec<Point>> {
-    let mut source = file::open(path, 0)?;
+    let mut source = file::open_within(path, 0, &args.common.budgets.file())?;
     let mut watchers: Vec<(Watcher, Statistics)> = Vec::new();
     while let Some(frame) = source.next_frame() {
         let number = usize::try_from(frame.interface).unwrap_or(usize::MAX);

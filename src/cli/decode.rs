@@ -5,14 +5,13 @@ use std::path::PathBuf;
 
 use super::output::{self, Out};
 use super::{Common, Exit, Format};
-use crate::assemble::ip;
+use crate::assemble::Hints;
 use crate::desk::Desk;
 use crate::render::tree;
 use crate::report::decode::{Builder, FrameReport, Secrets, wire_len};
 use crate::source::FrameSource;
 use crate::source::file::{self, FileSource};
-use crate::track::{self, Change, Event};
-use crate::walk::Walk;
+use crate::track::{Change, Event};
 
 /// Options of `decode`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +36,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         out.write_all(b"[")?;
     }
     for (number, path) in (0u16..).zip(&args.files) {
-        match file::open(path, number) {
+        match file::open_within(path, number, &args.common.budgets.file()) {
             Ok(source) => exit = exit.max(read(source, args, &mut desk, &mut out, &mut first)?),
             Err(error) => {
                 output::complain(&format!("vpnscope: {error}"));
@@ -67,7 +66,7 @@ fn read(
     first: &mut bool,
 ) -> anyhow::Result<Exit> {
     let secrets = Secrets(args.common.show_secrets);
-    let mut walk = Walk::new(ip::Config::default(), track::Config::default());
+    let mut walk = args.common.budgets.walk(0, Hints::default());
     while let Some(frame) = source.next_frame() {
         let mut builder = Builder::default();
         walk.frame_and(&frame, &mut |event: &Event<'_>| {
@@ -81,14 +80,18 @@ fn read(
             desk.close(session);
         }
     }
-    walk.finish();
+    walk.finish_each(&mut |change| {
+        if let Change::Closed(session) = change {
+            desk.close(session);
+        }
+    });
     let statistics = source.statistics();
     desk.capture_ended(statistics);
     let mut last = Vec::new();
     while let Some(Change::Closed(session)) = walk.poll() {
         last.push(session);
     }
-    desk.close_all(last);
+    desk.close_each(last, |_| anyhow::Ok(()))?;
     let mut exit = Exit::Clean;
     for problem in &statistics.problems {
         output::complain(&format!("vpnscope: {}: {}", statistics.name, problem.what));

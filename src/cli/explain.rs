@@ -4,16 +4,16 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::budget::Budgets;
 use super::output;
 use super::{Common, Exit, Format};
-use crate::assemble::ip;
+use crate::assemble::Hints;
 use crate::desk::{Desk, Filed};
 use crate::explain::{self, Explanation};
 use crate::report::{self, SessionReport};
 use crate::source::FrameSource;
 use crate::source::file;
-use crate::track::{self, Change};
-use crate::walk::Walk;
+use crate::track::Change;
 
 /// How many sessions of a capture are kept to judge by. Those in trouble come first.
 const SESSIONS_KEPT: usize = 10_000;
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         }
     };
     if let Some(path) = &args.capture {
-        let (sessions, worst) = sessions(path)?;
+        let (sessions, worst) = sessions(path, &args.common.budgets)?;
         exit = worst;
         explain::judge(&mut explanation, &sessions);
     }
@@ -82,9 +82,9 @@ fn write(args: &Args, explanation: &Explanation) -> anyhow::Result<()> {
 }
 
 /// The sessions of a capture, and the exit status that they make.
-fn sessions(path: &Path) -> anyhow::Result<(Vec<SessionReport>, Exit)> {
-    let mut source = file::open(path, 0)?;
-    let mut walk = Walk::new(ip::Config::default(), track::Config::default());
+fn sessions(path: &Path, budgets: &Budgets) -> anyhow::Result<(Vec<SessionReport>, Exit)> {
+    let mut source = file::open_within(path, 0, &budgets.file())?;
+    let mut walk = budgets.walk(0, Hints::default());
     let mut desk = Desk::default();
     let mut kept: Vec<SessionReport> = Vec::new();
     let mut keep = |filed: &Filed| {
@@ -108,15 +108,20 @@ fn sessions(path: &Path) -> anyhow::Result<(Vec<SessionReport>, Exit)> {
             keep(&desk.close(session));
         }
     }
-    walk.finish();
+    walk.finish_each(&mut |change| {
+        if let Change::Closed(session) = change {
+            keep(&desk.close(session));
+        }
+    });
     desk.capture_ended(source.statistics());
     let mut last = Vec::new();
     while let Some(Change::Closed(session)) = walk.poll() {
         last.push(session);
     }
-    for filed in desk.close_all(last) {
+    desk.close_each(last, |filed| {
         keep(&filed);
-    }
+        anyhow::Ok(())
+    })?;
     let statistics = source.statistics();
     for problem in &statistics.problems {
         output::complain(&format!("vpnscope: {}: {}", statistics.name, problem.what));

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use std::collections::{HashMap, HashSet};
 
+use super::budget::Budgets;
 use super::choice::{parse_gateway, parse_time};
 use super::keep::Conversation;
 use super::keep::outbox::{Known, Outbox};
 use super::keep::shard::Shard;
 use super::{Exit, output};
-use crate::assemble::{Hints, ip};
+use crate::assemble::Hints;
 use crate::decap::{Addresses, Content, Flow, decap};
-use crate::dissect::streams;
 use crate::source::file::{self, FileSource};
 use crate::source::writer::{Counters, Description, Origin, Output, Writer};
 use crate::source::{Frame, FrameSource};
@@ -52,6 +52,8 @@ pub(super) struct Args {
     /// Only frames up to this time
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
+    #[command(flatten)]
+    budgets: Budgets,
 }
 
 impl Args {
@@ -67,14 +69,12 @@ impl Args {
     }
 
     fn front(&self) -> Front {
-        let streams = streams::Config {
-            hints: Hints {
-                client: self.client,
-                gateway: self.gateway,
-            },
-            ..streams::Config::default()
+        let hints = Hints {
+            client: self.client,
+            gateway: self.gateway,
         };
-        let mut front = Front::with(ip::Config::default(), streams);
+        let streams = self.budgets.streams(hints);
+        let mut front = Front::with(self.budgets.fragments(), streams);
         front.keep_flow();
         front
     }
@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut exit = Exit::Clean;
     let mut sources = Vec::new();
     for (number, path) in numbers {
-        match file::open(path, number) {
+        match file::open_within(path, number, &args.budgets.file()) {
             Ok(source) => sources.push((number, path, source)),
             Err(error) => {
                 output::complain(&format!("vpnscope: {error}"));
@@ -120,7 +120,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             None => all(args, source, &mut out),
             Some(session) => {
                 let members = Members::of(args, source, session, &mut sessions);
-                let source = file::open(path, number)?;
+                let source = file::open_within(path, number, &args.budgets.file())?;
                 members.write(args, source, &mut out)
             }
         }
@@ -320,11 +320,7 @@ impl Members {
     /// files.
     fn of(args: &Args, mut source: FileSource, session: u32, sessions: &mut u32) -> Self {
         let mut members = Self::default();
-        let config = track::Config {
-            numbered_from: *sessions,
-            ..track::Config::default()
-        };
-        let mut walk = Walk::new(ip::Config::default(), config);
+        let mut walk = args.budgets.walk(*sessions, Hints::default());
         while let Some(frame) = source.next_frame() {
             if args.takes_time(frame.time) {
                 walk.frame_of(&frame, &mut |event, taken| {

@@ -115,7 +115,12 @@ impl Lookup {
 }
 
 /// What belongs to a session at one point.
-fn claims(session: &Session, lookup: &Lookup, records: &[Record]) -> Vec<Claim> {
+fn claims(
+    session: &Session,
+    lookup: &Lookup,
+    records: &[Record],
+    claimed: &mut [u8],
+) -> Vec<Claim> {
     let mut claims = Vec::new();
     for step in &session.steps {
         for (nth, stamp) in step.sightings().enumerate() {
@@ -160,13 +165,25 @@ fn claims(session: &Session, lookup: &Lookup, records: &[Record]) -> Vec<Claim> 
         }
     }
     if !matches!(session.kind, Kind::Ikev1 | Kind::Ikev2 | Kind::Esp) {
-        streams(session, lookup, records, &mut claims);
+        streams(session, lookup, records, claimed, &mut claims);
     }
     claims
 }
 
-/// Every datagram of the session's connections, also those that no message came of.
-fn streams(session: &Session, lookup: &Lookup, records: &[Record], claims: &mut Vec<Claim>) {
+/// Datagrams of one flow that are looked at for one session.
+const LOOKED_AT: usize = 65_536;
+/// Sessions that claim one datagram because of its addresses and ports alone.
+const CLAIMED: u8 = 4;
+
+/// Every datagram of the session's connections, also those that no message came of. Where many
+/// sessions share addresses and ports, the first to come have them.
+fn streams(
+    session: &Session,
+    lookup: &Lookup,
+    records: &[Record],
+    claimed: &mut [u8],
+    claims: &mut Vec<Claim>,
+) {
     let mut flows: BTreeMap<Flow, Side> = BTreeMap::new();
     flows.insert(
         Flow {
@@ -182,11 +199,16 @@ fn streams(session: &Session, lookup: &Lookup, records: &[Record], claims: &mut 
     let until = session.last.time + Span::from_secs(60);
     for (flow, from) in flows {
         for (flow, from) in [(flow, from), (flow.reversed(), from.other())] {
-            for record in lookup.flows.get(&flow).into_iter().flatten() {
-                let fits = records
-                    .get(*record)
-                    .is_some_and(|r| r.at.time >= since && r.at.time <= until);
-                if fits {
+            let list = lookup.flows.get(&flow).map_or(&[][..], Vec::as_slice);
+            let time = |record: &usize| records.get(*record).map(|r| r.at.time);
+            let begin = list.partition_point(|record| time(record) < Some(since));
+            for record in list.get(begin..).unwrap_or_default().iter().take(LOOKED_AT) {
+                let fits = time(record).is_some_and(|at| at >= since && at <= until);
+                let Some(count) = claimed.get_mut(*record) else {
+                    continue;
+                };
+                if fits && *count < CLAIMED {
+                    *count += 1;
                     claims.push(Claim {
                         record: *record,
                         from,
@@ -239,11 +261,19 @@ pub fn groups(points: &[Point], matches: &Matches) -> Vec<Group> {
         .iter()
         .map(|p| Lookup::new(&p.recording.records))
         .collect();
+    let mut claimed: Vec<Vec<u8>> = points
+        .iter()
+        .map(|p| vec![0; p.recording.records.len()])
+        .collect();
     let mut owners: HashMap<usize, usize, RandomState> = HashMap::default();
     let mut spis: HashMap<u64, usize, RandomState> = HashMap::default();
     let mut all: Vec<Vec<Row>> = Vec::new();
     for (node, (point, number)) in nodes.iter().enumerate() {
-        let (Some(p), Some(lookup)) = (points.get(*point), lookups.get(*point)) else {
+        let (Some(p), Some(lookup), Some(claimed)) = (
+            points.get(*point),
+            lookups.get(*point),
+            claimed.get_mut(*point),
+        ) else {
             continue;
         };
         let Some(filed) = p.filed.get(*number) else {
@@ -253,7 +283,7 @@ pub fn groups(points: &[Point], matches: &Matches) -> Vec<Group> {
             union.join(*spis.entry(sa.initiator_spi).or_insert(node), node);
         }
         let mut rows = Vec::new();
-        for claim in claims(&filed.session, lookup, &p.recording.records) {
+        for claim in claims(&filed.session, lookup, &p.recording.records, claimed) {
             let Some(row) = row(p, matches, *point, claim) else {
                 continue;
             };

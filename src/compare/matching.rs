@@ -340,6 +340,9 @@ impl Way {
 
 /// Everything in common was sent several times: the offset that pairs most of it.
 fn repeated(a: &Recording, b: &Recording, index_a: &Index, index_b: &Index) -> Option<Clock> {
+    /// Transmissions of the same octets that are looked at; all of them would cost their
+    /// square.
+    const FEW: usize = 32;
     let mut keys: Vec<_> = index_a
         .iter()
         .filter_map(|(key, mine)| Some((mine, index_b.get(key)?)))
@@ -354,11 +357,12 @@ fn repeated(a: &Recording, b: &Recording, index_a: &Index, index_b: &Index) -> O
             let hits = keys
                 .iter()
                 .take(64)
-                .flat_map(|(mine, theirs)| mine.iter().map(move |n| (n, theirs)))
+                .flat_map(|(mine, theirs)| mine.iter().take(FEW).map(move |n| (n, theirs)))
                 .filter(|(n, theirs)| {
                     time(a, n).is_some_and(|t| {
                         theirs
                             .iter()
+                            .take(FEW)
                             .filter_map(|m| time(b, m))
                             .any(|u| ((u - t).0 - guess.0).abs() < 50_000_000)
                     })

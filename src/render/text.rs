@@ -1,10 +1,11 @@
 //! The report as a tired engineer reads it: verdict first, 80 columns, frames as Wireshark
 //! numbers them.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::escape::harmless;
-use crate::report::{CaptureReport, FindingReport, Report, Rung, SessionReport, Summary};
+use crate::report::{CaptureReport, Evicted, FindingReport, Report, Rung, SessionReport, Summary};
 
 /// Columns.
 const WIDTH: usize = 80;
@@ -47,31 +48,17 @@ impl Style {
 /// Writes the whole report.
 pub fn report(out: &mut impl Write, report: &Report, style: Style) -> io::Result<()> {
     let several = report.captures.len() > 1;
-    let mut shown = vec![false; report.sessions.len()];
-    for (index, session) in report.sessions.iter().enumerate() {
-        if shown.get(index).copied().unwrap_or(true) {
-            continue;
+    let mut same: BTreeMap<Alike, Vec<&SessionReport>> = BTreeMap::new();
+    for session in &report.sessions {
+        same.entry(alike(session)).or_default().push(session);
+    }
+    for session in &report.sessions {
+        // With the first of them all are shown.
+        if let Some(all) = same.remove(&alike(session)) {
+            let others = all.get(1..).unwrap_or_default();
+            self::session(out, report, session, others, style)?;
+            writeln!(out)?;
         }
-        let same: Vec<usize> = (index..report.sessions.len())
-            .filter(|other| {
-                report
-                    .sessions
-                    .get(*other)
-                    .is_some_and(|other| alike(session, other))
-            })
-            .collect();
-        for other in &same {
-            if let Some(flag) = shown.get_mut(*other) {
-                *flag = true;
-            }
-        }
-        let others: Vec<&SessionReport> = same
-            .iter()
-            .skip(1)
-            .filter_map(|other| report.sessions.get(*other))
-            .collect();
-        self::session(out, report, session, &others, style)?;
-        writeln!(out)?;
     }
     for capture in report
         .captures
@@ -137,19 +124,27 @@ pub fn end(out: &mut impl Write, report: &Report, style: Style) -> io::Result<()
     summary(out, report, style)
 }
 
-/// Whether two attempts may be folded into one paragraph.
-fn alike(a: &SessionReport, b: &SessionReport) -> bool {
-    let place = |s: &SessionReport| {
-        (
-            s.kind,
-            s.client.ip.clone(),
-            s.gateway.as_ref().map(|g| g.ip.clone()),
-            s.outcome,
-            s.stage,
-            s.cause,
-        )
-    };
-    place(a) == place(b)
+/// What attempts have in common that are folded into one paragraph: kind, client and gateway,
+/// outcome, stage and cause.
+pub type Alike = (
+    &'static str,
+    String,
+    Option<String>,
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+);
+
+/// What an attempt has in common with others like it.
+pub fn alike(session: &SessionReport) -> Alike {
+    (
+        session.kind,
+        session.client.ip.clone(),
+        session.gateway.as_ref().map(|g| g.ip.clone()),
+        session.outcome,
+        session.stage,
+        session.cause,
+    )
 }
 
 fn session(
@@ -566,17 +561,29 @@ pub fn counts(
         }
     }
     let evicted = summary.evicted;
-    if evicted.sessions + evicted.fragments + evicted.streams > 0 {
-        wrapped(
-            out,
-            "",
-            &format!(
-                "Given up for lack of room: {} sessions, {} fragmented datagrams, {} streams",
-                evicted.sessions, evicted.fragments, evicted.streams
-            ),
-        )?;
+    if !evicted.is_nothing() {
+        wrapped(out, "", &given_up(&evicted))?;
     }
     Ok(())
+}
+
+fn given_up(evicted: &Evicted) -> String {
+    let counts: Vec<String> = [
+        (evicted.sessions, "sessions"),
+        (evicted.fragments, "fragmented datagrams"),
+        (evicted.streams, "streams"),
+        (evicted.esp_flows, "ESP flows"),
+        (evicted.lookups, "look-ups"),
+        (evicted.descriptions, "descriptions of sessions"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
+    format!(
+        "Given up for lack of room: {} (--budget gives more room)",
+        counts.join(", ")
+    )
 }
 
 fn line(out: &mut impl Write, text: &str) -> io::Result<()> {

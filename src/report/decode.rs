@@ -67,11 +67,26 @@ impl Layer {
         }
     }
 
+    /// With a list of its first items, and the count of those beyond where there are any.
+    fn with_first(self, name: &str, (items, beyond): (Vec<Value>, usize)) -> Self {
+        let layer = self.with(name, items);
+        if beyond == 0 {
+            return layer;
+        }
+        layer.with(&format!("{name}_not_shown"), beyond)
+    }
+
     /// With a field.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(name.to_string(), value.into());
         self
     }
+}
+
+/// The first of some items, and how many there are beyond.
+fn first<T>(mut items: impl Iterator<Item = T>, most: usize) -> (Vec<T>, usize) {
+    let first = items.by_ref().take(most).collect();
+    (first, items.count())
 }
 
 /// Whether secrets are shown.

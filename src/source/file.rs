@@ -24,13 +24,40 @@ use pcapng::PcapNg;
 /// Octets read to recognise what an input is.
 const MAGIC: usize = 16;
 
+/// What is read of a file at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Plain octets for one compressed octet. Real captures compress to a fiftieth at best;
+    /// gzip can reach a thousandth, and Zstandard knows no bound.
+    pub ratio: u64,
+    /// Plain octets of compressed data.
+    pub plain: u64,
+    /// Interfaces of a pcapng section.
+    pub interfaces: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            ratio: 250,
+            plain: u64::MAX,
+            interfaces: 65_536,
+        }
+    }
+}
+
 /// Opens a capture file, or standard input for `-`. `capture` is the number its frames carry.
 pub fn open(path: &Path, capture: u16) -> Result<FileSource, SourceError> {
+    open_within(path, capture, &Limits::default())
+}
+
+/// Opens a capture file as [`open`] does, within these limits.
+pub fn open_within(path: &Path, capture: u16, limits: &Limits) -> Result<FileSource, SourceError> {
     if path.as_os_str() == "-" {
-        return FileSource::new(path, io::stdin(), capture);
+        return FileSource::within(path, io::stdin(), capture, limits);
     }
     let file = File::open(path).map_err(|error| io_error(path, error))?;
-    FileSource::new(path, file, capture)
+    FileSource::within(path, file, capture, limits)
 }
 
 /// A capture read from octets: a file, a pipe, memory.
@@ -111,9 +138,23 @@ impl FileSource {
         reader: impl Read + Send + 'static,
         capture: u16,
     ) -> Result<Self, SourceError> {
+        Self::within(name, reader, capture, &Limits::default())
+    }
+
+    /// Reads a capture as [`FileSource::new`] does, within these limits.
+    pub fn within(
+        name: impl AsRef<Path>,
+        reader: impl Read + Send + 'static,
+        capture: u16,
+        limits: &Limits,
+    ) -> Result<Self, SourceError> {
         let path = name.as_ref();
-        let (input, compression) = plain(reader).map_err(|error| io_error(path, error))?;
-        Self::recognise(path, input, compression, capture)
+        let (input, compression) = plain(reader, limits).map_err(|error| io_error(path, error))?;
+        let mut source = Self::recognise(path, input, compression, capture)?;
+        if let Walker::PcapNg(walker) = &mut source.walker {
+            walker.keep_interfaces(limits.interfaces);
+        }
+        Ok(source)
     }
 
     fn recognise(
@@ -236,12 +277,15 @@ impl FrameSource for FileSource {
 }
 
 /// Undoes a compression, recognised by its first octets and not by a name.
-fn plain(mut reader: impl Read + Send + 'static) -> io::Result<(Input, Option<Compression>)> {
+fn plain(
+    mut reader: impl Read + Send + 'static,
+    limits: &Limits,
+) -> io::Result<(Input, Option<Compression>)> {
     let head = input::read_head(&mut reader, MAGIC as u64)?;
     let compression = Compression::of(&head);
     let whole = Cursor::new(head).chain(reader);
     let input = match compression {
-        Some(compression) => Input::new(compression.plain(whole)?),
+        Some(compression) => Input::new(compression.plain(whole, *limits)?),
         None => Input::new(Box::new(whole)),
     };
     Ok((input, compression))

@@ -66,7 +66,9 @@ pub(super) struct Names {
     /// The last name that was looked up for an address, and by whom.
     addresses: BTreeMap<IpAddr, Named>,
     order: VecDeque<IpAddr>,
-    /// Names that led to a session.
+    /// How many of `addresses` a client learned by a name.
+    learned: BTreeMap<(IpAddr, String), u32>,
+    /// Names that led to a session. Bounded.
     carried: BTreeSet<String>,
 }
 
@@ -85,8 +87,6 @@ struct Named {
     answered: Stamp,
 }
 
-/// Look-ups that are open at a time.
-const OPEN_KEPT: usize = 20_000;
 /// Addresses that are remembered.
 const ADDRESSES_KEPT: usize = 50_000;
 /// Queries and answers of a look-up that are kept.
@@ -125,8 +125,10 @@ impl Names {
         if over && let Some(open) = self.open.remove(&key) {
             self.end(core, open);
         }
-        if self.open.len() >= OPEN_KEPT {
+        if self.open.len() >= core.config.lookups && !self.open.contains_key(&key) {
+            // Whatever comes first: it might have been answered, so nothing is said of it.
             self.open.pop_first();
+            core.counters.evicted_lookups += 1;
         }
         let open = self.open.entry(key).or_insert_with_key(|(ip, name)| Open {
             look: Look {
@@ -189,21 +191,51 @@ impl Names {
                 asked,
                 answered: at,
             };
-            if self.addresses.insert(address, known).is_none() {
-                self.order.push_back(address);
+            *self.learned.entry((client, name.clone())).or_default() += 1;
+            match self.addresses.insert(address, known) {
+                Some(before) => self.unlearn(before),
+                None => self.order.push_back(address),
             }
         }
         while self.order.len() > ADDRESSES_KEPT {
-            if let Some(oldest) = self.order.pop_front() {
-                self.addresses.remove(&oldest);
+            let oldest = self.order.pop_front();
+            if let Some(named) = oldest.and_then(|oldest| self.addresses.remove(&oldest)) {
+                self.unlearn(named);
             }
+        }
+    }
+
+    fn unlearn(&mut self, named: Named) {
+        let key = (named.client, named.name);
+        if let Some(count) = self.learned.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                self.learned.remove(&key);
+            }
+        }
+    }
+
+    /// Whether a client learned an address by a name, or by one that a search list made the
+    /// name from.
+    fn found_otherwise(&self, client: IpAddr, name: &str) -> bool {
+        let mut key = (client, name.to_string());
+        loop {
+            if self.learned.contains_key(&key) {
+                return true;
+            }
+            let Some((shorter, _)) = key.1.rsplit_once('.') else {
+                return false;
+            };
+            key.1.truncate(shorter.len());
         }
     }
 
     /// What the client of a session looked up before it went to its gateway.
     pub(super) fn lookup(&mut self, client: IpAddr, gateway: IpAddr) -> Option<Lookup> {
         let named = self.addresses.get(&gateway)?;
-        self.carried.insert(named.name.clone());
+        if self.carried.len() < ADDRESSES_KEPT && !self.carried.contains(&named.name) {
+            self.carried.insert(named.name.clone());
+        }
         (named.client == client).then(|| Lookup {
             name: named.name.clone(),
             asked: named.asked,
@@ -251,12 +283,7 @@ impl Names {
         if look.resolved || (!looks_like_vpn(&look.name) && !self.carried.contains(&look.name)) {
             return;
         }
-        let longer = format!("{}.", look.name);
-        let found_otherwise = self.addresses.values().any(|named| {
-            named.client == client.ip
-                && (named.name == look.name || longer.starts_with(&format!("{}.", named.name)))
-        });
-        if found_otherwise {
+        if self.found_otherwise(client.ip, &look.name) {
             return;
         }
         core.open_closed(session(look, client, first));

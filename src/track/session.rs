@@ -623,6 +623,41 @@ impl Session {
         sum
     }
 
+    /// Octets of memory that it takes, about: what it holds, and a share of the texts in it.
+    pub fn octets(&self) -> usize {
+        /// A text or a short list.
+        const TEXT: usize = 64;
+        /// The map entries that lead to a session.
+        const FOUND_BY: usize = 256;
+        fn list<T>(list: &Vec<T>, texts: usize) -> usize {
+            list.capacity() * size_of::<T>() + list.len() * texts * TEXT
+        }
+        let detail = match &self.detail {
+            Detail::Ike1(facts) => size_of_val(&**facts) + list(&facts.exchanges, 2),
+            Detail::Ike2(facts) => {
+                size_of_val(&**facts) + list(&facts.sas, 8) + list(&facts.exchanges, 2)
+            }
+            Detail::L2tp(facts) => size_of_val(&**facts) + list(&facts.control, 2),
+            Detail::Pppoe(facts) => size_of_val(&**facts) + list(&facts.discovery, 2),
+            Detail::Tls(facts) => {
+                size_of_val(&**facts) + list(&facts.connections, 8) + list(&facts.associations, 8)
+            }
+            Detail::Dns(look) => {
+                size_of_val(&**look) + list(&look.queries, 0) + list(&look.answers, 0)
+            }
+            Detail::Radius | Detail::Esp => 0,
+        };
+        size_of::<Self>()
+            + FOUND_BY
+            + detail
+            + list(&self.steps, 2)
+            + list(&self.icmp, 1)
+            + list(&self.incomplete, 2)
+            + list(&self.unreadable, 1)
+            + list(&self.esp, 0)
+            + list(&self.radius, 4)
+    }
+
     /// Which end an address belongs to, by the first frame's addresses.
     pub fn side_of(&self, ip: IpAddr) -> Option<Side> {
         if ip == self.client.ip {

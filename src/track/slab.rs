@@ -17,6 +17,8 @@ pub(crate) struct Open {
     pub(crate) idle: Span,
     last_seen: Timestamp,
     generation: u32,
+    /// Octets it took when it was weighed.
+    weight: usize,
     /// How often it was looked at since it was seen, and when that was.
     looked: (usize, Timestamp),
 }
@@ -31,6 +33,8 @@ pub(crate) struct Slab {
     next_generation: u32,
     next_id: u32,
     len: usize,
+    /// Octets of all sessions.
+    held: usize,
     /// The session that was changed last.
     changed: Option<u32>,
 }
@@ -67,15 +71,53 @@ impl Slab {
             idle: Span::from_secs(600),
             last_seen: now,
             generation: self.next_generation,
+            weight: 0,
             looked: (0, now),
         };
-        self.due
-            .push(Reverse((now + open.idle, index, open.generation)));
+        self.note_deadline((now + open.idle, index, open.generation));
         if let Some(slot) = self.slots.get_mut(index as usize) {
             *slot = Some(open);
         }
         self.len += 1;
+        self.weigh(index);
         index
+    }
+
+    /// Notes when a session may be over. Those of sessions that were let go of meanwhile are
+    /// forgotten when they are the greater part.
+    fn note_deadline(&mut self, entry: (Timestamp, u32, u32)) {
+        if self.due.len() > 2 * self.len + 4096 {
+            let slots = &self.slots;
+            self.due.retain(|Reverse((_, index, generation))| {
+                slots
+                    .get(*index as usize)
+                    .and_then(Option::as_ref)
+                    .is_some_and(|open| open.generation == *generation)
+            });
+        }
+        self.due.push(Reverse(entry));
+    }
+
+    /// Octets that open sessions take.
+    pub(crate) const fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Finds out how much a session takes now.
+    fn weigh(&mut self, index: u32) {
+        let slot = self.slots.get_mut(index as usize);
+        if let Some(open) = slot.and_then(Option::as_mut) {
+            let weight = open.session.octets();
+            self.held = (self.held + weight).saturating_sub(open.weight);
+            open.weight = weight;
+        }
+    }
+
+    /// Finds out how much the session takes that was changed last.
+    pub(crate) fn weigh_changed(&mut self) {
+        if let Some(index) = self.changed {
+            self.weigh(index);
+        }
     }
 
     pub(crate) fn get(&self, index: u32) -> Option<&Open> {
@@ -112,7 +154,7 @@ impl Slab {
         open.idle = idle;
         if shortened {
             let entry = (open.last_seen + idle, index, open.generation);
-            self.due.push(Reverse(entry));
+            self.note_deadline(entry);
         }
     }
 
@@ -127,7 +169,7 @@ impl Slab {
         if deadline <= now {
             return false;
         }
-        self.due.push(Reverse((deadline, index, generation)));
+        self.note_deadline((deadline, index, generation));
         true
     }
 
@@ -135,6 +177,7 @@ impl Slab {
         let open = self.slots.get_mut(index as usize)?.take()?;
         self.free.push(index);
         self.len -= 1;
+        self.held = self.held.saturating_sub(open.weight);
         Some(open)
     }
 

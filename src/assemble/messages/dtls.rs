@@ -42,7 +42,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             associations: 100_000,
-            octets: 64 << 20,
+            octets: 96 << 20,
             idle: Span::from_secs(3600),
             hints: Hints::default(),
         }
@@ -239,7 +239,11 @@ impl Assembler {
             association.renew(self.numbers, flow);
         }
         association.datagram(flow, frame, payload, sink);
+        let before = if known { before } else { 0 };
         self.held = (self.held + association.held()).saturating_sub(before);
+        if self.held > self.config.octets {
+            self.evict(sink);
+        }
         true
     }
 
@@ -251,7 +255,7 @@ impl Assembler {
         payload: &[u8],
         sink: &mut impl FnMut(&Item<'_>),
     ) {
-        if self.table.len() >= self.config.associations || self.held > self.config.octets {
+        if self.table.len() >= self.config.associations {
             self.evict(sink);
         }
         self.numbers += 1;
@@ -372,7 +376,7 @@ const fn is_clear_handshake(record: &PlainRecord<'_>) -> bool {
 
 impl Association {
     fn held(&self) -> usize {
-        self.client.held() + self.server.held()
+        size_of::<Self>() + self.client.held() + self.server.held()
     }
 
     fn direction(&mut self, from_client: bool) -> &mut Direction {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use vpnscope_dissectors::ike::{Message, RawPayload, v1, v2};
 
-use super::{Layer, Secrets, ike1, ike2};
+use super::{Layer, Secrets, first, ike1, ike2};
 
 /// Payloads of one message that are shown; a real one has a dozen or two.
 const PAYLOADS_SHOWN: usize = 256;
@@ -14,7 +14,8 @@ pub(super) fn layer(message: &Message<'_>, truncated: bool, secrets: Secrets) ->
     let mut error = message.length_fault.filter(|_| !truncated);
     let mut payloads: Vec<Value> = Vec::new();
     let mut encrypted = !v2 && header.flags.is_encrypted();
-    for payload in message.payloads().take(PAYLOADS_SHOWN) {
+    let (shown, beyond) = first(message.payloads(), PAYLOADS_SHOWN);
+    for payload in shown {
         match payload {
             Ok(raw) => {
                 encrypted |= matches!(raw.payload_type, 46 | 53);
@@ -46,7 +47,7 @@ pub(super) fn layer(message: &Message<'_>, truncated: bool, secrets: Secrets) ->
     .with("message_id", header.message_id)
     .with("length", header.length)
     .with("encrypted", encrypted)
-    .with("payloads", payloads)
+    .with_first("payloads", (payloads, beyond))
 }
 
 fn show(raw: &RawPayload<'_>, name: &str, fields: Map<String, Value>) -> Value {

@@ -9,7 +9,7 @@ use vpnscope_dissectors::ike::v1::{
 use vpnscope_dissectors::ike::{Header, RawPayload};
 
 use super::Secrets;
-use super::ike2::{Fields, SHOWN, hex, list, set};
+use super::ike2::{Fields, SHOWN, hex, list, set, set_first};
 
 /// What is printed in place of a secret.
 const HIDDEN: &str = "(hidden)";
@@ -49,8 +49,8 @@ fn fill(fields: &mut Fields, payload: &Payload<'_>, header: &Header, secrets: Se
             set(fields, "doi", delete.doi.0);
             set(fields, "protocol", delete.protocol.0);
             set(fields, "protocol_name", delete.protocol.to_string());
-            let spis = delete.spis().take(SHOWN).map(|spi| hex(&spi).into());
-            set(fields, "spis", spis.collect::<Vec<Value>>());
+            let spis = delete.spis().map(|spi| hex(&spi).into());
+            set_first(fields, "spis", spis);
         }
         Payload::VendorId(octets) => {
             set(fields, "vendor_id", hex(octets));

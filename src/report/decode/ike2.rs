@@ -8,6 +8,8 @@ use vpnscope_dissectors::ike::v2::{
     Transform,
 };
 
+use super::first;
+
 mod notify;
 
 pub(super) type Fields = Map<String, Value>;
@@ -35,6 +37,15 @@ pub(super) fn set(fields: &mut Fields, name: &str, value: impl Into<Value>) {
     fields.insert(name.to_string(), value.into());
 }
 
+/// Sets a list of the first items, and the count of those beyond where there are any.
+pub(super) fn set_first(fields: &mut Fields, name: &str, items: impl Iterator<Item = Value>) {
+    let (shown, beyond) = first(items, SHOWN);
+    set(fields, name, shown);
+    if beyond > 0 {
+        set(fields, &format!("{name}_not_shown"), beyond);
+    }
+}
+
 fn fill(fields: &mut Fields, payload: &Payload<'_>) {
     match payload {
         Payload::Sa(sa) => {
@@ -58,12 +69,8 @@ fn fill(fields: &mut Fields, payload: &Payload<'_>) {
         Payload::CertReq(request) => {
             set(fields, "encoding", request.encoding.0);
             set(fields, "encoding_name", request.encoding.to_string());
-            let authorities: Vec<Value> = request
-                .authorities()
-                .take(SHOWN)
-                .map(|a| hex(a).into())
-                .collect();
-            set(fields, "authorities", authorities);
+            let authorities = request.authorities().map(|a| hex(a).into());
+            set_first(fields, "authorities", authorities);
         }
         other => fill_rest(fields, other),
     }
@@ -81,12 +88,8 @@ fn fill_rest(fields: &mut Fields, payload: &Payload<'_>) {
         Payload::Delete(delete) => {
             set(fields, "protocol", delete.protocol.0);
             set(fields, "protocol_name", delete.protocol.to_string());
-            let spis: Vec<Value> = delete
-                .spis()
-                .take(SHOWN)
-                .map(|spi| hex(&spi).into())
-                .collect();
-            set(fields, "spis", spis);
+            let spis = delete.spis().map(|spi| hex(&spi).into());
+            set_first(fields, "spis", spis);
         }
         Payload::VendorId(octets) => {
             set(fields, "vendor_id", hex(octets));
@@ -145,13 +148,13 @@ pub(super) fn list(
     items: impl Iterator<Item = Result<Value, vpnscope_dissectors::ParseError>>,
 ) {
     let mut good = Vec::new();
-    for item in items.take(SHOWN) {
+    for item in items {
         match item {
             Ok(value) => good.push(value),
             Err(error) => set(fields, "error", error.to_string()),
         }
     }
-    set(fields, name, good);
+    set_first(fields, name, good.into_iter());
 }
 
 fn proposal(p: &Proposal<'_>) -> Value {

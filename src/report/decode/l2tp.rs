@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use vpnscope_dissectors::l2tp::{self, Avp, AvpType, CallResult, Message, MessageType, StopResult};
 
-use super::{Layer, Secrets, text};
+use super::{Layer, Secrets, first, text};
 
 /// Attributes of one message that are shown; a real one has a dozen or two.
 const AVPS_SHOWN: usize = 256;
@@ -13,7 +13,8 @@ pub(super) fn layer(message: &Message<'_>, truncated: bool, secrets: Secrets) ->
     let message_type = message.message_type();
     let mut avps: Vec<Value> = Vec::new();
     let mut result = None;
-    for avp in message.avps().take(AVPS_SHOWN) {
+    let (shown, beyond) = first(message.avps(), AVPS_SHOWN);
+    for avp in shown {
         match avp {
             Ok(avp) => {
                 if let Ok(l2tp::Value::Result {
@@ -52,7 +53,7 @@ pub(super) fn layer(message: &Message<'_>, truncated: bool, secrets: Secrets) ->
                 "message_type_name",
                 message_type.map(|code| code.to_string()),
             )
-            .with("avps", avps);
+            .with_first("avps", (avps, beyond));
     }
     if let Some((code, error)) = result {
         layer = layer

@@ -6,7 +6,7 @@ use vpnscope_dissectors::ppp::{
 };
 use vpnscope_dissectors::pppoe;
 
-use super::{Layer, Secrets, text};
+use super::{Layer, Secrets, first, text};
 
 /// Options of one packet that are shown.
 const OPTIONS_SHOWN: usize = 128;
@@ -38,19 +38,14 @@ pub(super) fn pppoe(packet: &pppoe::Packet<'_>, truncated: bool, secrets: Secret
             },
         }
     } else {
-        let tags: Vec<Value> = packet
-            .tags()
-            .map_while(Result::ok)
-            .take(OPTIONS_SHOWN)
-            .map(|tag| {
-                json!({
-                    "type": tag.tag_type.0,
-                    "name": tag.tag_type.to_string(),
-                    "value": text(tag.value.0),
-                })
+        let tags = packet.tags().map_while(Result::ok).map(|tag| {
+            json!({
+                "type": tag.tag_type.0,
+                "name": tag.tag_type.to_string(),
+                "value": text(tag.value.0),
             })
-            .collect();
-        Layer::new("ppp").with("tags", tags)
+        });
+        Layer::new("ppp").with_first("tags", first(tags, OPTIONS_SHOWN))
     };
     found.error = found.error.or(fault.map(|fault| fault.to_string()));
     found
@@ -69,7 +64,8 @@ fn packet(layer: Layer, packet: &Packet<'_>, truncated: bool, secrets: Secrets) 
     match packet.content() {
         Ok(Content::Options) => {
             let mut options: Vec<Value> = Vec::new();
-            for option in packet.options().take(OPTIONS_SHOWN) {
+            let (shown, beyond) = first(packet.options(), OPTIONS_SHOWN);
+            for option in shown {
                 match option {
                     Ok(option) => {
                         error = error.or(option.value().err());
@@ -78,7 +74,7 @@ fn packet(layer: Layer, packet: &Packet<'_>, truncated: bool, secrets: Secrets) 
                     Err(fault) => error = error.or(Some(fault)),
                 }
             }
-            layer = layer.with("options", options);
+            layer = layer.with_first("options", (options, beyond));
         }
         Ok(content) => {
             for (name, value) in carried(packet, &content, secrets) {

@@ -9,7 +9,7 @@ use vpnscope_dissectors::tls::{
 };
 use vpnscope_dissectors::{Octets, ParseError};
 
-use super::Layer;
+use super::{Layer, first};
 use crate::time::Timestamp;
 use crate::track::TlsWhat as What;
 
@@ -292,7 +292,8 @@ fn certificate(
 ) -> Option<ParseError> {
     let mut list = Vec::new();
     let mut fault = None;
-    for entry in certificates.entries().take(SHOWN) {
+    let (shown, beyond) = first(certificates.entries(), SHOWN);
+    for entry in shown {
         match entry.map(|entry| Certificate::parse(entry.der.0)) {
             Ok(Ok(certificate)) => list.push(describe(&certificate)),
             Ok(Err(error)) => list.push(json!({ "error": error.to_string() })),
@@ -300,6 +301,9 @@ fn certificate(
         }
     }
     fields.insert("certificates".into(), list.into());
+    if beyond > 0 {
+        fields.insert("certificates_not_shown".into(), beyond.into());
+    }
     fault
 }
 

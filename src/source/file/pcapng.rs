@@ -4,7 +4,7 @@
 //! octets, and notes what the other blocks tell: drops, filters, comments.
 
 use super::input::{End, Input};
-use super::{Annotations, Record, note};
+use super::{Annotations, Limits, Record, note};
 use crate::source::Statistics;
 use crate::time::Timestamp;
 
@@ -28,6 +28,8 @@ const HEAD: usize = 12;
 pub(super) struct PcapNg {
     order: Order,
     interfaces: Vec<Interface>,
+    /// How many of them are kept.
+    most_interfaces: usize,
     /// Interfaces of the sections before.
     interfaces_before: u32,
     drops: Drops,
@@ -37,11 +39,17 @@ pub(super) struct PcapNg {
 }
 
 impl PcapNg {
+    /// How many interfaces of a section are kept.
+    pub(super) fn keep_interfaces(&mut self, most: usize) {
+        self.most_interfaces = most;
+    }
+
     /// Reads the first section header, before which the input stands.
     pub(super) fn open(input: &mut Input) -> Result<Self, String> {
         let mut walker = Self {
             order: Order::default(),
             interfaces: Vec::new(),
+            most_interfaces: Limits::default().interfaces,
             interfaces_before: 0,
             drops: Drops::default(),
             latest: Timestamp(0),

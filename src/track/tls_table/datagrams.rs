@@ -132,6 +132,8 @@ impl Table {
                 facts.gave_up = Some(GaveUp { run, at });
             }
             place = Some(facts.associations.len());
+            // One is the rule, and it is large.
+            facts.associations.reserve_exact(1);
             facts.associations.push(association);
         });
         let place = (index, place?);

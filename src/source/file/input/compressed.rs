@@ -4,8 +4,12 @@
 //! blocks travel between the two threads, and a Zstandard window is at most 128 MiB.
 
 use std::io::{self, ErrorKind, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
+
+use crate::source::file::Limits;
 
 /// Octets in a block that travels between the threads.
 const BLOCK: usize = 256 << 10;
@@ -13,6 +17,10 @@ const BLOCK: usize = 256 << 10;
 const BLOCKS: usize = 4;
 /// Largest Zstandard window accepted, as a power of two.
 const WINDOW_LOG: u32 = 27;
+
+/// Plain octets from which on their ratio to the compressed ones is looked at: a small file
+/// harms nobody.
+const UNCHECKED: u64 = 64 << 20;
 
 /// A compression recognised by its first octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,13 +54,26 @@ impl Compression {
     pub(in crate::source::file) fn plain(
         self,
         reader: impl Read + Send + 'static,
+        limits: Limits,
     ) -> io::Result<Box<dyn Read + Send>> {
+        let mut meter = Meter {
+            limits,
+            read: Arc::default(),
+            plain: 0,
+        };
+        let reader = Counted {
+            reader,
+            read: Arc::clone(&meter.read),
+        };
         let (blocks, received) = sync_channel(BLOCKS);
         let (used, reuse) = sync_channel(BLOCKS + 2);
         let work = move || match self {
-            Self::Gzip => pump(flate2::read::MultiGzDecoder::new(reader), &blocks, &reuse),
+            Self::Gzip => {
+                let decoder = flate2::read::MultiGzDecoder::new(reader);
+                pump(decoder, &mut meter, &blocks, &reuse);
+            }
             Self::Zstd => match zstd_decoder(reader) {
-                Ok(decoder) => pump(decoder, &blocks, &reuse),
+                Ok(decoder) => pump(decoder, &mut meter, &blocks, &reuse),
                 // Nobody listens only when the reader was dropped.
                 Err(error) => drop(blocks.send(Err(error))),
             },
@@ -75,9 +96,52 @@ fn zstd_decoder(reader: impl Read) -> io::Result<impl Read> {
     Ok(decoder)
 }
 
+/// Counts what is read.
+struct Counted<R> {
+    reader: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let n = self.reader.read(room)?;
+        self.read.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+/// How many octets became how many.
+struct Meter {
+    limits: Limits,
+    read: Arc<AtomicU64>,
+    plain: u64,
+}
+
+impl Meter {
+    /// Adds plain octets; an error where there are too many.
+    fn add(&mut self, octets: usize) -> io::Result<()> {
+        self.plain = self.plain.saturating_add(octets as u64);
+        let Limits { ratio, plain, .. } = self.limits;
+        if self.plain > plain {
+            let what = format!("it is longer than {plain} octets when decompressed");
+            return Err(io::Error::other(what));
+        }
+        let read = self.read.load(Ordering::Relaxed).max(1);
+        if self.plain > UNCHECKED && self.plain / read > ratio {
+            let what = format!(
+                "{read} octets became {} when decompressed, more than {ratio} times as many",
+                self.plain
+            );
+            return Err(io::Error::other(what));
+        }
+        Ok(())
+    }
+}
+
 /// Decompresses block by block until the end, an error, or nobody listens.
 fn pump(
     mut decoder: impl Read,
+    meter: &mut Meter,
     blocks: &SyncSender<io::Result<Vec<u8>>>,
     reuse: &Receiver<Vec<u8>>,
 ) {
@@ -86,6 +150,9 @@ fn pump(
         block.resize(BLOCK, 0);
         let (filled, end) = fill(&mut decoder, &mut block);
         block.truncate(filled);
+        if let Err(error) = meter.add(filled) {
+            return drop(blocks.send(Err(error)));
+        }
         if !block.is_empty() && blocks.send(Ok(block)).is_err() {
             return;
         }
@@ -152,8 +219,12 @@ mod tests {
     }
 
     fn plain(compressed: Vec<u8>) -> (Vec<u8>, io::Result<()>) {
+        within(compressed, Limits::default())
+    }
+
+    fn within(compressed: Vec<u8>, limits: Limits) -> (Vec<u8>, io::Result<()>) {
         let compression = Compression::of(&compressed).unwrap();
-        let mut reader = compression.plain(Cursor::new(compressed)).unwrap();
+        let mut reader = compression.plain(Cursor::new(compressed), limits).unwrap();
         let mut out = Vec::new();
         let end = reader.read_to_end(&mut out).map(drop);
         (out, end)
@@ -200,5 +271,28 @@ mod tests {
         let (out, end) = plain(encoder.finish().unwrap());
         assert!(out.is_empty());
         assert!(end.unwrap_err().to_string().contains("too much memory"));
+    }
+
+    #[test]
+    fn what_becomes_too_much_is_given_up_and_said_so() {
+        let bomb = vec![0; 100 << 20];
+        for compressed in [gzip(&bomb), zstd::encode_all(&bomb[..], 1).unwrap()] {
+            let (out, end) = plain(compressed.clone());
+            assert!((60 << 20..70 << 20).contains(&out.len()), "{}", out.len());
+            let what = end.unwrap_err().to_string();
+            assert!(what.contains("more than 250 times as many"), "{what}");
+            let generous = Limits {
+                ratio: 1 << 20,
+                ..Limits::default()
+            };
+            assert!(within(compressed.clone(), generous).1.is_ok());
+            let narrow = Limits {
+                plain: 1 << 20,
+                ..generous
+            };
+            let (out, end) = within(compressed, narrow);
+            assert!(out.len() <= 1 << 20);
+            assert!(end.unwrap_err().to_string().contains("longer than 1048576"));
+        }
     }
 }

@@ -7,8 +7,6 @@ use crate::source::{LinkType, Statistics};
 use crate::time::{Span, Timestamp};
 use note::Walk;
 
-/// Interfaces kept in a section.
-const INTERFACES: usize = 65_536;
 /// Link types listed.
 const LINK_TYPES: usize = 256;
 /// Longest time that a capture is believed to have gone on without a frame.
@@ -147,8 +145,9 @@ impl PcapNg {
             let what = "an interface description that is too short";
             return note::problem(statistics, input.offset(), Walk::GoesOn, what);
         };
-        if self.interfaces.len() >= INTERFACES {
-            let what = format!("an interface beyond {INTERFACES}: its frames are left out");
+        if self.interfaces.len() >= self.most_interfaces {
+            let most = self.most_interfaces;
+            let what = format!("an interface beyond {most}: its frames are left out");
             return note::problem(statistics, input.offset(), Walk::GoesOn, what);
         }
         let mut interface = Interface::new(LinkType(link), snaplen);

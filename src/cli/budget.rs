@@ -1,0 +1,219 @@
+//! `--budget`: how much may be held at a time. What a budget gave up is counted in the report.
+
+use clap::ValueEnum;
+
+use crate::assemble::{Hints, ip};
+use crate::dissect::streams;
+use crate::report::Evicted;
+use crate::source::file::Limits;
+use crate::track;
+use crate::walk::Walk;
+
+/// What has a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum What {
+    /// Sessions open at a time
+    Sessions,
+    /// Octets of these
+    SessionOctets,
+    /// Sessions described in one text; all are counted
+    Descriptions,
+    /// ESP flows known at a time
+    EspFlows,
+    /// Look-ups of names open at a time
+    Lookups,
+    /// Datagrams waiting for fragments
+    Fragments,
+    /// Octets of these
+    FragmentOctets,
+    /// TCP connections followed
+    Connections,
+    /// TCP connections that carried nothing yet
+    Openings,
+    /// Octets of TCP connections that wait to be read
+    StreamOctets,
+    /// DTLS associations
+    Associations,
+    /// Octets of incomplete DTLS messages
+    DtlsOctets,
+    /// Plain octets for one compressed octet of an input
+    Ratio,
+    /// Plain octets of a compressed input
+    PlainOctets,
+    /// Interfaces of a pcapng section
+    Interfaces,
+}
+
+/// The budgets that the user set.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Budgets {
+    /// How much may be held at a time, such as sessions=50000,stream-octets=64M
+    #[arg(
+        long = "budget",
+        value_name = "WHAT=N",
+        value_delimiter = ',',
+        value_parser = parse,
+        long_help = HELP
+    )]
+    set: Vec<(What, u64)>,
+}
+
+const HELP: &str = "How much may be held at a time: WHAT=N, several with commas. K, M and G \
+    multiply. What is given up because of it is counted in the summary. WHAT is one of sessions, \
+    session-octets, descriptions, esp-flows, lookups, fragments, fragment-octets, connections, openings, \
+    stream-octets, associations, dtls-octets, ratio, plain-octets, interfaces";
+
+fn parse(text: &str) -> Result<(What, u64), String> {
+    let (name, number) = text.split_once('=').ok_or("not WHAT=N")?;
+    let what = What::from_str(name, false).map_err(|_| {
+        let names: Vec<String> = What::value_variants()
+            .iter()
+            .filter_map(|what| Some(what.to_possible_value()?.get_name().to_string()))
+            .collect();
+        format!(
+            "there is no budget of {name}; there are {}",
+            names.join(", ")
+        )
+    })?;
+    let (digits, times) = match number.char_indices().last() {
+        Some((at, 'K' | 'k')) => (number.get(..at), 1 << 10),
+        Some((at, 'M' | 'm')) => (number.get(..at), 1 << 20),
+        Some((at, 'G' | 'g')) => (number.get(..at), 1 << 30),
+        _ => (Some(number), 1),
+    };
+    digits
+        .and_then(|digits| digits.parse::<u64>().ok()?.checked_mul(times))
+        .filter(|number| *number > 0)
+        .map(|number| (what, number))
+        .ok_or_else(|| format!("{number} is no number above 0"))
+}
+
+impl Budgets {
+    /// Sessions described in one text: nobody reads more, and each is some kilobytes.
+    const DESCRIPTIONS: usize = 10_000;
+
+    fn get(&self, wanted: What) -> Option<u64> {
+        let set = self.set.iter().rev();
+        set.clone()
+            .find(|(what, _)| *what == wanted)
+            .map(|(_, number)| *number)
+    }
+
+    fn count(&self, what: What, or: usize) -> usize {
+        self.get(what)
+            .map_or(or, |number| usize::try_from(number).unwrap_or(usize::MAX))
+    }
+
+    /// Of sessions described.
+    pub(super) fn descriptions(&self) -> usize {
+        self.count(What::Descriptions, Self::DESCRIPTIONS)
+    }
+
+    /// Of the tracker.
+    pub(super) fn track(&self) -> track::Config {
+        let usual = track::Config::default();
+        track::Config {
+            sessions: self.count(What::Sessions, usual.sessions),
+            session_octets: self.count(What::SessionOctets, usual.session_octets),
+            esp_flows: self.count(What::EspFlows, usual.esp_flows),
+            lookups: self.count(What::Lookups, usual.lookups),
+            ..usual
+        }
+    }
+
+    /// Of the reassembly of datagrams.
+    pub(super) fn fragments(&self) -> ip::Config {
+        let usual = ip::Config::default();
+        ip::Config {
+            datagrams: self.count(What::Fragments, usual.datagrams),
+            octets: self.count(What::FragmentOctets, usual.octets),
+            ..usual
+        }
+    }
+
+    /// Of connections.
+    pub(super) fn streams(&self, hints: Hints) -> streams::Config {
+        let mut config = streams::Config {
+            hints,
+            ..streams::Config::default()
+        };
+        let (tcp, dtls) = (&mut config.tcp, &mut config.dtls);
+        tcp.connections = self.count(What::Connections, tcp.connections);
+        tcp.openings = self.count(What::Openings, tcp.openings);
+        tcp.octets = self.count(What::StreamOctets, tcp.octets);
+        dtls.associations = self.count(What::Associations, dtls.associations);
+        dtls.octets = self.count(What::DtlsOctets, dtls.octets);
+        config
+    }
+
+    /// Of what is read of a file.
+    pub(super) fn file(&self) -> Limits {
+        let usual = Limits::default();
+        Limits {
+            ratio: self.get(What::Ratio).unwrap_or(usual.ratio),
+            plain: self.get(What::PlainOctets).unwrap_or(usual.plain),
+            interfaces: self.count(What::Interfaces, usual.interfaces),
+        }
+    }
+
+    /// A walk within these budgets, with sessions numbered on from `numbered_from`.
+    pub(super) fn walk(&self, numbered_from: u32, hints: Hints) -> Walk {
+        let track = track::Config {
+            numbered_from,
+            ..self.track()
+        };
+        Walk::with(self.fragments(), self.streams(hints), track)
+    }
+}
+
+/// Adds what a walk gave up.
+pub(super) fn given_up(evicted: &mut Evicted, walk: &Walk) {
+    let tracked = walk.track_counters();
+    evicted.sessions += tracked.evicted_sessions;
+    evicted.fragments += walk.evicted_fragments();
+    evicted.streams += walk.evicted_streams();
+    evicted.esp_flows += tracked.evicted_esp;
+    evicted.lookups += tracked.evicted_lookups;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_a_name_and_a_number() {
+        assert_eq!(parse("sessions=7"), Ok((What::Sessions, 7)));
+        assert_eq!(parse("stream-octets=2M"), Ok((What::StreamOctets, 2 << 20)));
+        assert_eq!(parse("ratio=1k"), Ok((What::Ratio, 1024)));
+        for bad in [
+            "sessions",
+            "sessions=",
+            "sessions=0",
+            "sessions=-1",
+            "beer=1",
+            "ratio=1T",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        let error = parse("beer=1").unwrap_err();
+        assert!(error.contains("dtls-octets"), "{error}");
+    }
+
+    #[test]
+    fn the_help_names_every_budget() {
+        for what in What::value_variants() {
+            let name = what.to_possible_value().unwrap().get_name().to_string();
+            assert!(HELP.split([' ', ',']).any(|word| word == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_last_one_counts() {
+        let budgets = Budgets {
+            set: vec![(What::Sessions, 7), (What::Ratio, 3), (What::Sessions, 9)],
+        };
+        assert_eq!(budgets.track().sessions, 9);
+        assert_eq!(budgets.file().ratio, 3);
+        assert_eq!(budgets.track().lookups, track::Config::default().lookups);
+    }
+}
