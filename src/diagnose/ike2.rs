@@ -180,6 +180,43 @@ impl<'a> Story<'a> {
         })
     }
 
+    /// Whether the answer to `IKE_AUTH` is long enough whether or not it grants a child: where both
+    /// messages have room for a certificate, its size covers that of the SA and the selectors.
+    pub fn hides_child(&self, exchange: &Exchange) -> bool {
+        /// Shorter than any certificate with a signature, longer than a second address or two.
+        const CERTIFICATE: u32 = 256;
+        let least = self.suite.and_then(|suite| suite.least_success(true));
+        let has_room = |message: Option<&Message>| match (message, least) {
+            (Some(message), Some(least)) => message.length >= least + CERTIFICATE,
+            _ => false,
+        };
+        self.auths().count() == 1
+            && has_room(exchange.request.as_ref())
+            && has_room(exchange.response.as_ref())
+            && !self.used_after(exchange)
+            && self.session.esp.is_empty()
+    }
+
+    /// Whether EAP succeeded and the last round of `IKE_AUTH` was the one that closes it: the
+    /// gateway's answer before it has the length of EAP's success, and the client's last request
+    /// that of an authentication alone (RFC 7296 §2.16).
+    pub fn closes_eap(&self, last: &Exchange) -> bool {
+        let Some(suite) = self.suite else {
+            return false;
+        };
+        let mut before = self.auths().filter(|e| e.id.wrapping_add(1) == last.id);
+        let answer = before.next().and_then(|e| e.response.as_ref());
+        let success = suite.one_notify();
+        let closing = suite
+            .authentication()
+            .zip(suite.authentication_and_notify());
+        let alone = |request: &Message| {
+            closing.is_some_and(|(least, most)| (least..=most).contains(&request.length))
+        };
+        answer.is_some_and(|m| m.is_whole() && Some(m.length) == success)
+            && last.request.as_ref().is_some_and(alone)
+    }
+
     /// An `INFORMATIONAL` request of Delete size after which nothing more came.
     pub fn deleted(&self) -> Option<&'a Exchange> {
         let last = self.facts.exchanges.last()?;

@@ -106,6 +106,8 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
         Auth::Refused(exchange) if story.auths().count() > 1 => eap(&story, exchange, findings),
         Auth::Refused(exchange) => refused(&story, exchange, findings),
         Auth::ClientRefused(exchange, farewell) => client(&story, exchange, farewell, findings),
+        // Closed, and refused only what EAP was for: a question of the child.
+        Auth::EapEnded(exchange) if story.closes_eap(exchange) => {}
         Auth::EapEnded(exchange) => eap(&story, exchange, findings),
         Auth::Unanswered(exchange) => unanswered(&story, exchange, findings),
         _ => {}

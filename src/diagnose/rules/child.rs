@@ -1,9 +1,10 @@
 //! Did the tunnel inside the IKE SA come up, and was it renewed?
 
 use crate::diagnose::ike2::{Auth, Story};
-use crate::diagnose::{Basis, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::time::Span;
 use crate::track::ike2::{Exchange, Message, kind};
-use crate::track::session::{Session, Step};
+use crate::track::session::{Session, Side, Step};
 
 /// The family.
 pub(super) static FAMILY: Family = Family {
@@ -20,7 +21,8 @@ cause! {
     ///
     /// ## What is seen
     /// An `IKE_AUTH` answer that is longer than one error notify, but shorter than any answer
-    /// that holds the SA and the two traffic selectors of a child; and no ESP afterwards.
+    /// that holds the SA and the two traffic selectors of a child; and no ESP afterwards. Or a
+    /// `CREATE_CHILD_SA` for the first tunnel, or for a further one, that was refused.
     ///
     /// ## Likely causes
     /// - Traffic selectors (subnets) do not match: `TS_UNACCEPTABLE`.
@@ -81,8 +83,15 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
     let Some(story) = Story::of(session) else {
         return;
     };
-    if let Auth::ChildRefused(exchange) = story.auth {
-        refused(&story, exchange, findings);
+    match story.auth {
+        Auth::ChildRefused(exchange) => refused(&story, exchange, findings),
+        Auth::EapEnded(exchange) if story.closes_eap(exchange) => {
+            after_eap(&story, exchange, findings);
+        }
+        Auth::Granted(exchange) if story.hides_child(exchange) => {
+            hidden(&story, exchange, findings);
+        }
+        _ => {}
     }
     rekey(&story, findings);
 }
@@ -128,6 +137,61 @@ fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
     );
 }
 
+/// EAP went well, and the answer that closes it grants nothing.
+fn after_eap(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
+    let (Some(asked), Some(answered)) = (
+        step(story, exchange.request.as_ref()),
+        step(story, exchange.response.as_ref()),
+    ) else {
+        return;
+    };
+    let least = story
+        .suite
+        .and_then(|suite| suite.least_success(false))
+        .unwrap_or_default();
+    findings.push(
+        Finding::failure(
+            &CHILD_REFUSED,
+            Stage::IpsecChild,
+            Basis::Inferred,
+            format!(
+                "EAP succeeded, by the lengths of the last rounds, and the answer that closes IKE_AUTH is {} octets: more than one error notify, but less than the {least} that the smallest granted tunnel takes with this suite; no ESP followed.",
+                answered.length
+            ),
+        )
+        .frame(asked.at, format!("{}, {} octets: authentication alone", asked.message, asked.length))
+        .step(answered, ", too short to grant a tunnel")
+        .candidates(&["ts-unacceptable", "child-proposal-mismatch", "config-no-address"])
+        .exclude("eap-failed", "the gateway's answer before has the length of EAP's success, and the client went on")
+        .exclude("proposal-mismatch", "the gateway chose an IKE proposal"),
+    );
+}
+
+/// The answer is long enough either way, and no ESP shows which.
+fn hidden(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
+    let Some(answered) = step(story, exchange.response.as_ref()) else {
+        return;
+    };
+    if story.session.vantage.started_late {
+        return;
+    }
+    findings.push(
+        Finding::failure(
+            &CHILD_REFUSED,
+            Stage::IpsecChild,
+            Basis::Inferred,
+            format!(
+                "The peers answered each other in full, and no ESP was seen: {} octets, large enough for a certificate, may hold a granted tunnel as well as a refused one.",
+                answered.length
+            ),
+        )
+        .inconclusive()
+        .step(answered, ", with or without a tunnel")
+        .candidates(&["ts-unacceptable", "child-proposal-mismatch", "config-no-address", "esp-blocked"])
+        .needs("a capture that includes ESP (IP protocol 50, UDP 4500) while somebody uses the tunnel, or the gateway's log"),
+    );
+}
+
 fn rekey(story: &Story<'_>, findings: &mut Findings) {
     let all: Vec<_> = story.facts.of_kind(kind::CREATE_CHILD).collect();
     let Some(index) = all.iter().rposition(|e| is_refusal(story, e)) else {
@@ -148,20 +212,70 @@ fn rekey(story: &Story<'_>, findings: &mut Findings) {
         return;
     };
     let refusals = all.iter().filter(|e| is_refusal(story, e)).count();
-    findings.push(
+    let what = format!(
+        "{refusals} CREATE_CHILD_SA request(s) were refused: the last answer is {} octets, room for one short notify; the request had {}.",
+        answered.length, asked.length
+    );
+    let earlier = all.iter().take(index).any(|e| is_success(story, e));
+    let finding = if !earlier && !has_tunnel(story) {
+        Finding::failure(
+            &CHILD_REFUSED,
+            Stage::IpsecChild,
+            Basis::Proven,
+            format!("{what} IKE_AUTH had granted no tunnel either."),
+        )
+        .exclude("auth-failed", "the peers authenticated each other before")
+        .candidates(&["ts-unacceptable", "child-proposal-mismatch", "pfs-mismatch"])
+    } else if is_hasty(story, asked) {
+        Finding::degradation(
+            &CHILD_REFUSED,
+            Stage::IpsecChild,
+            Basis::Inferred,
+            format!("{what} It came as soon as IKE_AUTH was done, so it was for a further tunnel, not for a renewal; the first one stays."),
+        )
+        .candidates(&["ts-unacceptable", "child-proposal-mismatch", "pfs-mismatch"])
+    } else {
         Finding::degradation(
             &REKEY_FAILED,
             Stage::IpsecChild,
             Basis::Proven,
-            format!(
-                "{refusals} CREATE_CHILD_SA request(s) were refused: the last answer is {} octets, room for one short notify; the request had {}.",
-                answered.length, asked.length
-            ),
+            format!("{what} Whether it was to renew an SA or for a further tunnel is encrypted."),
         )
-        .step(asked, ", refused")
-        .step(answered, ", one short notify long")
-        .candidates(&["pfs-mismatch", "child-proposal-mismatch", "ts-unacceptable"]),
+        .sure(Confidence::Likely)
+        .candidates(&[
+            "pfs-mismatch",
+            "child-proposal-mismatch",
+            "ts-unacceptable",
+            "child-refused",
+        ])
+    };
+    findings.push(
+        finding
+            .step(asked, ", refused")
+            .step(answered, ", one short notify long"),
     );
+}
+
+/// Whether a tunnel came of `IKE_AUTH`: it is used, or the answer was long enough to grant it.
+fn has_tunnel(story: &Story<'_>) -> bool {
+    let used = story.esp(Side::Client) + story.esp(Side::Gateway) > 0;
+    let rounds = story.auths().count();
+    let last = story.auths().next_back().and_then(|e| e.response.as_ref());
+    let least = story.suite.and_then(|s| s.least_success(rounds == 1));
+    let granted = match (last, least) {
+        (Some(answer), Some(least)) => !answer.is_whole() || answer.length >= least,
+        // What cannot be seen may have been granted.
+        _ => true,
+    };
+    used || granted
+}
+
+/// Whether a request follows `IKE_AUTH` so soon, before any data, that nothing can be due for
+/// renewal.
+fn is_hasty(story: &Story<'_>, asked: &Step) -> bool {
+    let granted = story.auths().next_back().and_then(|e| e.response.as_ref());
+    let unused = story.session.esp.iter().all(|flow| flow.first > asked.at);
+    unused && granted.is_some_and(|answer| asked.at.time - answer.at.time <= Span::from_secs(1))
 }
 
 fn suite_of(story: &Story<'_>, exchange: &Exchange) -> Option<crate::track::ike2::Suite> {

@@ -130,6 +130,7 @@ fn no_esp(session: &Session, findings: &mut Findings) {
     if farewell.id != exchange.id.wrapping_add(1)
         || farewell.by != exchange.by
         || story.used_after(exchange)
+        || story.hides_child(exchange)
     {
         return;
     }

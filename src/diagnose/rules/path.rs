@@ -163,6 +163,13 @@ fn stage(session: &Session) -> Stage {
             Auth::Granted(last) if story.used_after(last) => Stage::EspData,
             _ => Stage::IkeAuthentication,
         },
+        // What main mode's first four messages agreed on, only the fifth can need fragments.
+        None if session
+            .ike1()
+            .is_some_and(|facts| facts.message(4).is_some()) =>
+        {
+            super::progress(session).stage.max(Stage::IkeAuthentication)
+        }
         None => super::progress(session).stage,
     }
 }

@@ -1,6 +1,6 @@
 //! Did the first packet reach anybody, and did an answer come back?
 
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause};
 use crate::time::Span;
 use crate::track::ike2::{Exchange, kind};
 use crate::track::session::{Session, Side, Step};
@@ -19,8 +19,9 @@ pub(super) static FAMILY: Family = Family {
 
 cause! {
     /// ## What it means
-    /// The client asked and nothing came back: not an answer, not an error, not an ICMP
-    /// message. Where the request or the answer was lost cannot be seen from one place.
+    /// The client asked and nothing came back from the gateway: not an answer, not an error, not
+    /// an ICMP message; or a router on the way says by ICMP that it finds no way to the gateway. Without
+    /// that word, where the request or the answer was lost cannot be seen from one place.
     ///
     /// ## What is seen
     /// The same first message several times, spaced by the sender's retransmission timer, and
@@ -163,17 +164,12 @@ pub(super) fn icmp(session: &Session, findings: &mut Findings) -> bool {
     }) else {
         return false;
     };
-    let (cause, words) = if fact.is_port_unreachable() {
+    let (cause, words): (&'static Cause, _) = if fact.is_port_unreachable() {
         (&PORT_UNREACHABLE, "port unreachable")
+    } else if fact.is_prohibited() {
+        (&ADMIN_PROHIBITED, "administratively prohibited")
     } else {
-        (
-            &ADMIN_PROHIBITED,
-            if fact.is_prohibited() {
-                "administratively prohibited"
-            } else {
-                "unreachable"
-            },
-        )
+        (&NO_RESPONSE, "host or network unreachable")
     };
     let Some(step) = session.steps.first() else {
         return false;
@@ -192,6 +188,17 @@ pub(super) fn icmp(session: &Session, findings: &mut Findings) -> bool {
     .frame(fact.at, format!("ICMP {words} from {}", fact.reporter));
     for stamp in &fact.repeats.stamps {
         finding = finding.frame(*stamp, format!("ICMP {words} again"));
+    }
+    if cause.code == NO_RESPONSE.code {
+        finding = finding
+            .exclude(
+                "response-lost",
+                format!("{} says that the way there ends with it", fact.reporter),
+            )
+            .remedy(format!(
+                "{} knows no way to {}: check the address that the client uses, whether the gateway is up, and the routes of that router.",
+                fact.reporter, session.gateway.ip
+            ));
     }
     findings.push(finding);
     true

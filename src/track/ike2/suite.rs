@@ -114,6 +114,19 @@ impl Suite {
         self.sealed(idr + (8 + prf) + 32 + 24 + 24)
     }
 
+    /// Length of a message with nothing but an AUTH payload made with the PRF: what closes EAP
+    /// (RFC 7296 §2.16, §3.8).
+    pub fn authentication(&self) -> Option<u32> {
+        let prf = u32::try_from(self.prf.output_len()?).ok()?;
+        self.sealed(8 + prf)
+    }
+
+    /// The same with one notify of up to eight octets of data beside it.
+    pub fn authentication_and_notify(&self) -> Option<u32> {
+        let prf = u32::try_from(self.prf.output_len()?).ok()?;
+        self.sealed(8 + prf + 16)
+    }
+
     /// The shortest `CREATE_CHILD_SA` response that grants anything: SA (32), nonce (4 + 16)
     /// and for a child two traffic selectors; for an IKE SA a KE payload, longer than those.
     pub fn least_child(&self) -> Option<u32> {

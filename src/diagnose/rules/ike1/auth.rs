@@ -238,7 +238,7 @@ fn unreadable(
     // Nothing came from the port to which it was sent: perhaps it did not arrive there.
     let moved = answers.is_empty() && moved(story, sent) && !story.is_near(story.responder());
     if moved {
-        finding = finding.candidates(&["nat-t-blocked"]).needs(
+        finding = finding.sure(Confidence::Possible).candidates(&["nat-t-blocked"]).needs(
             "a capture on the gateway's WAN interface: does the message on UDP 4500 arrive there?",
         );
     }

@@ -38,11 +38,24 @@ fn dead(story: &Story<'_>, findings: &mut Findings) -> bool {
         .flat_map(|exchange| &exchange.messages)
         .collect();
     let Some(last) = all.last() else { return false };
-    let run: Vec<&&Message> = all
+    let tail: Vec<&&Message> = all
         .iter()
         .rev()
-        .take_while(|m| m.from == last.from && m.length == last.length)
+        .take_while(|m| m.from == last.from)
         .collect();
+    // Who gives up takes his leave, in messages of another length than that of his questions.
+    let alike = |length: u32| tail.iter().filter(|m| m.length == length).count();
+    let Some(last) = tail.iter().copied().max_by_key(|m| alike(m.length)) else {
+        return false;
+    };
+    let run: Vec<&&Message> = tail
+        .iter()
+        .copied()
+        .filter(|m| m.length == last.length)
+        .collect();
+    let Some(last) = run.first().copied() else {
+        return false;
+    };
     let asked: Vec<&Step> = run.iter().rev().filter_map(|m| story.step(m)).collect();
     // Questions come spaced; deletes of several SAs come at once.
     let spaced = asked

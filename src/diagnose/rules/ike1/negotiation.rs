@@ -2,6 +2,7 @@
 
 use vpnscope_dissectors::ike::v1::{IkeSuite, NotifyType};
 
+use super::super::auth::AUTH_FAILED;
 use super::super::negotiation::{
     ERROR_IGNORED, KE_GROUP_MISMATCH, MALFORMED_MESSAGE, NO_PEER_CONFIG, PROPOSAL_MISMATCH,
     VERSION_MISMATCH,
@@ -117,6 +118,13 @@ fn refused(story: &Story<'_>, error: &Message, context: &Context, findings: &mut
         NotifyType::UNSUPPORTED_EXCHANGE_TYPE
         | NotifyType::INVALID_EXCHANGE_TYPE
         | NotifyType::INVALID_ID_INFORMATION => no_config(story, notify),
+        // The identity of aggressive mode's first message stands in clear: it can be refused at
+        // once.
+        NotifyType::AUTHENTICATION_FAILED
+            if story.facts.mode == Mode::Aggressive && story.facts.message(2).is_none() =>
+        {
+            identity(story, notify)
+        }
         // In main mode these belong to the fifth message; the family of authentication reads them.
         NotifyType::AUTHENTICATION_FAILED
         | NotifyType::INVALID_HASH_INFORMATION
@@ -149,6 +157,23 @@ fn no_config(story: &Story<'_>, notify: NotifyType) -> Finding {
     .remedy(format!(
         "Check on the gateway that a connection for this client permits {mode}, and the identity that it expects."
     ))
+}
+
+/// The first message of aggressive mode was refused for who it comes from, before any key was
+/// used.
+fn identity(story: &Story<'_>, notify: NotifyType) -> Finding {
+    Finding::failure(
+        &AUTH_FAILED,
+        Stage::IkeAuthentication,
+        Basis::Seen,
+        format!(
+            "The gateway answered {notify} to the first message of {}: it accepts no client with this identity in this mode.",
+            story.facts.mode.title()
+        ),
+    )
+    .candidates(&["id-mismatch", "no-peer-config"])
+    .exclude("psk-mismatch", "the gateway refused before a message was sent that the key protects")
+    .remedy("Compare the identity that the client sends (in clear in its first message) with what the gateway's connection expects, and check that this connection permits aggressive mode.")
 }
 
 fn no_proposal(story: &Story<'_>, notify: NotifyType, context: &Context) -> Finding {

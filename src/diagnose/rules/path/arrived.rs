@@ -147,8 +147,14 @@ fn ike_fragments(session: &Session) -> Option<Finding> {
             let Some(message) = message.filter(|m| !m.is_whole() && !m.truncated) else {
                 continue;
             };
-            let answered = side == exchange.by && exchange.response.is_some();
-            if !answered && !went_on(session, side, message.at) {
+            // A request that came whole is answered; after an answer that came whole the one who
+            // asked goes on, whatever else the one who answered has to say.
+            let came_whole = if side == exchange.by {
+                exchange.response.is_some() || went_on(session, side, message.at)
+            } else {
+                went_on(session, exchange.by, message.at)
+            };
+            if !came_whole {
                 return ike_finding(session, side, message);
             }
         }

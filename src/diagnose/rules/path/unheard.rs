@@ -43,7 +43,7 @@ pub(super) fn never_heard(session: &Session) -> Option<(Option<Stamp>, Finding)>
             finding = finding.frame(*stamp, format!("{} again", asked.message));
         }
     }
-    if let Some((_, largest)) = parts {
+    if let Some((_, largest)) = parts.filter(|(_, largest)| *largest > SMALLEST_LINK) {
         finding = finding.remedy(format!(
             "Make IKE fragments smaller than {largest} octets of IP at the {} (strongSwan: fragment_size).",
             step.from.word()
@@ -74,7 +74,12 @@ fn unheard(
             format!("{} octets in {} IP fragments", step.ip_len, step.fragments),
         ),
         (_, Some((total, largest))) => (
-            &PMTU_BLACKHOLE,
+            // Hardly any link takes less: another filter than size is at work.
+            if largest <= SMALLEST_LINK {
+                &FRAGMENT_LOST
+            } else {
+                &PMTU_BLACKHOLE
+            },
             format!("{total} IKE fragments of up to {largest} octets of IP, not to be fragmented"),
         ),
         _ => (
@@ -116,8 +121,14 @@ fn ike_parts(session: &Session, step: &Step) -> Option<(u16, u32)> {
         .flat_map(|e| e.request.iter().chain(e.response.iter()))
         .find(|m| m.at == step.at)?;
     let fragments = message.fragments.as_ref()?;
-    (fragments.total > 1).then_some((fragments.total, fragments.largest_ip))
+    // Of those that are missing here the size is not known.
+    (fragments.total > 1 && fragments.is_complete())
+        .then_some((fragments.total, fragments.largest_ip))
 }
+
+/// The smallest path MTU that is likely to be met (RFC 1191 §7.1: between 1492 and 508 stands
+/// 1006 alone).
+const SMALLEST_LINK: u32 = 1006;
 
 /// Datagrams of up to so many octets pass nearly everywhere, tunnels and PPPoE included.
 const PASSES: u32 = 1400;
