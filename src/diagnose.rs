@@ -262,6 +262,8 @@ pub struct Finding {
     pub excluded: Vec<Excluded>,
     /// Remedies of this session, before those of the cause.
     pub remedies: Vec<String>,
+    /// Whether those are all: the cause's own would mislead here.
+    pub specific: bool,
     /// What would settle it, where that differs from the cause's.
     pub needs: Option<String>,
 }
@@ -285,6 +287,7 @@ impl Finding {
             candidates: Vec::new(),
             excluded: Vec::new(),
             remedies: Vec::new(),
+            specific: false,
             needs: None,
         }
     }
@@ -372,6 +375,12 @@ impl Finding {
     /// With a remedy for this session.
     pub fn remedy(mut self, text: impl Into<String>) -> Self {
         self.remedies.push(text.into());
+        self
+    }
+
+    /// With no remedies but those of this session.
+    pub fn specific(mut self) -> Self {
+        self.specific = true;
         self
     }
 

@@ -33,12 +33,18 @@ const OF_ONE_PRODUCT: usize = 5;
 /// The codes and log lines behind which `cause` can stand: those that users report most
 /// first, then those that mean it most often, at most a dozen. Names of protocol codes are left out: users do not see them.
 pub fn seen_as(cause: &str) -> Vec<SeenAs> {
+    seen_as_any(&[cause])
+}
+
+/// The same for a cause and those that it may be more exactly.
+pub fn seen_as_any(causes: &[&str]) -> Vec<SeenAs> {
     let mut ranked: Vec<(usize, &'static Entry)> = Catalogue::builtin()
         .entries()
         .iter()
         .filter(|entry| entry.is_seen_by_users())
         .filter_map(|entry| {
-            let rank = entry.causes.iter().position(|code| code == cause)?;
+            let mut codes = entry.causes.iter();
+            let rank = codes.position(|code| causes.contains(&code.as_str()))?;
             Some((rank, entry))
         })
         .collect();

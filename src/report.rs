@@ -563,7 +563,8 @@ fn esp(flow: &EspFlow) -> EspReport {
 
 fn finding(finding: &crate::diagnose::Finding) -> FindingReport {
     let mut remedies = finding.remedies.clone();
-    if finding.severity != Severity::Info || remedies.is_empty() {
+    let general = !finding.specific && finding.severity != Severity::Info;
+    if general || remedies.is_empty() {
         remedies.extend(finding.cause.remedies.iter().map(ToString::to_string));
     }
     let open = !finding.candidates.is_empty()
@@ -593,7 +594,7 @@ fn finding(finding: &crate::diagnose::Finding) -> FindingReport {
             })
             .collect(),
         remedies,
-        seen_as: crate::explain::seen_as(finding.cause.code),
+        seen_as: seen_as(finding),
         needs: finding.needs.clone().or_else(|| {
             finding
                 .cause
@@ -602,6 +603,13 @@ fn finding(finding: &crate::diagnose::Finding) -> FindingReport {
                 .map(ToString::to_string)
         }),
     }
+}
+
+/// What users see of the cause, and of those that it may be.
+fn seen_as(finding: &crate::diagnose::Finding) -> Vec<SeenAs> {
+    let mut codes = vec![finding.cause.code];
+    codes.extend(&finding.candidates);
+    crate::explain::seen_as_any(&codes)
 }
 
 fn rung(session: &Session, step: &Step) -> Rung {

@@ -174,6 +174,8 @@ fn identity(story: &Story<'_>, notify: NotifyType) -> Finding {
     .candidates(&["id-mismatch", "no-peer-config"])
     .exclude("psk-mismatch", "the gateway refused before a message was sent that the key protects")
     .remedy("Compare the identity that the client sends (in clear in its first message) with what the gateway's connection expects, and check that this connection permits aggressive mode.")
+    .remedy("Read the gateway's log: it names the identity for which it found nothing.")
+    .specific()
 }
 
 fn no_proposal(story: &Story<'_>, notify: NotifyType, context: &Context) -> Finding {

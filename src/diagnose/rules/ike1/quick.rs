@@ -323,6 +323,10 @@ fn unconfirmed(
         findings.push(finding);
         return;
     }
+    if let Some(finding) = second_refused(story, exchange, answered) {
+        findings.push(finding);
+        return;
+    }
     let sent = story.esp(exchange.by);
     if answered.repeats.count == 0 && sent == 0 {
         return;
@@ -371,6 +375,42 @@ fn unconfirmed(
     }
     let told = answered.sent() >= 2 || settled(story.session);
     findings.push(tell(story, finding, told));
+}
+
+/// The one who asked does not take the answer, and says so at once in one notify: there is no SA
+/// yet that it could delete.
+fn second_refused(story: &Story<'_>, exchange: &Exchange, answered: &Step) -> Option<Finding> {
+    let patience = story.round_trip().unwrap_or_default() + Span::from_millis(500);
+    let refused = story
+        .informationals(exchange.by, answered.at)
+        .next()
+        .filter(|m| m.at.time - answered.at.time <= patience)
+        .filter(|m| usize::try_from(m.length).ok() == story.one_notify())
+        .and_then(|message| story.step(message))?;
+    if story.esp(exchange.by) > 0 {
+        return None;
+    }
+    let finding = Finding::failure(
+        &CHILD_REFUSED,
+        Stage::IpsecChild,
+        Basis::Inferred,
+        format!(
+            "The {} answered quick mode 1, and the {} sent an encrypted informational message of {} octets, one notify, instead of quick mode 3: it refuses what was chosen, or cannot install it.",
+            answered.from.word(),
+            refused.from.word(),
+            refused.length
+        ),
+    )
+    .step(answered, "")
+    .step(refused, " instead of quick mode 3")
+    .candidates(&["child-proposal-mismatch", "ts-unacceptable"])
+    .exclude("psk-mismatch", "phase 1 is done")
+    .exclude("proposal-mismatch", "phase 1 is done")
+    .remedy(format!(
+        "Read the {}'s log: it names what it does not take in the answer, or what it could not install.",
+        refused.from.word()
+    ));
+    Some(finding)
 }
 
 /// A later quick mode was refused: the tunnel will end with its lifetime.

@@ -1,7 +1,6 @@
 //! What the receiver's side shows: part of a message arrives, again and again, never all of it.
 
 use super::{FRAGMENT_LOST, PMTU_BLACKHOLE, SIDES, stage, went_on, with_ike_fragmentation};
-use crate::diagnose::mtu::to_try;
 use crate::diagnose::{Basis, Confidence, Context, Finding, Findings, Stage};
 use crate::time::Span;
 use crate::track::ike1::FragmentSet;
@@ -245,12 +244,14 @@ fn ike_finding(session: &Session, side: Side, message: &Message) -> Option<Findi
         ),
     )
     .sure(if times >= 3 { Confidence::Certain } else { Confidence::Likely })
-    .candidates(&["fragment-lost", "pmtu-blackhole"])
-    .remedy(format!(
-        "Make IKE fragments smaller than {} octets of IP at the {} (strongSwan: fragment_size).",
-        to_try(fragments.largest_ip, 1280),
-        side.word()
-    ));
+    .candidates(&["fragment-lost", "pmtu-blackhole"]);
+    if only_last {
+        finding = finding.remedy(format!(
+            "Make IKE fragments at the {} no larger than {} octets of IP, which arrive, or 576 to be safe everywhere (strongSwan: fragment_size).",
+            side.word(),
+            fragments.largest_ip
+        ));
+    }
     finding.candidates.retain(|code| *code != cause.code);
     if let Some(step) = message.step.and_then(|index| session.step(index)) {
         finding = finding.step(step, ", not all of its fragments");

@@ -43,7 +43,13 @@ pub(super) fn never_heard(session: &Session) -> Option<(Option<Stamp>, Finding)>
             finding = finding.frame(*stamp, format!("{} again", asked.message));
         }
     }
-    if let Some((_, largest)) = parts.filter(|(_, largest)| *largest > SMALLEST_LINK) {
+    if parts.is_some_and(|(_, largest)| largest <= SMALLEST_LINK) {
+        finding.remedies.clear();
+        finding = finding
+            .remedy("Look for what drops part of a burst of datagrams on the path: flood protection or rate limits for UDP, an inspection that knows no IKE fragments (RFC 7383); such small ones do not fail for their size.")
+            .remedy("Capture at the other end at the same time: the numbers of the IKE fragments stand in clear and show which are missing.")
+            .specific();
+    } else if let Some((_, largest)) = parts {
         finding = finding.remedy(format!(
             "Make IKE fragments smaller than {largest} octets of IP at the {} (strongSwan: fragment_size).",
             step.from.word()
