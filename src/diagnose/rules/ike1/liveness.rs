@@ -1,5 +1,7 @@
 //! Is the peer of IKEv1 still there, and who ended it?
 
+use std::collections::BTreeMap;
+
 use super::super::esp::ESP_BLOCKED;
 use super::super::liveness::{DPD_TIMEOUT, PEER_DELETED};
 use crate::diagnose::ike1::{Reached, Story};
@@ -29,6 +31,25 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
     deleted(&story, findings);
 }
 
+/// The messages of one length, latest first, that stand out at the end where one end alone speaks.
+fn questions<'a>(all: &[&'a Message]) -> Vec<&'a Message> {
+    let mut backwards = all.iter().rev().copied().peekable();
+    let Some(from) = backwards.peek().map(|last| last.from) else {
+        return Vec::new();
+    };
+    let tail: Vec<&Message> = backwards.take_while(|m| m.from == from).collect();
+    // Who gives up takes his leave, in messages of another length than that of his questions.
+    let mut alike: BTreeMap<u32, usize> = BTreeMap::new();
+    for message in &tail {
+        *alike.entry(message.length).or_default() += 1;
+    }
+    let usual = alike.into_iter().max_by_key(|(_, count)| *count);
+    let Some((length, _)) = usual else {
+        return Vec::new();
+    };
+    tail.into_iter().filter(|m| m.length == length).collect()
+}
+
 /// Questions of one end that the other one does not answer any more. Each has a message ID of its
 /// own (RFC 3706 §5); those of one kind have one length.
 fn dead(story: &Story<'_>, findings: &mut Findings) -> bool {
@@ -37,22 +58,7 @@ fn dead(story: &Story<'_>, findings: &mut Findings) -> bool {
         .of_kind(kind::INFORMATIONAL)
         .flat_map(|exchange| &exchange.messages)
         .collect();
-    let Some(last) = all.last() else { return false };
-    let tail: Vec<&&Message> = all
-        .iter()
-        .rev()
-        .take_while(|m| m.from == last.from)
-        .collect();
-    // Who gives up takes his leave, in messages of another length than that of his questions.
-    let alike = |length: u32| tail.iter().filter(|m| m.length == length).count();
-    let Some(last) = tail.iter().copied().max_by_key(|m| alike(m.length)) else {
-        return false;
-    };
-    let run: Vec<&&Message> = tail
-        .iter()
-        .copied()
-        .filter(|m| m.length == last.length)
-        .collect();
+    let run = questions(&all);
     let Some(last) = run.first().copied() else {
         return false;
     };
