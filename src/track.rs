@@ -28,6 +28,7 @@ pub mod ike1;
 mod ike1_table;
 pub mod ike2;
 mod ike_table;
+mod keys;
 pub mod l2tp;
 mod l2tp_table;
 pub mod names;
@@ -657,8 +658,8 @@ impl Tracker {
             facts.lookups.push(lookup);
         }
         self.ike.forget(&open.session);
-        self.l2tp.forget(&open.session, index);
-        self.pppoe.forget(&open.session, index);
+        self.l2tp.forget(index);
+        self.pppoe.forget(index);
         self.tls.forget(&open.session);
         self.core.close(index, ending);
     }

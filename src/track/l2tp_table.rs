@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 
-use foldhash::fast::{FixedState, RandomState};
-use hashbrown::HashMap;
+use foldhash::fast::FixedState;
 use vpnscope_dissectors::l2tp::{self, Message, MessageType};
 
+use super::keys::Keys;
 use super::l2tp::L2tp;
 use super::l2tp::fold::{Attributes, Incoming, fold};
 use super::session::{Detail, Endpoint, Kind, Session, Side};
@@ -32,7 +32,7 @@ fn is_login(message: &Message<'_>) -> bool {
 /// Where each tunnel ID belongs.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    by_id: HashMap<Key, u32, RandomState>,
+    by_id: Keys<Key>,
     /// Users that logged in lately, newest last, and their sessions. Bounded.
     logins: VecDeque<(String, u32)>,
 }
@@ -106,10 +106,10 @@ impl Table {
         let to_gateway = key(envelope, Side::Gateway, id);
         let to_client = key(envelope, Side::Client, id);
         if let Some(index) = self.by_id.get(&to_gateway) {
-            return Some((*index, Side::Client));
+            return Some((index, Side::Client));
         }
         if let Some(index) = self.by_id.get(&to_client) {
-            return Some((*index, Side::Gateway));
+            return Some((index, Side::Gateway));
         }
         if let Some(found) = assigned.and_then(|own| self.by_own_id(envelope, own)) {
             return Some(found);
@@ -135,7 +135,7 @@ impl Table {
                     id,
                 )
             })
-            .and_then(|key| self.by_id.get(&key).copied());
+            .and_then(|key| self.by_id.get(&key));
         if let Some(index) = known {
             let is_over = core
                 .slab
@@ -201,7 +201,7 @@ impl Table {
             envelope.destination_port,
             envelope.source,
         );
-        let of = |(ip, port, peer), side| self.by_id.get(&(ip, port, peer, side, own)).copied();
+        let of = |(ip, port, peer), side| self.by_id.get(&(ip, port, peer, side, own));
         of(client, Side::Client)
             .map(|index| (index, Side::Client))
             .or_else(|| of(gateway, Side::Gateway).map(|index| (index, Side::Gateway)))
@@ -306,12 +306,8 @@ impl Table {
     }
 
     /// Forgets a session that is over.
-    pub(super) fn forget(&mut self, session: &Session, index: u32) {
-        for key in keys(session) {
-            if self.by_id.get(&key) == Some(&index) {
-                self.by_id.remove(&key);
-            }
-        }
+    pub(super) fn forget(&mut self, index: u32) {
+        self.by_id.forget(index);
     }
 }
 

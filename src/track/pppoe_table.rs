@@ -2,10 +2,10 @@
 
 use std::hash::BuildHasher;
 
-use foldhash::fast::{FixedState, RandomState};
-use hashbrown::HashMap;
+use foldhash::fast::FixedState;
 use vpnscope_dissectors::pppoe::{Code, Packet, TagType};
 
+use super::keys::Keys;
 use super::ppp;
 use super::pppoe::{Discovery, Mac, Pppoe, Refused};
 use super::session::{Detail, Kind, Session, Side, Stamp, Step};
@@ -22,7 +22,7 @@ type Key = (Mac, Mac, u16);
 /// Where each session belongs.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    by_id: HashMap<Key, u32, RandomState>,
+    by_id: Keys<Key>,
 }
 
 /// No hardware address.
@@ -95,8 +95,7 @@ impl Table {
         if source == NOBODY && destination == NOBODY {
             return None;
         }
-        let find =
-            |client: Mac, server: Mac, id: u16| self.by_id.get(&(client, server, id)).copied();
+        let find = |client: Mac, server: Mac, id: u16| self.by_id.get(&(client, server, id));
         let id = packet.session_id;
         if id != 0 {
             let known = find(source, destination, id)
@@ -126,12 +125,8 @@ impl Table {
     }
 
     /// Forgets a session that is over.
-    pub(super) fn forget(&mut self, session: &Session, index: u32) {
-        for key in keys(session) {
-            if self.by_id.get(&key) == Some(&index) {
-                self.by_id.remove(&key);
-            }
-        }
+    pub(super) fn forget(&mut self, index: u32) {
+        self.by_id.forget(index);
     }
 }
 

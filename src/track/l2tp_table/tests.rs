@@ -106,6 +106,46 @@ fn a_flood_of_half_open_tunnels_stays_within_the_budget() {
     assert_eq!(tracker.counters().evicted_sessions, 49_000);
 }
 
+/// A million requests for a tunnel, each of another client: the number that one machine can
+/// send within seconds. `VPNSCOPE_LONG` is not asked: it takes a second or two.
+#[test]
+fn a_million_half_open_tunnels_cost_no_more_than_the_budget() {
+    const MILLION: u32 = 1_000_000;
+    let mut tracker = Tracker::new(Config {
+        sessions: 50,
+        ..Config::default()
+    });
+    for n in 0..MILLION {
+        let envelope = envelope(n, true, u64::from(n) + 1, i64::from(n) / 1000);
+        give(&mut tracker, &envelope, &sccrq(7));
+        while tracker.poll().is_some() {}
+    }
+    assert_eq!(tracker.open_sessions(), 50);
+    assert_eq!(tracker.l2tp.by_id.len(), 50);
+    assert_eq!(tracker.counters().evicted_sessions, u64::from(MILLION) - 50);
+}
+
+/// Version 3 data names its session alone: who invents sessions must not fill the table.
+#[test]
+fn invented_sessions_of_one_tunnel_find_nothing() {
+    let mut tracker = Tracker::new(Config::default());
+    let mut request = vec![0xc8, 0x03, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0];
+    request.extend_from_slice(&[0x80, 8, 0, 0, 0, 0, 0, 1]);
+    give(&mut tracker, &envelope(1, true, 1, 0), &request);
+    for n in 0..20_000u32 {
+        // Flags of version 3, reserved, the session ID, a payload.
+        let mut octets = vec![0, 3, 0, 0];
+        octets.extend_from_slice(&(n + 1).to_be_bytes());
+        octets.extend_from_slice(&[1; 8]);
+        let envelope = envelope(1, n % 2 == 0, u64::from(n) + 2, i64::from(n));
+        give(&mut tracker, &envelope, &octets);
+    }
+    assert!(tracker.l2tp.by_id.len() <= 200 * tracker.open_sessions());
+    assert!(tracker.open_sessions() < 10);
+    let all = sessions(tracker, 10_000_000);
+    assert!(all.iter().map(|session| session.frames).sum::<u64>() > 19_000);
+}
+
 #[test]
 fn an_endless_negotiation_is_counted_and_not_kept() {
     let mut tracker = Tracker::new(Config::default());

@@ -57,6 +57,7 @@ fn a_flood_of_clients_stays_within_the_budget() {
         assert!(tracker.open_sessions() <= 500);
     }
     assert_eq!(tracker.pppoe.by_id.len(), 500);
+    assert_eq!(tracker.counters().evicted_sessions, 19_500);
 }
 
 #[test]
