@@ -48,7 +48,10 @@ pub fn seen_as_any(causes: &[&str]) -> Vec<SeenAs> {
             Some((rank, entry))
         })
         .collect();
-    ranked.sort_by_key(|&(rank, entry)| (!entry.common, rank));
+    ranked.sort_by_key(|&(rank, entry)| match entry.common {
+        Some(place) => (false, rank.saturating_add(usize::from(place))),
+        None => (true, rank),
+    });
     // One product with many codes must not crowd out the others.
     let mut of_product: BTreeMap<&str, usize> = BTreeMap::new();
     ranked

@@ -193,9 +193,8 @@ pub struct Entry {
     /// Whether the line also stands in connections that succeed.
     #[serde(default)]
     pub benign: bool,
-    /// Whether it is among the codes that users report most.
-    #[serde(default)]
-    pub common: bool,
+    /// Among the codes that users report most: 1 most of all.
+    pub common: Option<u8>,
     /// What to check beside what the causes name.
     #[serde(default)]
     pub check: Vec<String>,

@@ -121,6 +121,8 @@ fn exact<'a>(catalogue: &'a Catalogue, text: &str) -> Vec<Found<'a>> {
     if found.is_empty() && text.starts_with("tls alert ") {
         found.extend(catalogue.cause("tls-alert-NAME").map(Found::Cause));
     }
+    // A cause's own code asks for the cause, not for what sounds like it.
+    let is_cause = !found.is_empty();
     let bare = without_lead(text);
     let entries = catalogue.entries().iter();
     found.extend(
@@ -129,15 +131,18 @@ fn exact<'a>(catalogue: &'a Catalogue, text: &str) -> Vec<Found<'a>> {
                 let named = bare
                     .strip_prefix(entry.spelled.product.as_str())
                     .map_or(bare, |rest| without_lead(rest.trim_start()));
+                let asked = [text, bare, named];
                 entry
                     .spelled
                     .names
                     .iter()
                     .chain(&entry.spelled.patterns)
                     .any(|name| {
-                        [text, bare, named]
-                            .iter()
-                            .any(|asked| is_named(name, asked))
+                        if is_cause {
+                            name == text
+                        } else {
+                            asked.iter().any(|asked| is_named(name, asked))
+                        }
                     })
             })
             .map(Found::Entry),

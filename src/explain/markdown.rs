@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::catalogue::{Catalogue, Cause};
+use super::model::likely;
 use super::seen_as;
 
 const HEAD: &str = "\
@@ -42,6 +43,10 @@ fn write_cause(out: &mut String, cause: &Cause) {
     let _ = writeln!(out, "- **On the wire**: {}", cause.shows);
     if let Some(keys) = &cause.keys {
         let _ = writeln!(out, "- **With keys or a log**: {keys}");
+    }
+    let why = likely(&cause.code);
+    if !why.is_empty() {
+        let _ = writeln!(out, "- **Usual reasons**: {}", why.join(" "));
     }
     let seen: Vec<String> = seen_as(&cause.code)
         .iter()

@@ -61,6 +61,8 @@ pub struct Match {
     pub shows: String,
     /// What in the capture speaks against it.
     pub against: String,
+    /// Of a cause: why it usually happens, most frequent reason first.
+    pub likely: Vec<String>,
     /// Whether the line also stands in connections that succeed.
     pub benign: bool,
     /// Advice often given for it that does not help.
@@ -135,6 +137,7 @@ fn of_cause(cause: &Cause) -> Match {
         capture: cause.capture.clone(),
         shows: cause.shows.clone(),
         against: when_wrong(&cause.code),
+        likely: likely(&cause.code),
         benign: false,
         folklore: None,
         different_attempt: None,
@@ -143,11 +146,38 @@ fn of_cause(cause: &Cause) -> Match {
 
 /// When the rule that names the cause is wrong, as its own explanation says.
 fn when_wrong(code: &str) -> String {
+    of_rule(code, "When this is wrong")
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Why the cause usually happens, as the explanation of its rule says.
+pub(super) fn likely(code: &str) -> Vec<String> {
+    let mut reasons: Vec<String> = Vec::new();
+    for line in of_rule(code, "Likely causes") {
+        match (line.strip_prefix("- "), reasons.last_mut()) {
+            (Some(reason), _) => reasons.push(reason.to_owned()),
+            (None, Some(reason)) => {
+                reason.push(' ');
+                reason.push_str(line);
+            }
+            (None, None) => reasons.push(line.to_owned()),
+        }
+    }
+    reasons
+}
+
+/// The lines of a section of the explanation of the rule that names a cause; none where no
+/// rule does.
+fn of_rule(code: &str, title: &'static str) -> impl Iterator<Item = &'static str> {
     let rule = crate::diagnose::causes().find(|cause| cause.code == code);
-    let text = rule
-        .and_then(|cause| cause.explanation.split("## When this is wrong").nth(1))
-        .unwrap_or_default();
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let lines = rule.map_or("", |cause| cause.explanation).lines();
+    lines
+        .map(str::trim)
+        .skip_while(move |line| line.strip_prefix("## ") != Some(title))
+        .skip(1)
+        .take_while(|line| !line.starts_with("## "))
+        .filter(|line| !line.is_empty())
 }
 
 fn of_stage(catalogue: &Catalogue, stage: &Stage) -> Match {
@@ -175,6 +205,7 @@ fn of_stage(catalogue: &Catalogue, stage: &Stage) -> Match {
         causes: causes.iter().map(|cause| verdict(cause)).collect(),
         shows: stage.shows.clone(),
         against: String::new(),
+        likely: Vec::new(),
         benign: false,
         folklore: None,
         different_attempt: None,
@@ -209,6 +240,7 @@ fn of_entry(catalogue: &Catalogue, entry: &Entry) -> Match {
         capture,
         shows: entry.shows.clone(),
         against: entry.against.clone(),
+        likely: Vec::new(),
         benign: entry.benign,
         folklore: entry.folklore.clone(),
         different_attempt: None,

@@ -243,6 +243,13 @@ fn causes_and_stages() {
     let cause = explain("proposal-mismatch").unwrap();
     assert_eq!(cause.matches[0].kind, MatchKind::Cause);
     assert_eq!(cause.matches[0].causes.len(), 1);
+    assert!(cause.matches[0].likely.len() >= 2);
+    assert!(
+        cause.matches[0]
+            .likely
+            .iter()
+            .all(|why| !why.starts_with('-') && !why.contains("##"))
+    );
     let stage = explain("ike-authentication").unwrap();
     assert_eq!(stage.matches[0].kind, MatchKind::Stage);
     assert_eq!(stage.matches[0].causes[0].code, "auth-failed");
@@ -281,7 +288,17 @@ fn findings_are_seen_as_what_users_read() {
     for cause in ["cert-untrusted", "cert-name-mismatch", "cert-missing-eku"] {
         assert_eq!(seen_as(cause)[0].code, "13801", "{cause}");
     }
-    assert_eq!(seen_as("nat-t-blocked")[0].code, "809");
+    for (cause, code) in [
+        ("nat-t-blocked", "809"),
+        ("no-response", "809"),
+        ("psk-mismatch", "789"),
+        ("ppp-auth-failed", "691"),
+        ("eap-failed", "691"),
+        ("dns-nxdomain", "868"),
+        ("ppp-ipcp-rejected", "720"),
+    ] {
+        assert_eq!(seen_as(cause)[0].code, code, "{cause}");
+    }
     assert_eq!(seen_as("proposal-mismatch")[0].product, "Windows");
 }
 

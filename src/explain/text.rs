@@ -49,7 +49,11 @@ fn write_match(out: &mut String, found: &Match) {
         wrapped(out, "  ", &format!("Attention: {different}"));
     }
     section(out, "On the wire", &found.shows);
-    section(out, "Speaks against it", &found.against);
+    let against = match found.kind {
+        MatchKind::Cause => "May be wrong",
+        _ => "Speaks against it",
+    };
+    section(out, against, &found.against);
     if !(found.causes.is_empty()
         || found.kind == MatchKind::Cause
             && found.causes.len() == 1
@@ -83,6 +87,12 @@ fn write_match(out: &mut String, found: &Match) {
                     &format!("frame {}: {}", evidence.frame, evidence.what),
                 );
             }
+        }
+    }
+    if !found.likely.is_empty() {
+        out.push_str("  Usual reasons\n");
+        for reason in &found.likely {
+            wrapped(out, "    ", &format!("- {reason}"));
         }
     }
     if !found.check.is_empty() {
