@@ -16,6 +16,7 @@ mod glance;
 mod icmp;
 mod ip;
 mod link;
+mod quick;
 mod rest;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -31,7 +32,7 @@ pub use glance::{Addresses, Glance, glance};
 /// Where a layer cannot be read, what was read before it stands and [`Segment::stopped`] says
 /// which layer, where and why.
 pub fn decap<'a>(frame: &Frame<'a>) -> Segment<'a> {
-    walk::frame(frame)
+    quick::quick(frame).unwrap_or_else(|| walk::frame(frame))
 }
 
 /// Goes on where IP ended: `octets` is the payload of protocol `envelope.protocol` of a

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use crate::diagnose::{CaptureFacts, Context, Outcome, Verdict, diagnose, tls};
+use crate::diagnose::{CaptureFacts, Context, Outcome, Verdict, diagnose, diagnose_briefly, tls};
 use crate::source::Statistics;
 use crate::track::Session;
 use crate::track::vantage::Told;
@@ -36,6 +36,7 @@ impl Filed {
 pub struct Desk {
     context: Context,
     trouble: u64,
+    brief: bool,
 }
 
 impl Desk {
@@ -47,7 +48,14 @@ impl Desk {
                 ..Context::default()
             },
             trouble: 0,
+            brief: false,
         }
+    }
+
+    /// For those who count verdicts and read no sentence of them.
+    pub fn brief(mut self, brief: bool) -> Self {
+        self.brief = brief;
+        self
     }
 
     /// With where the user says that the captures stand.
@@ -121,7 +129,11 @@ impl Desk {
 
     /// What would be said of a session that goes on.
     pub fn look(&self, session: Box<Session>) -> Filed {
-        let verdict = diagnose(&session, &self.context);
+        let verdict = if self.brief {
+            diagnose_briefly(&session, &self.context)
+        } else {
+            diagnose(&session, &self.context)
+        };
         let of_vpn = session
             .tls()
             .is_none_or(|facts| tls::evidence(&session, facts, &self.context).is_some());

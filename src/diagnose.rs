@@ -203,6 +203,37 @@ macro_rules! cause {
 }
 pub(crate) use cause;
 
+std::thread_local! {
+    /// Nobody will read the sentences of the verdict that is being made.
+    static BRIEF: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Whether sentences are left out: see [`diagnose_briefly`].
+pub(crate) fn is_brief() -> bool {
+    BRIEF.get()
+}
+
+/// As [`format!`], for the sentences of findings: nothing where nobody will read them.
+macro_rules! say {
+    ($($text:tt)*) => {
+        if $crate::diagnose::is_brief() {
+            String::new()
+        } else {
+            format!($($text)*)
+        }
+    };
+}
+pub(crate) use say;
+
+/// A sentence that is kept, unless nobody will read it.
+fn kept(text: impl Into<String>) -> String {
+    if is_brief() {
+        String::new()
+    } else {
+        text.into()
+    }
+}
+
 /// What a finding rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
@@ -332,7 +363,7 @@ impl Finding {
         {
             self.evidence.push(Evidence {
                 at,
-                what: what.into(),
+                what: kept(what),
             });
         }
         self
@@ -340,7 +371,7 @@ impl Finding {
 
     /// With a step and its retransmissions as evidence.
     pub fn step(mut self, step: &Step, what: &str) -> Self {
-        self = self.frame(step.at, format!("{}{what}", step.message));
+        self = self.frame(step.at, say!("{}{what}", step.message));
         for frame in step.frames.iter().filter(|frame| **frame != step.at.frame) {
             self = self.frame(
                 Stamp {
@@ -351,7 +382,7 @@ impl Finding {
             );
         }
         for (n, stamp) in (1u32..).zip(step.repeats.stamps.iter()) {
-            self = self.frame(*stamp, format!("{}, retransmission {n}", step.message));
+            self = self.frame(*stamp, say!("{}, retransmission {n}", step.message));
         }
         self
     }
@@ -367,14 +398,14 @@ impl Finding {
         self.candidates.retain(|candidate| *candidate != code);
         self.excluded.push(Excluded {
             code,
-            because: because.into(),
+            because: kept(because),
         });
         self
     }
 
     /// With a remedy for this session.
     pub fn remedy(mut self, text: impl Into<String>) -> Self {
-        self.remedies.push(text.into());
+        self.remedies.push(kept(text));
         self
     }
 
@@ -386,7 +417,7 @@ impl Finding {
 
     /// With what would settle it.
     pub fn needs(mut self, text: impl Into<String>) -> Self {
-        self.needs = Some(text.into());
+        self.needs = Some(kept(text));
         self
     }
 }
@@ -454,32 +485,37 @@ pub struct Attempt {
     pub granted: Option<Timestamp>,
 }
 
+/// What is only looked up, never gone through: its order would differ between runs.
+type Set<T> = hashbrown::HashSet<T, foldhash::fast::RandomState>;
+/// As [`Set`].
+type Map<K, V> = hashbrown::HashMap<K, V, foldhash::fast::RandomState>;
+
 /// What a rule may know besides the session.
 #[derive(Debug, Default)]
 pub struct Context {
     /// The captures.
     pub captures: Vec<CaptureFacts>,
     /// Addresses from which something was seen in these captures, bounded.
-    pub heard: std::collections::BTreeSet<std::net::IpAddr>,
+    pub heard: Set<std::net::IpAddr>,
     /// IKE transforms that a gateway accepted from anybody: gateway address and one line
     /// for each accepted suite. Bounded.
-    pub accepted: std::collections::BTreeMap<std::net::IpAddr, Vec<crate::track::ike2::Suite>>,
+    pub accepted: Map<std::net::IpAddr, Vec<crate::track::ike2::Suite>>,
     /// The same of IKEv1, lifetimes left out.
-    pub accepted_ikev1: std::collections::BTreeMap<std::net::IpAddr, Vec<IkeSuite>>,
+    pub accepted_ikev1: Map<std::net::IpAddr, Vec<IkeSuite>>,
     /// Addresses between which IKE was seen: client and gateway. Bounded.
-    pub ike: std::collections::BTreeSet<(std::net::IpAddr, std::net::IpAddr)>,
+    pub ike: Set<(std::net::IpAddr, std::net::IpAddr)>,
     /// Attempts by gateway. Bounded.
-    pub attempts: std::collections::BTreeMap<std::net::IpAddr, Vec<Attempt>>,
+    pub attempts: Map<std::net::IpAddr, Vec<Attempt>>,
     /// How many they are.
     pub attempts_kept: usize,
     /// The gateway that the user named.
     pub gateway: Option<std::net::IpAddr>,
     /// Addresses and ports at which a VPN over TLS was seen. Bounded.
-    pub vpn_gateways: std::collections::BTreeSet<(std::net::IpAddr, u16)>,
+    pub vpn_gateways: Set<(std::net::IpAddr, u16)>,
     /// Addresses of clients and gateways between which a tunnel over TLS was seen. Bounded.
-    pub tunnels: std::collections::BTreeSet<(std::net::IpAddr, std::net::IpAddr)>,
+    pub tunnels: Set<(std::net::IpAddr, std::net::IpAddr)>,
     /// Addresses and ports that answered with TLS. Bounded.
-    pub tls_servers: std::collections::BTreeSet<(std::net::IpAddr, u16)>,
+    pub tls_servers: Set<(std::net::IpAddr, u16)>,
     /// Where the user says that the captures stand.
     pub at: Option<crate::track::vantage::Told>,
     /// Sessions by capture from which messages are missing.
@@ -674,6 +710,14 @@ pub fn diagnose(session: &Session, context: &Context) -> Verdict {
         findings: list,
         traps,
     }
+}
+
+/// As [`diagnose`], without the sentences: outcome, stage, cause and codes are the same.
+pub fn diagnose_briefly(session: &Session, context: &Context) -> Verdict {
+    BRIEF.set(true);
+    let verdict = diagnose(session, context);
+    BRIEF.set(false);
+    verdict
 }
 
 /// Every cause of every family.

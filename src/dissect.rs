@@ -152,8 +152,14 @@ fn looks_like_header(payload: &[u8]) -> bool {
         .is_ok_and(|header| usize::try_from(header.length).is_ok_and(|len| len == payload.len()))
 }
 
-/// Reads a datagram and gives each of its messages to `sink`. `true` where it was ours.
-pub fn segment(segment: &Segment<'_>, frames: &[u64], sink: &mut impl FnMut(&Event<'_>)) -> bool {
+/// Reads a datagram and gives each of its messages to `sink`. `true` where it was ours. `class`
+/// is what [`classify`] said of it, where somebody asked before.
+pub fn segment(
+    segment: &Segment<'_>,
+    frames: &[u64],
+    class: Option<Class>,
+    sink: &mut impl FnMut(&Event<'_>),
+) -> bool {
     let envelope = &segment.envelope;
     let mut give = |what: What<'_>| {
         sink(&Event {
@@ -172,11 +178,11 @@ pub fn segment(segment: &Segment<'_>, frames: &[u64], sink: &mut impl FnMut(&Eve
             next_header: ah.next_header,
         });
     }
-    ah.is_some() | content(segment, &mut give)
+    ah.is_some() | content(segment, class, &mut give)
 }
 
 /// Reads what the innermost header carries.
-fn content(segment: &Segment<'_>, give: &mut impl FnMut(What<'_>)) -> bool {
+fn content(segment: &Segment<'_>, class: Option<Class>, give: &mut impl FnMut(What<'_>)) -> bool {
     let envelope = &segment.envelope;
     match segment.content {
         Content::Udp {
@@ -184,7 +190,7 @@ fn content(segment: &Segment<'_>, give: &mut impl FnMut(What<'_>)) -> bool {
             payload_len,
         } => {
             let ports = (envelope.source_port, envelope.destination_port);
-            match classify(ports, payload) {
+            match class.unwrap_or_else(|| classify(ports, payload)) {
                 Class::Ike { marker } => {
                     give(ike(if marker {
                         payload.get(4..).unwrap_or_default()

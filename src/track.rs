@@ -19,6 +19,7 @@ use crate::assemble::tcp::{self, At, Party};
 use crate::decap::{Envelope, Flow, Icmp};
 use crate::time::{Span, Timestamp};
 
+mod clear;
 pub mod esp;
 mod esp_lay;
 mod esp_table;
@@ -31,6 +32,7 @@ mod ike_table;
 mod keys;
 pub mod l2tp;
 mod l2tp_table;
+mod memo;
 pub mod names;
 pub mod path;
 pub mod ppp;
@@ -43,6 +45,7 @@ mod slab;
 pub mod tls;
 mod tls_table;
 pub mod vantage;
+mod vendor;
 
 pub use crate::assemble::messages::dtls::What as DtlsWhat;
 pub use crate::assemble::messages::tls::What as TlsWhat;
@@ -51,6 +54,7 @@ pub use esp_table::EspSight;
 use session::{Ending, IncompleteDatagram};
 pub use session::{Session, Side, Stamp};
 use slab::{Open, Slab};
+pub(crate) use vendor::{known_vendor, vendor_of};
 
 /// Something that happened, for the tracker.
 #[derive(Debug, Clone, Copy)]
@@ -313,6 +317,14 @@ impl Core {
     /// Makes a session findable by the addresses of `envelope`.
     pub(crate) fn join_pair(&mut self, index: u32, envelope: &Envelope) {
         let pair = Self::pair(envelope.source, envelope.destination);
+        // Nearly every message travels between the addresses of the one before it.
+        if self
+            .slab
+            .get(index)
+            .is_some_and(|open| open.pairs.last() == Some(&pair))
+        {
+            return;
+        }
         let list = self.pairs.entry(pair).or_default();
         if list.last() == Some(&index) || list.contains(&index) {
             return;
@@ -663,25 +675,4 @@ impl Tracker {
         self.tls.forget(&open.session);
         self.core.close(index, ending);
     }
-}
-
-/// The name of a vendor id, or its octets in hex.
-pub(crate) fn vendor_name(octets: &[u8]) -> String {
-    known_vendor(octets).unwrap_or_else(|| {
-        vpnscope_dissectors::Octets(octets.get(..32).unwrap_or(octets)).to_string()
-    })
-}
-
-/// The name of a known vendor id.
-pub(crate) fn known_vendor(octets: &[u8]) -> Option<String> {
-    ike::vendor::lookup(octets).map(|found| found.to_string())
-}
-
-/// The name of a known vendor id in a message with this header: some vendor ids repeat a part of
-/// their sender's cookie, which may be either.
-pub(crate) fn vendor_of(octets: &[u8], header: &ike::Header) -> Option<String> {
-    [header.initiator_spi, header.responder_spi]
-        .into_iter()
-        .find_map(|cookie| ike::vendor::lookup_from(octets, cookie))
-        .map(|found| found.to_string())
 }

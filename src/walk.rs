@@ -117,6 +117,7 @@ impl Front {
             self.streams
                 .advance(frame.time, &mut |event: &Event<'_>| sink.event(event));
         }
+        let mut known = None;
         match glance(frame) {
             Glance::Udp {
                 addresses,
@@ -126,7 +127,9 @@ impl Front {
                 payload_len,
             } => {
                 let ports = (source_port, destination_port);
-                match dissect::classify(ports, payload) {
+                let class = dissect::classify(ports, payload);
+                known = Some(class);
+                match class {
                     Class::NotOurs => {
                         let flow = || flow(&addresses, source_port, destination_port);
                         if !self.streams.wants_udp(frame.capture, flow, payload) {
@@ -158,14 +161,13 @@ impl Front {
                 payload,
                 ..
             } => {
-                let flow = flow(&addresses, source_port, destination_port);
-                if !self.streams.wants_tcp(frame.capture, &flow, flags, payload)
-                    && !dissect::is_cisco_tcp((source_port, destination_port), payload)
+                let ports = (source_port, destination_port);
+                if !self
+                    .streams
+                    .wants_tcp(frame.capture, addresses, ports, flags, payload)
+                    && !dissect::is_cisco_tcp(ports, payload)
                 {
-                    if others::may_be_tcp(payload) {
-                        self.others.tcp(&flow, payload);
-                    }
-                    return Fate::NotOurs;
+                    return self.not_ours(&addresses, ports, payload);
                 }
             }
             Glance::NotIp => return Fate::NotOurs,
@@ -181,7 +183,17 @@ impl Front {
             }
             Glance::Complex => {}
         }
-        self.read(frame, &mut |event: &Event<'_>| sink.event(event))
+        self.read(frame, known, &mut |event: &Event<'_>| sink.event(event))
+    }
+
+    /// A TCP segment that is nothing that is analysed.
+    #[inline]
+    fn not_ours(&mut self, addresses: &Addresses<'_>, ports: (u16, u16), payload: &[u8]) -> Fate {
+        if others::may_be_tcp(payload) {
+            let flow = flow(addresses, ports.0, ports.1);
+            self.others.tcp(&flow, payload);
+        }
+        Fate::NotOurs
     }
 
     /// ESP that was told by its header alone.
@@ -194,7 +206,12 @@ impl Front {
         Fate::Ours
     }
 
-    fn read(&mut self, frame: &Frame<'_>, sink: &mut impl FnMut(&Event<'_>)) -> Fate {
+    fn read(
+        &mut self,
+        frame: &Frame<'_>,
+        class: Option<Class>,
+        sink: &mut impl FnMut(&Event<'_>),
+    ) -> Fate {
         self.expire(frame.time, sink);
         let segment = decap(frame);
         if segment.stopped.is_some() && !segment.envelope.truncated {
@@ -207,7 +224,7 @@ impl Front {
             self.fragment(&segment, sink)
         } else {
             let mut rooms = (&mut self.messages, &mut self.streams, &mut self.others);
-            dispatch(&mut rooms, &segment, &[], sink)
+            dispatch(&mut rooms, &segment, &[], class, sink)
         };
         self.counters.ours += u64::from(fate != Fate::NotOurs);
         fate
@@ -224,7 +241,7 @@ impl Front {
             self.flow = Some(told_flow(&segment));
         }
         let mut rooms = (&mut self.messages, &mut self.streams, &mut self.others);
-        dispatch(&mut rooms, &segment, &self.pieces, sink)
+        dispatch(&mut rooms, &segment, &self.pieces, None, sink)
     }
 
     fn expire(&mut self, now: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
@@ -387,13 +404,14 @@ fn dispatch(
     (messages, streams, others): &mut (&mut Messages, &mut Streams, &mut Others),
     segment: &Segment<'_>,
     frames: &[u64],
+    class: Option<Class>,
     sink: &mut impl FnMut(&Event<'_>),
 ) -> Fate {
     let ours = match &segment.content {
         Content::Tcp(tcp) => {
             let envelope = &segment.envelope;
             // An AH header around the segment is an event of its own.
-            let ah = segment.ah.is_some() && messages.segment(segment, frames, sink);
+            let ah = segment.ah.is_some() && messages.segment(segment, frames, class, sink);
             let ours = dissect::cisco_tcp(segment, sink) || streams.tcp(segment, sink) || ah;
             if !ours && others::may_be_tcp(tcp.payload) {
                 others.tcp(&envelope.flow(), tcp.payload);
@@ -405,11 +423,11 @@ fn dispatch(
         }
         Content::Icmp(icmp) => {
             streams.icmp(icmp, &segment.envelope, sink);
-            messages.segment(segment, frames, sink)
+            messages.segment(segment, frames, class, sink)
         }
         Content::Udp { payload, .. } => {
             // An AH header in front is ours and says nothing of what it carries.
-            let known = messages.segment(segment, frames, sink);
+            let known = messages.segment(segment, frames, class, sink);
             if known && segment.ah.is_none() {
                 true
             } else {
@@ -423,9 +441,9 @@ fn dispatch(
         // PPP in GRE is PPTP's.
         Content::Ppp { .. } if segment.envelope.encapsulation.iter().last() == Some(Peel::Gre) => {
             others.pptp(segment.envelope.source, segment.envelope.destination);
-            messages.segment(segment, frames, sink)
+            messages.segment(segment, frames, class, sink)
         }
-        _ => messages.segment(segment, frames, sink),
+        _ => messages.segment(segment, frames, class, sink),
     };
     if ours { Fate::Ours } else { Fate::NotOurs }
 }
@@ -456,9 +474,10 @@ impl Messages {
         &mut self,
         segment: &Segment<'_>,
         frames: &[u64],
+        class: Option<Class>,
         sink: &mut impl FnMut(&Event<'_>),
     ) -> bool {
-        dissect::segment(segment, frames, &mut |event| {
+        dissect::segment(segment, frames, class, &mut |event| {
             sink(event);
             let What::Ike { message, .. } = event.what else {
                 return;

@@ -5,6 +5,7 @@
 //! must point backwards, so that they always end.
 
 use core::fmt;
+use core::fmt::Write as _;
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::error::{PResult, array, be_u16, be_u32, located};
@@ -182,6 +183,24 @@ impl<'a> Name<'a> {
             octets: 0,
             pointers: 0,
         }
+    }
+
+    /// As `Display` writes it, in lower case.
+    pub fn lower_case(&self) -> String {
+        let mut text = String::with_capacity(32);
+        for label in self.labels() {
+            if !text.is_empty() {
+                text.push('.');
+            }
+            for octet in label {
+                if octet.is_ascii_graphic() && !matches!(octet, b'.' | b'\\') {
+                    text.push(char::from(octet.to_ascii_lowercase()));
+                } else {
+                    let _ = write!(text, "\\{octet:03}");
+                }
+            }
+        }
+        text
     }
 
     /// Reads a name at `i`, a sub-slice of `message` that runs to its end.

@@ -20,12 +20,13 @@ use hashbrown::HashMap;
 use vpnscope_dissectors::Verdict;
 
 use super::Hints;
-use crate::decap::{Content, Envelope, Flow, Segment, Tcp};
+use crate::decap::{Addresses, Content, Envelope, Flow, Segment, Tcp};
 use crate::time::{Span, Timestamp};
 
 mod half;
 mod opening;
 mod options;
+mod sieve;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ use foldhash::fast::RandomState;
 use half::{Early, Half, Place};
 use opening::{Entry, Key, Openings};
 pub use options::Options;
+use sieve::Sieve;
 
 /// Budgets and timers.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +61,8 @@ pub struct Config {
     pub octets: usize,
     /// Whether a stretch of a stream is of ours.
     pub recognise: fn(&[u8]) -> Verdict,
+    /// Whether a connection that never carried an octet matters, by its flow from the opener.
+    pub expects: fn(&Flow, Hints) -> bool,
     /// Who is who, where a connection is seen from its middle.
     pub hints: Hints,
 }
@@ -76,6 +80,7 @@ impl Default for Config {
             closed: Span::from_secs(5),
             octets: 128 << 20,
             recognise: vpnscope_dissectors::tls::recognise,
+            expects: |_, _| true,
             hints: Hints::default(),
         }
     }
@@ -352,6 +357,8 @@ pub struct Assembler<U> {
     openings: Openings,
     /// Openings that are over and not told yet.
     over: VecDeque<(Key, Entry)>,
+    /// All flows in `connections` and `openings`.
+    sieve: Sieve,
     counters: Counters,
     numbers: u64,
     next_sweep: Timestamp,
@@ -378,6 +385,7 @@ impl<U: Reader> Assembler<U> {
             connections: HashMap::default(),
             openings: Openings::default(),
             over: VecDeque::new(),
+            sieve: Sieve::default(),
             counters: Counters::default(),
             numbers: 0,
             next_sweep: Timestamp(i64::MIN),
@@ -392,14 +400,27 @@ impl<U: Reader> Assembler<U> {
 
     /// Whether a segment can matter: it opens or ends a connection, belongs to one that is
     /// followed, or carries octets that are recognised. Cheap, for the span port.
-    pub fn wants(&self, capture: u16, flow: &Flow, flags: u8, payload: &[u8]) -> bool {
-        if flags & Tcp::SYN != 0 {
-            return true;
-        }
-        let (key, _) = Key::of(capture, flow);
-        self.connections.contains_key(&key)
-            || self.openings.contains(&key)
+    #[inline]
+    pub fn wants(
+        &self,
+        capture: u16,
+        addresses: Addresses<'_>,
+        ports: (u16, u16),
+        flags: u8,
+        payload: &[u8],
+    ) -> bool {
+        flags & Tcp::SYN != 0
+            || (self.sieve.may_hold(addresses, ports) && self.knows(capture, addresses, ports))
             || (!payload.is_empty() && (self.config.recognise)(payload) != Verdict::NotOurs)
+    }
+
+    fn knows(&self, capture: u16, addresses: Addresses<'_>, ports: (u16, u16)) -> bool {
+        let flow = Flow {
+            source: (addresses.source(), ports.0),
+            destination: (addresses.destination(), ports.1),
+        };
+        let (key, _) = Key::of(capture, &flow);
+        self.connections.contains_key(&key) || self.openings.contains(&key)
     }
 
     /// Whether a connection was opened of which no octet was seen yet.
@@ -504,7 +525,7 @@ impl<U: Reader> Assembler<U> {
         connection.held = held;
         if connection.appetite == Appetite::Nothing {
             self.held -= held.min(self.held);
-            self.connections.remove(key);
+            self.let_go(key);
         } else if self.held > self.config.octets {
             self.evict(envelope, sink);
         }
@@ -531,7 +552,7 @@ impl<U: Reader> Assembler<U> {
         let flow = connection.flow(key);
         forget(connection, flow, &At::from(envelope), envelope, sink);
         self.held = self.held.saturating_sub(connection.held);
-        self.connections.remove(key);
+        self.let_go(key);
     }
 
     /// Decides whether a segment starts something to follow.
@@ -582,7 +603,11 @@ impl<U: Reader> Assembler<U> {
             return;
         }
         let fresh = || Entry::new(at, opener_first);
-        let entry = self.openings.entry(key, fresh);
+        let sieve = &mut self.sieve;
+        let entry = self.openings.entry(key, || {
+            sieve.add(&key.flow());
+            fresh()
+        });
         let other_number = entry
             .sequence(Party::Opener)
             .is_some_and(|known| known != tcp.sequence);
@@ -634,8 +659,14 @@ impl<U: Reader> Assembler<U> {
             self.follow(key, envelope, sink);
             return true;
         }
-        self.openings.remove(key);
+        self.forget_opening(key);
         false
+    }
+
+    fn forget_opening(&mut self, key: &Key) -> Option<Entry> {
+        let entry = self.openings.remove(key)?;
+        self.sieve.remove(&key.flow());
+        Some(entry)
     }
 
     /// Begins to follow a connection whose opening was seen.
@@ -645,7 +676,7 @@ impl<U: Reader> Assembler<U> {
         envelope: &Envelope,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
-        if let Some(entry) = self.openings.remove(key) {
+        if let Some(entry) = self.forget_opening(key) {
             self.insert(key, entry, true, sink, envelope);
         }
     }
@@ -695,7 +726,13 @@ impl<U: Reader> Assembler<U> {
             what: What::Fact(Fact::Opened(opening)),
         };
         connection.appetite = sink(&mut connection.user, &delivery);
-        self.connections.insert(*key, Box::new(connection));
+        if self
+            .connections
+            .insert(*key, Box::new(connection))
+            .is_none()
+        {
+            self.sieve.add(&flow);
+        }
     }
 
     /// Lets go of the sixteenth of the connections that was quiet for longest.
@@ -717,13 +754,19 @@ impl<U: Reader> Assembler<U> {
         }
     }
 
+    fn let_go(&mut self, key: &Key) -> Option<Box<Connection<U>>> {
+        let connection = self.connections.remove(key)?;
+        self.sieve.remove(&key.flow());
+        Some(connection)
+    }
+
     fn drop_one(
         &mut self,
         key: &Key,
         envelope: &Envelope,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
-        if let Some(mut connection) = self.connections.remove(key) {
+        if let Some(mut connection) = self.let_go(key) {
             self.held = self.held.saturating_sub(connection.held);
             let flow = connection.flow(key);
             forget(&mut connection, flow, &At::from(envelope), envelope, sink);
@@ -757,8 +800,7 @@ impl<U: Reader> Assembler<U> {
             return;
         }
         if self.over.is_empty() {
-            let over = self.openings.expire(now - self.config.opening_idle);
-            self.over.extend(over);
+            self.take_over(now - self.config.opening_idle);
         }
         self.tell_over(Self::TOLD, sink);
         if !self.over.is_empty() {
@@ -785,6 +827,24 @@ impl<U: Reader> Assembler<U> {
         }
     }
 
+    /// Takes out the openings that were quiet since `before`. Those that matter are told.
+    fn take_over(&mut self, before: Timestamp) {
+        let (expects, hints) = (self.config.expects, self.config.hints);
+        let (sieve, counters) = (&mut self.sieve, &mut self.counters);
+        let numbers = &mut self.numbers;
+        let over = self.openings.expire(before, |key, entry| {
+            sieve.remove(&key.flow());
+            let matters = expects(&entry.flow(key), hints);
+            if !matters {
+                // Its reader would say nothing of it.
+                counters.connections += 1;
+                *numbers += 1;
+            }
+            matters
+        });
+        self.over.extend(over);
+    }
+
     /// Openings that never carried an octet become connections for their reader to judge,
     /// and are let go of.
     fn tell_over(
@@ -808,8 +868,7 @@ impl<U: Reader> Assembler<U> {
         end: Timestamp,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
-        let over = self.openings.expire(Timestamp::MAX);
-        self.over.extend(over);
+        self.take_over(Timestamp::MAX);
         self.tell_over(usize::MAX, sink);
         let mut all: Vec<(u64, Key)> = self
             .connections

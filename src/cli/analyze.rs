@@ -102,7 +102,9 @@ struct Line<'a, T: Serialize> {
 
 impl Press<'_> {
     fn session(&mut self, mut filed: Filed) -> anyhow::Result<()> {
-        self.twins.see(&filed.session);
+        if self.args.files.len() > 1 {
+            self.twins.see(&filed.session);
+        }
         self.summary.other_vpns.sstp += u64::from(filed.is_sstp);
         match self.args.choice.of(&filed) {
             Fate::Reported => self.trouble |= filed.is_trouble(),
@@ -197,7 +199,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         twins: Twins::default(),
         expected: Vec::new(),
     };
-    let mut desk = Desk::new(args.choice.gateway_address()).standing(args.at.map(Told::from));
+    let mut desk = Desk::new(args.choice.gateway_address())
+        .standing(args.at.map(Told::from))
+        .brief(args.summary);
     let mut expected = Expected::new(&args.expect_client);
     let mut captures = Vec::new();
     let mut exit = Exit::Clean;

@@ -119,6 +119,11 @@ fn truncation_anywhere_keeps_what_was_before() {
 /// What [`glance`] reads, [`decap`] reads alike.
 pub(crate) fn agree(frame: &Frame<'_>) {
     let segment = decap(frame);
+    assert_eq!(segment, walk::frame(frame), "the quick way and the walk");
+    glance_agrees(frame, &segment);
+}
+
+fn glance_agrees(frame: &Frame<'_>, segment: &Segment<'_>) {
     let envelope = segment.envelope;
     match (glance(frame), segment.content) {
         (Glance::Complex, _) => {}

@@ -122,11 +122,8 @@ impl<'a> Story<'a> {
     }
 
     fn read_auth(&self) -> Auth<'a> {
-        let auths: Vec<_> = self
-            .auths()
-            .filter(|exchange| exchange.request.is_some())
-            .collect();
-        let Some(last) = auths.last().copied().or_else(|| self.auths().next_back()) else {
+        let asked = || self.auths().filter(|exchange| exchange.request.is_some());
+        let Some(last) = asked().next_back().or_else(|| self.auths().next_back()) else {
             return Auth::NotReached;
         };
         let Some(response) = &last.response else {
@@ -142,7 +139,7 @@ impl<'a> Story<'a> {
             return Auth::Unknown(last);
         }
         let fragmented = response.fragments.is_some();
-        let rounds = auths.len();
+        let rounds = asked().count();
         let (Some(notify), Some(least)) = (suite.short_notify(), suite.least_success(rounds == 1))
         else {
             return Auth::Unknown(last);

@@ -1,6 +1,6 @@
 //! Lowers or withdraws what the vantage point cannot carry. See `docs/confidence.md`.
 
-use super::{Basis, Confidence, Context, Finding, Outcome, Severity};
+use super::{Basis, Confidence, Context, Finding, Outcome, Severity, say};
 use crate::time::Span;
 use crate::track::session::{Session, Side};
 
@@ -60,7 +60,7 @@ fn told(finding: &mut Finding, session: &Session) {
             .retain(|code| *code != "request-never-arrived");
         finding.excluded.push(super::Excluded {
             code: "request-never-arrived",
-            because: format!("the request was seen at the {}", told.word()),
+            because: say!("the request was seen at the {}", told.word()),
         });
         finding.needs = Some("the gateway's log: the request reached it".to_string());
     }
@@ -100,7 +100,7 @@ fn absence(finding: &mut Finding, of: Side, session: &Session, context: &Context
         let side = of.word();
         note(
             finding,
-            &format!(
+            &say!(
                 "a capture that sees both directions: the {side}'s is missing here, although later messages prove that it answered"
             ),
         );

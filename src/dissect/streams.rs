@@ -11,7 +11,7 @@ use crate::assemble::Hints;
 use crate::assemble::messages::{dtls, tls};
 use crate::assemble::tcp::{self, Appetite, At, Delivery, Fact, Opening, Party};
 use crate::assemble::tcp_ike;
-use crate::decap::{Content, Envelope, Flow, Icmp, Segment};
+use crate::decap::{Addresses, Content, Envelope, Flow, Icmp, Segment};
 use crate::time::Timestamp;
 use crate::track::{DtlsEvent, Event, Over, Stream, TcpEvent, TlsEvent, What};
 
@@ -90,6 +90,7 @@ impl Streams {
         Self {
             tcp: tcp::Assembler::new(tcp::Config {
                 recognise,
+                expects: is_expected,
                 hints: config.hints,
                 ..config.tcp
             }),
@@ -112,8 +113,16 @@ impl Streams {
     }
 
     /// Whether a TCP segment can matter.
-    pub fn wants_tcp(&self, capture: u16, flow: &Flow, flags: u8, payload: &[u8]) -> bool {
-        self.tcp.wants(capture, flow, flags, payload)
+    #[inline]
+    pub fn wants_tcp(
+        &self,
+        capture: u16,
+        addresses: Addresses<'_>,
+        ports: (u16, u16),
+        flags: u8,
+        payload: &[u8],
+    ) -> bool {
+        self.tcp.wants(capture, addresses, ports, flags, payload)
     }
 
     /// Whether a UDP datagram can matter.

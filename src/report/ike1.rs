@@ -40,7 +40,7 @@ pub(super) fn agreement(facts: &Ike1) -> (Value, Value) {
         facts
             .vendor_ids
             .iter()
-            .map(|(side, name)| json!({"from": side.word(), "name": name}))
+            .map(|(side, name)| json!({"from": side.word(), "name": &**name}))
             .collect(),
     );
     if !facts.identities.is_empty() {
@@ -104,7 +104,7 @@ pub(super) fn notes(facts: &Ike1, session: &Session, step: &Step, notes: &mut Ve
     {
         notes.push(format!("chose {}", chosen.suite));
     }
-    for notify in &message.notifies {
+    for notify in message.notifies.iter() {
         notes.push(format!("N({})", NotifyType(notify.notify_type)));
     }
     if let Some(exchange) = facts

@@ -29,11 +29,11 @@ pub(super) fn agreement(facts: &Ike2) -> (Value, Value) {
     if !sa.offered.is_empty() {
         offered.insert(
             "initiator".into(),
-            sa.offered.iter().map(proposal).collect(),
+            sa.offered.proposals().iter().map(proposal).collect(),
         );
     }
-    if let Some(chosen) = &sa.chosen {
-        offered.insert("responder".into(), json!([proposal(chosen)]));
+    if let Some(chosen) = sa.chosen.first() {
+        offered.insert("responder".into(), json!([proposal(&chosen)]));
     }
     let mut negotiated = Map::new();
     if let Some(suite) = sa.suite() {
@@ -72,7 +72,7 @@ pub(super) fn agreement(facts: &Ike2) -> (Value, Value) {
         facts
             .vendor_ids
             .iter()
-            .map(|(side, name)| json!({"from": side.word(), "name": name}))
+            .map(|(side, name)| json!({"from": side.word(), "name": &**name}))
             .collect(),
     );
     (offered.into(), negotiated.into())
@@ -108,7 +108,7 @@ pub(super) fn notes(facts: &Ike2, session: &Session, step: &Step, notes: &mut Ve
         notes.push(format!("{} octets", step.length));
         return;
     };
-    for notify in &message.notifies {
+    for notify in message.notifies.iter() {
         let name = NotifyType(notify.notify_type);
         let telling =
             notify.notify_type < 16384 || matches!(name, NotifyType::COOKIE | NotifyType::REDIRECT);

@@ -73,7 +73,7 @@ fn offer(hello: &Hello) -> Map<String, Value> {
     if let Some(name) = &hello.server_name {
         map.insert("sni".into(), name.clone().into());
     }
-    map.insert("ja4".into(), hello.ja4.clone().into());
+    map.insert("ja4".into(), (&*hello.ja4).into());
     map
 }
 

@@ -4,15 +4,16 @@
 //! every other exchange has its own: the same octets again are a retransmission, another message
 //! ID is another exchange.
 
+use std::sync::Arc;
+
 use vpnscope_dissectors::ike::v1::IkeSuite;
 use vpnscope_dissectors::ike::vendor::{Family, NatDraft};
 
-use super::ike2::Notify;
 use super::ike2::nat::Nat;
+use super::ike2::{Notifies, Notify, Types};
 use crate::track::session::{PerSide, Side, Stamp};
 
 pub mod fold;
-mod nat;
 mod read;
 
 /// What was seen of an IKEv1 session.
@@ -38,10 +39,8 @@ pub struct Ike1 {
     pub exchanges_not_kept: u64,
     /// NAT detection, verified.
     pub nat: Nat,
-    /// The initiator's hashes of its own addresses, where none fits what was seen. Bounded.
-    pub nat_sources: Vec<Vec<u8>>,
     /// Vendor ids of both ends.
-    pub vendor_ids: Vec<(Side, String)>,
+    pub vendor_ids: Vec<(Side, Arc<str>)>,
     /// What both ends said that they can do.
     pub abilities: PerSide<Abilities>,
     /// Responder cookies of other answers to the same first message.
@@ -146,10 +145,10 @@ pub struct Message {
     pub ordinal: u8,
     /// Octets of the IKE message.
     pub length: u32,
-    /// Types of the payloads that stand in clear, in order.
-    pub payloads: Vec<u8>,
+    /// Types of the payloads that stand in clear.
+    pub payloads: Types,
     /// Notifies that stand in clear.
-    pub notifies: Vec<Notify>,
+    pub notifies: Notifies,
     /// Whether it is encrypted.
     pub encrypted: bool,
     /// The commit flag.
@@ -167,18 +166,18 @@ pub struct Message {
 impl Message {
     /// Whether it carries a payload of this type in clear.
     pub fn has(&self, payload_type: u8) -> bool {
-        self.payloads.contains(&payload_type)
+        self.payloads.has(payload_type)
     }
 
     /// The first error notify in clear: RFC 2408 §3.14.1, types below 16384.
-    pub fn error(&self) -> Option<&Notify> {
+    pub fn error(&self) -> Option<Notify<'_>> {
         self.notifies
             .iter()
             .find(|notify| (1..16384).contains(&notify.notify_type))
     }
 
     /// Whether it carries a notify of this type in clear.
-    pub fn notify(&self, notify_type: u16) -> Option<&Notify> {
+    pub fn notify(&self, notify_type: u16) -> Option<Notify<'_>> {
         self.notifies
             .iter()
             .find(|notify| notify.notify_type == notify_type)
@@ -299,7 +298,6 @@ impl Ike1 {
             exchanges: Vec::new(),
             exchanges_not_kept: 0,
             nat: Nat::default(),
-            nat_sources: Vec::new(),
             vendor_ids: Vec::new(),
             abilities: PerSide::default(),
             other_responders: Vec::new(),

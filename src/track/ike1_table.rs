@@ -22,9 +22,13 @@ pub(super) enum Version1 {
 impl Table {
     /// Where a message belongs that is, or answers, one of IKEv1; opens the session where it is
     /// new.
-    pub(super) fn version_1(&mut self, core: &mut Core, incoming: &Incoming<'_>) -> Version1 {
+    pub(super) fn version_1(
+        &mut self,
+        core: &mut Core,
+        incoming: &Incoming<'_>,
+        known: Option<u32>,
+    ) -> Version1 {
         let header = &incoming.wire.header;
-        let known = self.find(header.initiator_spi.0, header.responder_spi.0);
         let detail = known
             .and_then(|index| core.slab.get(index))
             .map(|open| &open.session.detail);
@@ -77,22 +81,22 @@ impl Table {
     /// Adds a message to its session.
     pub(super) fn handle_v1(&mut self, core: &mut Core, index: u32, incoming: &Incoming<'_>) {
         let now = core.now;
-        let config = core.config.clone();
+        let config = &core.config;
         let Some(open) = core.slab.get_mut(index) else {
             return;
         };
-        let Detail::Ike1(facts) = &mut open.session.detail else {
+        let detail = std::mem::replace(&mut open.session.detail, Detail::Esp);
+        let Detail::Ike1(mut facts) = detail else {
+            open.session.detail = detail;
             return;
         };
-        let placeholder = Box::new(Ike1::new(0, 0, Side::Client));
-        let mut facts = std::mem::replace(facts, placeholder);
         let folded = fold(&mut open.session, &mut facts, incoming);
         let cookies = (facts.initiator_cookie, facts.responder_cookie);
         self.by_spi.entry(cookies).or_insert(index);
         for (_, other) in &facts.other_responders {
             self.by_spi.entry((cookies.0, *other)).or_insert(index);
         }
-        let idle = patience(&facts, &config);
+        let idle = patience(&facts, config);
         open.session.detail = Detail::Ike1(facts);
         if folded == Folded::Copied {
             core.counters.copies += 1;
@@ -181,15 +185,14 @@ pub(super) fn answer_in_v1(core: &mut Core, index: u32, incoming: &Incoming<'_>)
         .find(|e| e.kind == ike2::kind::SA_INIT && e.response.is_none() && e.by != from);
     if let Some(exchange) = open {
         // Whatever it says, it says it in another version.
+        let mut notifies = ike2::Notifies::default();
+        notifies.push(INVALID_MAJOR_VERSION, &[]);
         exchange.response = Some(ike2::Message {
             step,
             at,
             length,
-            payloads: Vec::new(),
-            notifies: vec![ike2::Notify {
-                notify_type: INVALID_MAJOR_VERSION,
-                data: Vec::new(),
-            }],
+            payloads: ike2::Types::default(),
+            notifies,
             encrypted: false,
             ke_group: None,
             fragments: None,

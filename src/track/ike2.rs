@@ -1,5 +1,8 @@
 //! IKEv2 facts: the SAs, exchanges and messages of one attempt, and everything after it.
 
+use std::sync::Arc;
+
+pub use crate::track::clear::{Notifies, Notify, Types};
 use crate::track::session::{Side, Stamp};
 
 pub mod fold;
@@ -8,7 +11,7 @@ pub mod solve;
 pub mod suite;
 
 pub use nat::Nat;
-pub use suite::{Proposal, Suite};
+pub use suite::{Offer, Proposal, Suite};
 
 /// What was seen of an IKEv2 session.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -22,7 +25,7 @@ pub struct Ike2 {
     /// NAT detection, verified.
     pub nat: Nat,
     /// Vendor ids of the initiator and the responder, as hex where unknown.
-    pub vendor_ids: Vec<(Side, String)>,
+    pub vendor_ids: Vec<(Side, Arc<str>)>,
     /// Responder SPIs of other answers to the same request: several backends.
     pub other_responders: Vec<(Stamp, u64)>,
 }
@@ -37,9 +40,11 @@ pub struct IkeSa {
     /// Who began this SA: in a renewal this may be the gateway.
     pub initiator: Side,
     /// What the initiator offered last.
-    pub offered: Vec<Proposal>,
-    /// What the responder chose.
-    pub chosen: Option<Proposal>,
+    pub offered: Offer,
+    /// What the responder chose: one proposal.
+    pub chosen: Offer,
+    /// The algorithms of that.
+    pub suite: Option<Suite>,
     /// Its first message.
     pub first: Stamp,
     /// Whether that it renews the SA before it is concluded from address, port and time,
@@ -49,8 +54,8 @@ pub struct IkeSa {
 
 impl IkeSa {
     /// The negotiated algorithms, where the negotiation was seen.
-    pub fn suite(&self) -> Option<Suite> {
-        self.chosen.as_ref().and_then(Suite::of)
+    pub const fn suite(&self) -> Option<Suite> {
+        self.suite
     }
 }
 
@@ -109,10 +114,10 @@ pub struct Message {
     pub at: Stamp,
     /// Octets of the IKE message; for one in IKE fragments, the sum over the fragments.
     pub length: u32,
-    /// Types of the payloads that stand in clear, in order.
-    pub payloads: Vec<u8>,
+    /// Types of the payloads that stand in clear.
+    pub payloads: Types,
     /// Notifies that stand in clear.
-    pub notifies: Vec<Notify>,
+    pub notifies: Notifies,
     /// Whether it is encrypted.
     pub encrypted: bool,
     /// The key exchange method of its KE payload, where in clear.
@@ -127,14 +132,14 @@ pub struct Message {
 
 impl Message {
     /// Whether it carries a notify of this type in clear.
-    pub fn notify(&self, notify_type: u16) -> Option<&Notify> {
+    pub fn notify(&self, notify_type: u16) -> Option<Notify<'_>> {
         self.notifies
             .iter()
             .find(|notify| notify.notify_type == notify_type)
     }
 
     /// The first error notify in clear: RFC 7296 §3.10.1, types below 16384.
-    pub fn error(&self) -> Option<&Notify> {
+    pub fn error(&self) -> Option<Notify<'_>> {
         self.notifies
             .iter()
             .find(|notify| notify.notify_type < 16384)
@@ -142,33 +147,12 @@ impl Message {
 
     /// Whether it carries a payload of this type in clear.
     pub fn has(&self, payload_type: u8) -> bool {
-        self.payloads.contains(&payload_type)
+        self.payloads.has(payload_type)
     }
 
     /// Whether everything of it was seen.
     pub fn is_whole(&self) -> bool {
         self.fragments.as_ref().is_none_or(Fragments::is_complete)
-    }
-}
-
-/// A notify payload in clear.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notify {
-    /// Type.
-    pub notify_type: u16,
-    /// The first octets of its data.
-    pub data: Vec<u8>,
-}
-
-impl Notify {
-    /// How many octets of data are kept.
-    pub const KEPT: usize = 64;
-
-    /// The data as a 16-bit number, as `INVALID_KE_PAYLOAD` carries it.
-    pub fn number(&self) -> Option<u16> {
-        self.data
-            .first_chunk::<2>()
-            .map(|octets| u16::from_be_bytes(*octets))
     }
 }
 

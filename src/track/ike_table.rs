@@ -49,28 +49,31 @@ impl Table {
             wire,
             digest,
         };
-        match self.version_1(core, &incoming) {
+        let (initiator, responder) = (wire.header.initiator_spi.0, wire.header.responder_spi.0);
+        let known = self.find(initiator, responder);
+        match self.version_1(core, &incoming, known) {
             Version1::Session(index) => return self.handle_v1(core, index, &incoming),
             Version1::Answer(index) => return answer_in_v1(core, index, &incoming),
             Version1::No => {}
         }
-        let (index, sa) = self.place(core, &incoming);
+        let (index, sa) = self.place(core, &incoming, known);
         let now = core.now;
-        let idle = core.config.clone();
+        let config = &core.config;
         let Some(open) = core.slab.get_mut(index) else {
             return;
         };
-        let Detail::Ike2(facts) = &mut open.session.detail else {
+        let detail = std::mem::replace(&mut open.session.detail, Detail::Esp);
+        let Detail::Ike2(mut facts) = detail else {
+            open.session.detail = detail;
             return;
         };
-        let mut facts = std::mem::take(facts);
         let folded = fold(&mut open.session, &mut facts, sa, &incoming);
         if let Some(sa) = facts.sas.get(sa) {
             self.by_spi
                 .entry((sa.initiator_spi, sa.responder_spi))
                 .or_insert(index);
         }
-        let idle = patience(&facts, &idle);
+        let idle = patience(&facts, config);
         open.session.detail = Detail::Ike2(facts);
         if folded == Folded::Copied {
             core.counters.copies += 1;
@@ -80,9 +83,14 @@ impl Table {
     }
 
     /// The session and the SA of a message; opens them where they are new.
-    fn place(&mut self, core: &mut Core, incoming: &Incoming<'_>) -> (u32, usize) {
+    fn place(
+        &mut self,
+        core: &mut Core,
+        incoming: &Incoming<'_>,
+        known: Option<u32>,
+    ) -> (u32, usize) {
         let header = &incoming.wire.header;
-        if let Some(index) = self.find(header.initiator_spi.0, header.responder_spi.0) {
+        if let Some(index) = known {
             let sa = core.slab.get(index).and_then(|open| {
                 let facts = open.session.ike2()?;
                 facts.find_sa(header).or_else(|| facts.other_answer(header))

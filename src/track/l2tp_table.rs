@@ -61,21 +61,22 @@ impl Table {
             octets,
             digest,
         };
-        let (now, config) = (core.now, core.config.clone());
+        let (now, config) = (core.now, &core.config);
         let Some(open) = core.slab.get_mut(index) else {
             return;
         };
-        let Detail::L2tp(facts) = &mut open.session.detail else {
+        let detail = std::mem::replace(&mut open.session.detail, Detail::Esp);
+        let Detail::L2tp(mut facts) = detail else {
+            open.session.detail = detail;
             return;
         };
-        let mut facts = std::mem::take(facts);
         let is_copy = fold(
             &mut open.session,
             &mut facts,
             &incoming,
             attributes.as_ref(),
         );
-        let idle = patience(&facts, &config);
+        let idle = patience(&facts, config);
         if is_login(&incoming.message) {
             self.remember(&facts, index);
         }

@@ -107,7 +107,7 @@ impl Names {
         if !is_address || question.class != 1 {
             return;
         }
-        let name = question.name.to_string().to_lowercase();
+        let name = question.name.lower_case();
         if message.flags.is_response() {
             self.answer(event, name, message);
         } else {
@@ -369,20 +369,28 @@ pub fn looks_like_vpn(name: &str) -> bool {
         "webvpn",
     ];
     const PARTS: [&str; 3] = ["vpn", "anyconnect", "globalprotect"];
-    let host = name.trim_end_matches('.').to_lowercase();
+    let host = name.trim_end_matches('.');
     // The registered domain says who runs it, not what it is: the last two labels count only
     // with an unmistakable word.
-    let labels: Vec<&str> = host.split('.').collect();
-    let own = labels.len().saturating_sub(2).max(1);
-    labels.iter().enumerate().any(|(place, label)| {
+    let count = host.split('.').count();
+    let own = count.saturating_sub(2).max(1);
+    host.split('.').enumerate().any(|(place, label)| {
         let bare = label.trim_matches(|c: char| c.is_ascii_digit() || c == '-');
         let word = place < own
             && label.split('-').chain([bare]).any(|part| {
                 let part = part.trim_matches(|c: char| c.is_ascii_digit());
-                WORDS.contains(&part)
+                WORDS.iter().any(|word| word.eq_ignore_ascii_case(part))
             });
-        word || PARTS.iter().any(|part| label.contains(part))
+        word || PARTS.iter().any(|part| holds(label, part))
     })
+}
+
+/// Whether a label holds a word, in capitals or not.
+fn holds(label: &str, word: &str) -> bool {
+    label
+        .as_bytes()
+        .windows(word.len())
+        .any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 #[cfg(test)]

@@ -111,8 +111,8 @@ fn decide(session: &Session, hops: PerSide<Option<u8>>) -> (Place, String) {
             "the same messages were seen between two pairs of addresses".to_string(),
         );
     }
-    let nat = session.ike2().map(|facts| facts.nat);
-    let translated = nat.is_some_and(|n| n.request_source == Fit::Differs && !n.request_untouched);
+    let nat = session.ike2().map(|facts| &facts.nat.request);
+    let translated = nat.is_some_and(|n| !n.untouched && n.source() == Fit::Differs);
     let tail = if translated {
         ", and the client's address was translated before it came here"
     } else {

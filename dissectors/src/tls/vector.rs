@@ -86,6 +86,11 @@ impl<'a, T> Codes<'a, T> {
         Self::of(octets)
     }
 
+    /// The list as it stands, two octets each.
+    pub const fn octets(&self) -> &'a [u8] {
+        self.octets
+    }
+
     /// How many there are.
     pub const fn len(&self) -> usize {
         self.octets.len() >> 1

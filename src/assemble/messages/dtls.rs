@@ -507,6 +507,11 @@ impl Association {
             );
             return;
         }
+        if direction.takes_whole(fragment) {
+            direction.note_done(fragment.message_type, fragment.message_seq, fragment.length);
+            self.whole(from_client, frame, fragment, give);
+            return;
+        }
         let (index, insertion) = direction.insert(fragment, frame);
         give(
             context,
@@ -531,6 +536,35 @@ impl Association {
                 body: &body,
                 frames: &frames,
                 fragments: partial.fragments(),
+            },
+        );
+    }
+
+    /// A message in one fragment, as nearly all are: nothing is copied.
+    fn whole(
+        &mut self,
+        from_client: bool,
+        frame: u64,
+        fragment: &Fragment<'_>,
+        give: &mut impl FnMut(Context, What<'_>),
+    ) {
+        give(
+            self.context,
+            What::Fragment {
+                fragment: *fragment,
+                again: false,
+            },
+        );
+        let body = fragment.body.0;
+        self.learn(from_client, fragment.message_type, body);
+        give(
+            self.context,
+            What::Message {
+                message_type: fragment.message_type,
+                message_seq: fragment.message_seq,
+                body,
+                frames: &[frame],
+                fragments: 1,
             },
         );
     }
@@ -606,14 +640,30 @@ impl Direction {
     }
 
     fn remember(&mut self, partial: &Partial) {
+        self.note_done(
+            partial.message_type(),
+            partial.message_seq(),
+            partial.length(),
+        );
+    }
+
+    fn note_done(&mut self, message_type: HandshakeType, message_seq: u16, length: u32) {
         if self.done.len() >= DONE_KEPT {
             self.done.pop_front();
         }
         self.done.push_back(Done {
-            message_type: partial.message_type(),
-            message_seq: partial.message_seq(),
-            length: partial.length(),
+            message_type,
+            message_seq,
+            length,
         });
+    }
+
+    /// Whether a fragment is a whole message of which no octet was seen before.
+    fn takes_whole(&self, fragment: &Fragment<'_>) -> bool {
+        fragment.fragment_offset == 0
+            && fragment.fragment_length == fragment.length
+            && u32::try_from(fragment.body.len()) == Ok(fragment.length)
+            && !self.partial.iter().any(|partial| partial.is_of(fragment))
     }
 
     fn insert(&mut self, fragment: &Fragment<'_>, frame: u64) -> (usize, Insertion) {

@@ -26,25 +26,21 @@ impl Key {
         } else {
             (flow.destination, flow.source)
         };
+        let ([p0, p1], [q0, q1]) = (a.1.to_be_bytes(), b.1.to_be_bytes());
+        let [c0, c1] = capture.to_be_bytes();
         let key = match (a.0, b.0) {
             (IpAddr::V4(x), IpAddr::V4(y)) => {
-                let mut key = [0; 14];
-                let (x, y) = (x.octets(), y.octets());
-                let ports = (a.1.to_be_bytes(), b.1.to_be_bytes());
-                write(
-                    &mut key,
-                    &[&x, &ports.0, &y, &ports.1, &capture.to_be_bytes()],
-                );
-                Self::V4(key)
+                let ([x0, x1, x2, x3], [y0, y1, y2, y3]) = (x.octets(), y.octets());
+                Self::V4([x0, x1, x2, x3, p0, p1, y0, y1, y2, y3, q0, q1, c0, c1])
             }
             (x, y) => {
-                let (x, y) = (v6(x), v6(y));
                 let mut key = [0; 38];
-                let ports = (a.1.to_be_bytes(), b.1.to_be_bytes());
-                write(
-                    &mut key,
-                    &[&x, &ports.0, &y, &ports.1, &capture.to_be_bytes()],
-                );
+                let (first, rest) = key.split_at_mut(18);
+                put(first, v6(x), [p0, p1]);
+                put(rest, v6(y), [q0, q1]);
+                if let Some(last) = rest.last_chunk_mut() {
+                    *last = [c0, c1];
+                }
                 Self::V6(key)
             }
         };
@@ -93,10 +89,12 @@ fn v6(address: IpAddr) -> [u8; 16] {
     }
 }
 
-fn write(key: &mut [u8], parts: &[&[u8]]) {
-    let octets = parts.iter().flat_map(|part| part.iter());
-    for (slot, octet) in key.iter_mut().zip(octets) {
-        *slot = *octet;
+fn put(key: &mut [u8], address: [u8; 16], port: [u8; 2]) {
+    if let Some((first, rest)) = key.split_first_chunk_mut() {
+        *first = address;
+        if let Some(ports) = rest.first_chunk_mut() {
+            *ports = port;
+        }
     }
 }
 
@@ -379,18 +377,18 @@ impl Openings {
         }
     }
 
-    /// Takes out what was quiet since `before`, oldest first.
-    pub(super) fn expire(&mut self, before: Timestamp) -> Vec<(Key, Entry)> {
-        let mut out: Vec<(Key, Entry)> = self
-            .v4
-            .extract_if(|_, entry| entry.last() <= before)
-            .map(|(key, entry)| (Key::V4(key), entry))
-            .collect();
-        out.extend(
-            self.v6
-                .extract_if(|_, entry| entry.last() <= before)
-                .map(|(key, entry)| (Key::V6(key), entry)),
-        );
+    /// Takes out what was quiet since `before`, and gives what `matters` of it, oldest first.
+    pub(super) fn expire(
+        &mut self,
+        before: Timestamp,
+        mut matters: impl FnMut(&Key, &Entry) -> bool,
+    ) -> Vec<(Key, Entry)> {
+        let mut out: Vec<(Key, Entry)> = Vec::new();
+        let v4 = self.v4.extract_if(|_, entry| entry.last() <= before);
+        let v4 = v4.map(|(key, entry)| (Key::V4(key), entry));
+        let v6 = self.v6.extract_if(|_, entry| entry.last() <= before);
+        let v6 = v6.map(|(key, entry)| (Key::V6(key), entry));
+        out.extend(v4.chain(v6).filter(|(key, entry)| matters(key, entry)));
         out.sort_unstable_by_key(|(key, entry)| (entry.time, entry.frame, *key));
         out
     }

@@ -3,7 +3,7 @@
 use vpnscope_dissectors::ike::v2::NotifyType;
 
 use crate::diagnose::ike2::{Auth, Story};
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::track::ike2::{Exchange, Message};
 use crate::track::session::{Session, Side, Step};
 
@@ -130,7 +130,7 @@ fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
     ) else {
         return;
     };
-    if let Some(error) = exchange.response.as_ref().and_then(|m| m.error()) {
+    if let Some(error) = exchange.response.as_ref().and_then(Message::error) {
         in_clear(story, answered, error.notify_type, findings);
         return;
     }
@@ -158,12 +158,12 @@ fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
             &AUTH_FAILED,
             Stage::IkeAuthentication,
             basis,
-            format!(
+            say!(
                 "The gateway's IKE_AUTH answer is {} octets: with this suite one error notify takes {notify}, the shortest success {least}.",
                 answered.length
             ),
         )
-        .frame(asked.at, format!("{}, {} octets", asked.message, asked.length))
+        .frame(asked.at, say!("{}, {} octets", asked.message, asked.length))
         .step(answered, ", one short notify long")
         .candidates(HIDDEN)
         .exclude("proposal-mismatch", "the gateway chose a proposal in its IKE_SA_INIT answer")
@@ -180,12 +180,12 @@ fn in_clear(story: &Story<'_>, answered: &Step, notify_type: u16, findings: &mut
             &AUTH_FAILED,
             Stage::IkeAuthentication,
             Basis::Inferred,
-            format!(
+            say!(
                 "The gateway answered IKE_AUTH in clear with {name}: it could not read the request or refused it unprotected ({}).",
                 story.session.gateway.ip
             ),
         )
-        .step(answered, &format!(" in clear with N({name})"))
+        .step(answered, &say!(" in clear with N({name})"))
         .candidates(HIDDEN)
         .candidates(&["malformed-message"]),
     );
@@ -203,13 +203,13 @@ fn client(story: &Story<'_>, exchange: &Exchange, farewell: &Exchange, findings:
             &AUTH_FAILED,
             Stage::IkeAuthentication,
             Basis::Inferred,
-            format!(
+            say!(
                 "The gateway answered IKE_AUTH in full ({} octets), and {} later the client ended the session with a message of one notify's size; no ESP followed.",
                 answered.length,
                 left.at.time - answered.at.time
             ),
         )
-        .frame(answered.at, format!("{}, {} octets", answered.message, answered.length))
+        .frame(answered.at, say!("{}, {} octets", answered.message, answered.length))
         .step(left, " of one notify's size: the client's refusal")
         .candidates(HIDDEN_CLIENT)
         .exclude("psk-mismatch", "the gateway accepted the client's authentication")
@@ -239,7 +239,7 @@ fn eap(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
         &EAP_FAILED,
         Stage::IkeAuthentication,
         Basis::Inferred,
-        format!(
+        say!(
             "After {rounds} rounds of IKE_AUTH the gateway's last answer is {} octets, too short to grant a tunnel (at least {least}); no further IKE_AUTH and no ESP followed.",
             answered.length
         ),
@@ -248,12 +248,12 @@ fn eap(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
         if let Some(response) = step(story, exchange.response.as_ref()) {
             finding = finding.frame(
                 response.at,
-                format!("{}, {} octets", response.message, response.length),
+                say!("{}, {} octets", response.message, response.length),
             );
         }
     }
     for left in later.iter().take(2) {
-        finding = finding.frame(left.at, format!("{}: the client gives up", left.message));
+        finding = finding.frame(left.at, say!("{}: the client gives up", left.message));
     }
     let finding = finding
         .exclude(
@@ -290,7 +290,7 @@ fn unanswered(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
         cause,
         stage,
         Basis::Absence { of: Side::Gateway },
-        format!(
+        say!(
             "The {} (message ID {}) was sent {} times over {} without an answer, after {} answered.",
             asked.message,
             exchange.id,

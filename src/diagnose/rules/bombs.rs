@@ -6,7 +6,7 @@ use vpnscope_dissectors::ike::v2::{Algorithm, NotifyType};
 
 use crate::diagnose::ike2::Story;
 use crate::diagnose::{
-    Basis, Confidence, Context, Family, Finding, Findings, Outcome, Stage, cause,
+    Basis, Confidence, Context, Family, Finding, Findings, Outcome, Stage, cause, say,
 };
 use crate::time::{Span, Timestamp};
 use crate::track::ike2::kind;
@@ -145,6 +145,10 @@ cause! {
 }
 
 fn check(session: &Session, _: &Context, findings: &mut Findings) {
+    // Everything here is worth knowing and changes no verdict.
+    if crate::diagnose::is_brief() {
+        return;
+    }
     if findings.any_trouble() || super::progress(session).outcome != Outcome::Established {
         return;
     }
@@ -206,7 +210,7 @@ fn weak(session: &Session, findings: &mut Findings) {
         findings.push(note(
             &WEAK_ALGORITHMS,
             Stage::IkeNegotiation,
-            format!("The accepted proposal holds {}.", weak.join(", ")),
+            say!("The accepted proposal holds {}.", weak.join(", ")),
         ));
     }
 }
@@ -219,7 +223,7 @@ fn rekeying(story: &Story<'_>, findings: &mut Findings) {
     findings.push(note(
         &PFS_NOT_EXERCISED,
         Stage::IpsecChild,
-        format!("In the {lasted} of this session nothing was rekeyed."),
+        say!("In the {lasted} of this session nothing was rekeyed."),
     ));
 }
 
@@ -236,9 +240,11 @@ fn fragmentation(story: &Story<'_>, findings: &mut Findings) {
         .filter_map(|m| story.session.step(m.step?))
         .find(|step| step.fragments > 1);
     let Some(step) = large else { return };
-    let mut text = format!(
+    let mut text = say!(
         "The {} of {} octets passed in {} IP fragments; IKE fragmentation was not agreed",
-        step.message, step.length, step.fragments
+        step.message,
+        step.length,
+        step.fragments
     );
     let _ = write!(text, ".");
     findings.push(
@@ -247,11 +253,14 @@ fn fragmentation(story: &Story<'_>, findings: &mut Findings) {
 }
 
 fn keepalive(session: &Session, findings: &mut Findings) {
+    let lasted = session.last.time - session.first.time;
+    if lasted < Span::from_secs(300) {
+        return;
+    }
     let behind = session
         .ike2()
         .is_some_and(|facts| facts.nat.detected(Side::Client) && !facts.nat.forced(Side::Client));
-    let lasted = session.last.time - session.first.time;
-    if !behind || lasted < Span::from_secs(300) {
+    if !behind {
         return;
     }
     let seen = i64::try_from(session.vantage.frames.client).unwrap_or(i64::MAX);
@@ -262,7 +271,7 @@ fn keepalive(session: &Session, findings: &mut Findings) {
     findings.push(note(
         &KEEPALIVE_TOO_SLOW,
         Stage::EspData,
-        format!(
+        say!(
             "Behind its NAT the client sent {seen} packets in {lasted}, on average {apart} apart."
         ),
     ));
@@ -300,7 +309,7 @@ fn certificates(session: &Session, findings: &mut Findings) {
     let finding = note(
         &CERT_EXPIRES_SOON,
         Stage::TlsHandshake,
-        format!(
+        say!(
             "The certificate of {} that the {} sends expires on {}, {} day(s) after this capture.",
             certificate.subject,
             side.word(),

@@ -6,7 +6,9 @@ use super::tls_alerts;
 use crate::diagnose::tls::{
     End, Phase, Story, client_flight, may_be_alert, may_be_empty_certificate,
 };
-use crate::diagnose::{Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{
+    Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause, say,
+};
 use crate::time::Timestamp;
 use crate::track::session::{Session, Side, Stamp};
 use crate::track::tls::connection::AlertSeen;
@@ -286,7 +288,7 @@ fn by_alert(story: &Story<'_>, connection: &Connection, alert: &AlertSeen) -> Op
             alert.at,
             Stage::TlsHandshake,
             Basis::Seen,
-            &format!("ended the handshake with the alert {description}"),
+            &say!("ended the handshake with the alert {description}"),
         ));
     }
     if is_psk(connection)
@@ -308,7 +310,7 @@ fn by_alert(story: &Story<'_>, connection: &Connection, alert: &AlertSeen) -> Op
     let (cause, basis) = named(cause, alert, chain, &expected_names(story));
     let mut finding = rejected_by_alert(cause, Stage::TlsHandshake, basis, alert);
     if let Some(chain) = chain {
-        finding = finding.frame(chain.at, format!("certificate of the {}", about.word()));
+        finding = finding.frame(chain.at, say!("certificate of the {}", about.word()));
         finding = with_reasons(finding, story, chain, about, cause);
     }
     Some(finding)
@@ -357,7 +359,7 @@ fn rejected_by_alert(
         cause,
         stage,
         basis,
-        format!(
+        say!(
             "The {} refused the {}'s certificate with the alert {description}.",
             alert.from.word(),
             alert.from.other().word()
@@ -365,7 +367,7 @@ fn rejected_by_alert(
     )
     .frame(
         alert.at,
-        format!("alert {description} of the {}", alert.from.word()),
+        say!("alert {description} of the {}", alert.from.word()),
     )
 }
 
@@ -407,7 +409,7 @@ fn reasons(chain: &Chain, of: Side, names: &[&str]) -> Vec<Reason> {
         if certificate.not_after_s < now {
             list.push(Reason {
                 cause: &CERT_EXPIRED,
-                says: format!(
+                says: say!(
                     "{} expired on {}",
                     certificate.subject,
                     day(certificate.not_after_s)
@@ -417,7 +419,7 @@ fn reasons(chain: &Chain, of: Side, names: &[&str]) -> Vec<Reason> {
         if certificate.not_before_s > now {
             list.push(Reason {
                 cause: &CERT_NOT_YET_VALID,
-                says: format!(
+                says: say!(
                     "{} is valid only from {}",
                     certificate.subject,
                     day(certificate.not_before_s)
@@ -433,7 +435,7 @@ fn reasons(chain: &Chain, of: Side, names: &[&str]) -> Vec<Reason> {
     {
         list.push(Reason {
             cause: &CERT_NAME_MISMATCH,
-            says: format!("{} is not for {name}", names_of(leaf)),
+            says: say!("{} is not for {name}", names_of(leaf)),
         });
     }
     if let Some(usage) = leaf.extended_key_usage {
@@ -444,21 +446,22 @@ fn reasons(chain: &Chain, of: Side, names: &[&str]) -> Vec<Reason> {
         if !has && !usage.any {
             list.push(Reason {
                 cause: &CERT_MISSING_EKU,
-                says: format!("{} lacks the purpose {wanted}", leaf.subject),
+                says: say!("{} lacks the purpose {wanted}", leaf.subject),
             });
         }
     }
     if leaf.is_self_issued {
         list.push(Reason {
             cause: &CERT_UNTRUSTED,
-            says: format!("{} is signed by itself", leaf.subject),
+            says: say!("{} is signed by itself", leaf.subject),
         });
     } else if !has_issuer(chain, leaf) && of == Side::Gateway {
         list.push(Reason {
             cause: &CERT_UNTRUSTED,
-            says: format!(
+            says: say!(
                 "the chain of {} certificate(s) does not hold the issuer {}",
-                chain.count, leaf.issuer
+                chain.count,
+                leaf.issuer
             ),
         });
     }
@@ -481,7 +484,7 @@ fn names_of(certificate: &Certificate) -> String {
         return certificate.subject.clone();
     }
     let list: Vec<String> = names.iter().take(4).map(ToString::to_string).collect();
-    format!("a certificate for {}", list.join(", "))
+    say!("a certificate for {}", list.join(", "))
 }
 
 fn expected_names<'a>(story: &Story<'a>) -> Vec<&'a str> {
@@ -502,7 +505,7 @@ fn with_reasons(
     cause: &'static Cause,
 ) -> Finding {
     for reason in reasons(chain, of, &expected_names(story)) {
-        finding.summary = format!("{} In clear: {}.", finding.summary, reason.says);
+        finding.summary = say!("{} In clear: {}.", finding.summary, reason.says);
         let is_other = reason.cause.code != cause.code;
         let is_open = finding.basis == Basis::Inferred || cause.code == CERT_REJECTED.code;
         if is_other && is_open {
@@ -553,7 +556,7 @@ fn client_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings: 
                 first.cause,
                 Stage::TlsHandshake,
                 Basis::Inferred,
-                format!(
+                say!(
                     "The client left with a {what} after the gateway's certificate, which in clear shows: {}.",
                     shown.iter().map(|r| r.says.as_str()).collect::<Vec<_>>().join("; ")
                 ),
@@ -567,7 +570,7 @@ fn client_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings: 
             &CERT_REJECTED,
             Stage::TlsHandshake,
             Basis::Inferred,
-            format!(
+            say!(
                 "The client left with a {what} after the gateway's certificate. Dates, names and chain are in order as far as they show: probably the client does not know the CA."
             ),
         )
@@ -576,7 +579,7 @@ fn client_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings: 
             &CERT_REJECTED,
             Stage::TlsHandshake,
             Basis::Inferred,
-            format!(
+            say!(
                 "The client left with a {what} after the gateway's flight, without finishing the handshake; {version} hides the certificate and the reason."
             ),
         )
@@ -591,7 +594,7 @@ fn client_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings: 
     if let Some(last) = last_record(connection, Side::Gateway) {
         finding = finding.frame(last, "end of the gateway's flight");
     }
-    findings.push(finding.frame(at, format!("TCP {what} of the client")));
+    findings.push(finding.frame(at, say!("TCP {what} of the client")));
 }
 
 fn last_record(connection: &Connection, from: Side) -> Option<Stamp> {
@@ -644,7 +647,7 @@ fn gateway_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings:
             at,
             Stage::TlsHandshake,
             basis,
-            &format!("ended the connection with a {what}"),
+            &say!("ended the connection with a {what}"),
         ));
         return;
     }
@@ -666,18 +669,18 @@ fn gateway_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings:
         cause,
         Stage::TlsHandshake,
         Basis::Inferred,
-        format!(
+        say!(
             "The gateway ended the connection with a {what} {}after the client's certificate{}.",
             connection
                 .kept_records()
                 .filter(|record| record.from == Side::Client)
                 .map(|record| record.at)
                 .next_back()
-                .map_or_else(String::new, |last| format!("{} ", at.time - last.time)),
-            dated.map_or_else(String::new, |reason| format!(": {}", reason.says))
+                .map_or_else(String::new, |last| say!("{} ", at.time - last.time)),
+            dated.map_or_else(String::new, |reason| say!(": {}", reason.says))
         ),
     )
-    .frame(at, format!("TCP {what} of the gateway"));
+    .frame(at, say!("TCP {what} of the gateway"));
     if dated.is_none() {
         finding = finding.candidates(&["cert-untrusted", "cert-expired", "cert-missing-eku"]);
     }
@@ -706,11 +709,11 @@ pub(super) fn demanded(
         stage,
         basis,
         if tls13 {
-            format!(
+            say!(
                 "The client's flight begins with a record that has room for an empty Certificate only, and the gateway {how}."
             )
         } else {
-            format!(
+            say!(
                 "The gateway asked for a certificate, the client sent none, and the gateway {how}."
             )
         },
@@ -747,7 +750,7 @@ fn in_dtls(story: &Story<'_>, association: &Association, findings: &mut Findings
     let (cause, basis) = named(cause, alert, chain, &[]);
     let mut finding = rejected_by_alert(cause, Stage::DtlsHandshake, basis, alert);
     if let Some(chain) = chain {
-        finding = finding.frame(chain.at, format!("certificate of the {}", about.word()));
+        finding = finding.frame(chain.at, say!("certificate of the {}", about.word()));
         finding = with_reasons(finding, story, chain, about, cause);
     }
     let request = association.message(Side::Gateway, HandshakeType::CERTIFICATE_REQUEST);
@@ -764,12 +767,12 @@ fn psk_finding(alert: &AlertSeen, stage: Stage, hello: Option<Stamp>) -> Finding
         &super::ike1::auth::PSK_MISMATCH,
         stage,
         Basis::Seen,
-        format!(
+        say!(
             "The {} ended a handshake with a pre-shared key with the alert {description}: the keys differ.",
             alert.from.word()
         ),
     )
-    .frame(alert.at, format!("alert {description} of the {}", alert.from.word()));
+    .frame(alert.at, say!("alert {description} of the {}", alert.from.word()));
     if let Some(hello) = hello {
         finding = finding.frame(hello, "ClientHello");
     }

@@ -1,7 +1,7 @@
 //! Did the tunnel inside the IKE SA come up, and was it renewed?
 
 use crate::diagnose::ike2::{Auth, Story};
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::time::Span;
 use crate::track::ike2::{Exchange, Message, kind};
 use crate::track::session::{Session, Side, Step};
@@ -124,12 +124,12 @@ fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
             &CHILD_REFUSED,
             Stage::IpsecChild,
             Basis::Inferred,
-            format!(
+            say!(
                 "The gateway's IKE_AUTH answer is {} octets: more than one error notify, but less than the {least} that the smallest granted tunnel takes with this suite; no ESP followed.",
                 answered.length
             ),
         )
-        .frame(asked.at, format!("{}, {} octets", asked.message, asked.length))
+        .frame(asked.at, say!("{}, {} octets", asked.message, asked.length))
         .step(answered, ", too short to grant a tunnel")
         .candidates(&["ts-unacceptable", "child-proposal-mismatch", "config-no-address"])
         .exclude("psk-mismatch", "the answer holds more than a refusal: authentication succeeded")
@@ -154,12 +154,12 @@ fn after_eap(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
             &CHILD_REFUSED,
             Stage::IpsecChild,
             Basis::Inferred,
-            format!(
+            say!(
                 "EAP succeeded, by the lengths of the last rounds, and the answer that closes IKE_AUTH is {} octets: more than one error notify, but less than the {least} that the smallest granted tunnel takes with this suite; no ESP followed.",
                 answered.length
             ),
         )
-        .frame(asked.at, format!("{}, {} octets: authentication alone", asked.message, asked.length))
+        .frame(asked.at, say!("{}, {} octets: authentication alone", asked.message, asked.length))
         .step(answered, ", too short to grant a tunnel")
         .candidates(&["ts-unacceptable", "child-proposal-mismatch", "config-no-address"])
         .exclude("eap-failed", "the gateway's answer before has the length of EAP's success, and the client went on")
@@ -180,7 +180,7 @@ fn hidden(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
             &CHILD_REFUSED,
             Stage::IpsecChild,
             Basis::Inferred,
-            format!(
+            say!(
                 "The peers answered each other in full, and no ESP was seen: {} octets, large enough for a certificate, may hold a granted tunnel as well as a refused one.",
                 answered.length
             ),
@@ -212,9 +212,10 @@ fn rekey(story: &Story<'_>, findings: &mut Findings) {
         return;
     };
     let refusals = all.iter().filter(|e| is_refusal(story, e)).count();
-    let what = format!(
+    let what = say!(
         "{refusals} CREATE_CHILD_SA request(s) were refused: the last answer is {} octets, room for one short notify; the request had {}.",
-        answered.length, asked.length
+        answered.length,
+        asked.length
     );
     let earlier = all.iter().take(index).any(|e| is_success(story, e));
     let finding = if !earlier && !has_tunnel(story) {
@@ -222,7 +223,7 @@ fn rekey(story: &Story<'_>, findings: &mut Findings) {
             &CHILD_REFUSED,
             Stage::IpsecChild,
             Basis::Proven,
-            format!("{what} IKE_AUTH had granted no tunnel either."),
+            say!("{what} IKE_AUTH had granted no tunnel either."),
         )
         .exclude("auth-failed", "the peers authenticated each other before")
         .candidates(&["ts-unacceptable", "child-proposal-mismatch", "pfs-mismatch"])
@@ -231,7 +232,7 @@ fn rekey(story: &Story<'_>, findings: &mut Findings) {
             &CHILD_REFUSED,
             Stage::IpsecChild,
             Basis::Inferred,
-            format!("{what} It came as soon as IKE_AUTH was done, so it was for a further tunnel, not for a renewal; the first one stays."),
+            say!("{what} It came as soon as IKE_AUTH was done, so it was for a further tunnel, not for a renewal; the first one stays."),
         )
         .candidates(&["ts-unacceptable", "child-proposal-mismatch", "pfs-mismatch"])
     } else {
@@ -239,7 +240,7 @@ fn rekey(story: &Story<'_>, findings: &mut Findings) {
             &REKEY_FAILED,
             Stage::IpsecChild,
             Basis::Proven,
-            format!("{what} Whether it was to renew an SA or for a further tunnel is encrypted."),
+            say!("{what} Whether it was to renew an SA or for a further tunnel is encrypted."),
         )
         .sure(Confidence::Likely)
         .candidates(&[

@@ -2,7 +2,7 @@
 
 use crate::diagnose::ike2::{Auth, Story};
 use crate::diagnose::{
-    Attempt, Basis, Confidence, Context, Family, Finding, Findings, Severity, Stage, cause,
+    Attempt, Basis, Confidence, Context, Family, Finding, Findings, Severity, Stage, cause, say,
 };
 use crate::time::Span;
 use crate::track::session::{Session, Side};
@@ -139,7 +139,7 @@ fn rate_limited(session: &Session, context: &Context, findings: &mut Findings) {
             &RATE_LIMITED,
             Stage::Reachability,
             Basis::Inferred,
-            format!(
+            say!(
                 "{earlier} earlier attempts from {} were answered; this one was sent {} times into silence, while the gateway answered {}.",
                 session.client.ip,
                 step.sent(),
@@ -182,7 +182,7 @@ fn displaced(session: &Session, context: &Context, findings: &mut Findings) {
         &CLIENTS_BEHIND_SAME_NAT,
         Stage::EspData,
         Basis::Inferred,
-        format!(
+        say!(
             "The gateway's last data for this client came within {near} of the moment when another client behind the same address ({}, port {}) got its tunnel; this client went on sending.",
             other.client.ip, other.client.port
         ),
@@ -208,7 +208,7 @@ fn backends(session: &Session, findings: &mut Findings) {
     let Some(first) = story.facts.sas.first() else {
         return;
     };
-    let text = format!(
+    let text = say!(
         "The same request was answered with responder SPI {:016x} and with {spi:016x}.",
         first.responder_spi
     );

@@ -1,6 +1,6 @@
 //! Was the gateway's name found?
 
-use crate::diagnose::{Basis, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::track::names::Look;
 use crate::track::session::{Detail, Session, Side};
 use vpnscope_dissectors::dns::ResponseCode;
@@ -95,7 +95,7 @@ fn unanswered(session: &Session, look: &Look, findings: &mut Findings) {
         &DNS_NO_ANSWER,
         Stage::Dns,
         Basis::Absence { of: Side::Gateway },
-        format!(
+        say!(
             "{} queries for {} to {} over {spread}, and no answer.",
             look.asked,
             look.name,
@@ -103,7 +103,7 @@ fn unanswered(session: &Session, look: &Look, findings: &mut Findings) {
         ),
     );
     for query in look.queries.iter().take(8) {
-        let what = format!("DNS query {} to {}", query.record_type, query.server);
+        let what = say!("DNS query {} to {}", query.record_type, query.server);
         finding = finding.frame(query.at, what);
     }
     findings.push(finding);
@@ -119,17 +119,17 @@ fn refused(session: &Session, look: &Look, findings: &mut Findings) {
     let (cause, says) = match answer.code {
         ResponseCode::NXDOMAIN => (&DNS_NXDOMAIN, "does not exist (NXDOMAIN)".to_string()),
         ResponseCode::NOERROR => (&DNS_NXDOMAIN, "has no address".to_string()),
-        other => (&DNS_NO_ANSWER, format!("cannot be looked up ({other})")),
+        other => (&DNS_NO_ANSWER, say!("cannot be looked up ({other})")),
     };
     let mut finding = Finding::failure(
         cause,
         Stage::Dns,
         Basis::Seen,
-        format!("{} answered that {} {says}.", answer.server, look.name),
+        say!("{} answered that {} {says}.", answer.server, look.name),
     )
-    .frame(answer.at, format!("DNS answer {}", answer.code));
+    .frame(answer.at, say!("DNS answer {}", answer.code));
     if let Some(query) = look.queries.first() {
-        finding = finding.frame(query.at, format!("DNS query {}", query.record_type));
+        finding = finding.frame(query.at, say!("DNS query {}", query.record_type));
     }
     let _ = session;
     findings.push(finding);

@@ -7,7 +7,9 @@ use super::path::FRAGMENT_LOST;
 use super::reachability::{NO_RESPONSE, RESPONSE_LOST};
 use super::tcp::cause_of;
 use crate::diagnose::tls::{Phase, Story, is_tunnel};
-use crate::diagnose::{Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{
+    Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause, say,
+};
 use crate::time::Span;
 use crate::track::session::{IcmpFact, Session, Side};
 use crate::track::tls::connection::AlertSeen;
@@ -235,7 +237,7 @@ fn never_tried(story: &Story<'_>, findings: &mut Findings) {
         &DTLS_MISSING,
         Stage::DtlsHandshake,
         Basis::Absence { of: Side::Client },
-        format!(
+        say!(
             "The tunnel runs over TLS alone ({} and {} octets): the client sent no DTLS to the gateway.",
             octets.client.octets, octets.gateway.octets
         ),
@@ -291,7 +293,7 @@ fn refused_by_icmp(story: &Story<'_>, association: &Association) -> Option<Findi
         story,
         cause,
         Basis::Seen,
-        format!(
+        say!(
             "{} answered the DTLS ClientHello to port {} with {family} type {} code {}{}.",
             icmp.reporter,
             association.flow.destination.1,
@@ -300,7 +302,7 @@ fn refused_by_icmp(story: &Story<'_>, association: &Association) -> Option<Findi
             fallback(story)
         ),
     )
-    .frame(icmp.at, format!("{family} error from {}", icmp.reporter));
+    .frame(icmp.at, say!("{family} error from {}", icmp.reporter));
     Some(with_hello(found, hello))
 }
 
@@ -331,7 +333,7 @@ fn by_alert(story: &Story<'_>, association: &Association) -> Option<Finding> {
         story,
         cause,
         basis,
-        format!(
+        say!(
             "The {} ended the DTLS handshake with the alert {description}{}{}.",
             alert.from.word(),
             contrast(association),
@@ -340,7 +342,7 @@ fn by_alert(story: &Story<'_>, association: &Association) -> Option<Finding> {
     )
     .frame(
         alert.at,
-        format!("alert {description} of the {}", alert.from.word()),
+        say!("alert {description} of the {}", alert.from.word()),
     );
     found = with_hello(found, association.hello());
     if let Some(answer) = association.answer() {
@@ -393,12 +395,12 @@ fn resumes(association: &Association) -> bool {
 
 fn contrast(association: &Association) -> String {
     match (association.answer(), association.hello()) {
-        (Some(answer), Some(hello)) if is_other_suite(hello, answer) => format!(
+        (Some(answer), Some(hello)) if is_other_suite(hello, answer) => say!(
             ": it offered {} suite(s), and the gateway chose {}, which is not among them",
             hello.suites.len(),
             answer.suite
         ),
-        (None, Some(hello)) => format!(
+        (None, Some(hello)) => say!(
             "; the client offers {}, {} suite(s)",
             hello.newest(),
             hello.suites.len()
@@ -422,7 +424,7 @@ fn other_suite(story: &Story<'_>, association: &Association) -> Option<Finding> 
         story,
         &DTLS_CIPHER_MISMATCH,
         Basis::Seen,
-        format!(
+        say!(
             "The gateway's DTLS ServerHello names {}, which the client did not offer ({}); the client went no further{}.",
             answer.suite,
             offered.join(", "),
@@ -453,7 +455,7 @@ fn unknown_session(story: &Story<'_>, association: &Association) -> Option<Findi
         story,
         &DTLS_SESSION_UNKNOWN,
         Basis::Inferred,
-        format!(
+        say!(
             "The client wanted to resume a session, the gateway began a full handshake with a certificate, and the client stopped{}.",
             fallback(story)
         ),
@@ -495,7 +497,7 @@ fn gap_in_flight(story: &Story<'_>, association: &Association) -> Option<Finding
         story,
         &DTLS_MTU,
         Basis::Inferred,
-        format!(
+        say!(
             "Of the gateway's flight {} arrived, again and again, and message number {} of it never: the one large message (the certificate) does not cross{}.",
             arrived.join(", "),
             missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
@@ -505,7 +507,7 @@ fn gap_in_flight(story: &Story<'_>, association: &Association) -> Option<Finding
     .candidates(&["fragment-lost"]);
     for message in association.messages.iter().filter(|m| m.repeats.count > 0) {
         for stamp in message.repeats.stamps.iter().take(4) {
-            found = found.frame(*stamp, format!("{} again", message.message_type));
+            found = found.frame(*stamp, say!("{} again", message.message_type));
         }
     }
     Some(with_hello(found, association.hello()))
@@ -528,7 +530,7 @@ fn not_heard(story: &Story<'_>, association: &Association) -> Option<Finding> {
     let (cause, summary): (&'static Cause, String) = match fragmented {
         Some(message) => (
             &FRAGMENT_LOST,
-            format!(
+            say!(
                 "The gateway answered with a flight whose {} needs {} IP fragments, and the client repeated its ClientHello all the same: it does not get the whole flight{}.",
                 message.message_type,
                 message.ip_fragments,
@@ -537,7 +539,7 @@ fn not_heard(story: &Story<'_>, association: &Association) -> Option<Finding> {
         ),
         None => (
             &RESPONSE_LOST,
-            format!(
+            say!(
                 "The gateway answered the DTLS ClientHello, and the client sent it {} times all the same: the answer does not reach it{}.",
                 hello.repeats.count + 1,
                 fallback(story)
@@ -583,7 +585,7 @@ fn unanswered(story: &Story<'_>, association: &Association) -> Option<Finding> {
         story,
         cause,
         Basis::Absence { of: Side::Gateway },
-        format!(
+        say!(
             "{sent} DTLS ClientHello(s) to UDP port {} over {}, and no answer{}.",
             association.flow.destination.1,
             last.time - hello.at.time,

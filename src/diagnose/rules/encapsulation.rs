@@ -1,7 +1,7 @@
 //! Is UDP encapsulation done as the peer expects it?
 
 use crate::diagnose::ike2::{Auth, Story};
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::track::esp::Over;
 use crate::track::session::{Session, Side, Step};
 
@@ -102,7 +102,7 @@ fn marker(story: &Story<'_>, findings: &mut Findings) {
             &NON_ESP_MARKER_MISSING,
             Stage::IkeNatTraversal,
             Basis::Absence { of: Side::Gateway },
-            format!(
+            say!(
                 "The {} was sent to UDP 4500 {} times without the four zero octets before it, and nothing came back.",
                 step.message,
                 step.sent()
@@ -146,15 +146,15 @@ fn split(session: &Session, findings: &mut Findings) {
         &NAT_PORT_SPLIT,
         Stage::EspData,
         Basis::Inferred,
-        format!(
+        say!(
             "IKE comes from {} port {}, ESP {:08x} of the same session from port {} since its first packet; the gateway never sends there.",
             ike.flow.source.0, ike.flow.source.1, esp.spi, esp.flow.source.1
         ),
     )
-    .frame(ike.at, format!("{} from port {}", ike.message, ike.flow.source.1))
+    .frame(ike.at, say!("{} from port {}", ike.message, ike.flow.source.1))
     .candidates(&["nat-mapping-changed"]);
     for (stamp, _) in esp.head.iter().take(8) {
-        finding = finding.frame(*stamp, format!("ESP from port {}", esp.flow.source.1));
+        finding = finding.frame(*stamp, say!("ESP from port {}", esp.flow.source.1));
     }
     findings.push(finding);
 }

@@ -1,7 +1,7 @@
 //! Does data flow both ways?
 
 use crate::diagnose::ike2::{Auth, Story};
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::time::Span;
 use crate::track::esp::{EspFlow, Over};
 use crate::track::session::{IcmpFact, Session, Side, Stamp};
@@ -140,7 +140,7 @@ fn no_esp(session: &Session, findings: &mut Findings) {
             &ESP_BLOCKED,
             Stage::EspData,
             Basis::Absence { of: from },
-            format!(
+            say!(
                 "The tunnel was granted, no ESP was seen at all, and after {} the {} took it down: its data may have been lost before this point, or there was none.",
                 left.at.time - exchange.response.as_ref().map_or(left.at.time, |m| m.at.time),
                 from.word()
@@ -206,13 +206,13 @@ fn mapping(
         &NAT_MAPPING_CHANGED,
         Stage::EspData,
         Basis::Seen,
-        format!(
+        say!(
             "ESP SPI {:08x} comes from {}:{} instead of {}:{} since frame {}, but the {} still sends to the old address.",
             flow.spi, now.0, now.1, before.0, before.1, at.frame, stale.from.word()
         ),
     )
-    .frame(at, format!("ESP {:08x} from the new address {}:{}", flow.spi, now.0, now.1))
-    .frame(stale.last, format!("ESP {:08x} still to {}:{}", stale.spi, before.0, before.1));
+    .frame(at, say!("ESP {:08x} from the new address {}:{}", flow.spi, now.0, now.1))
+    .frame(stale.last, say!("ESP {:08x} still to {}:{}", stale.spi, before.0, before.1));
     // Dead peer detection or MOBIKE may still mend it shortly after.
     if stale.last.time - at.time < Span::from_secs(1) {
         finding = finding.sure(Confidence::Likely);
@@ -220,7 +220,7 @@ fn mapping(
     if let Some(icmp) = icmp {
         finding = finding.frame(
             icmp.at,
-            format!(
+            say!(
                 "ICMP port unreachable from {}: the old mapping is gone",
                 icmp.reporter
             ),
@@ -260,7 +260,7 @@ fn one_way(session: &Session, findings: &mut Findings) {
         cause,
         Stage::EspData,
         Basis::Absence { of: from.other() },
-        format!(
+        say!(
             "The {} sent {packets} ESP packets {how} over {}; not one came from the {}.",
             from.word(),
             last.time - first.time,
@@ -270,7 +270,7 @@ fn one_way(session: &Session, findings: &mut Findings) {
     .candidates(&["esp-blocked", "esp-one-way", "inner-misconfiguration"]);
     finding.candidates.retain(|code| *code != cause.code);
     for (stamp, len) in sent(session, from).flat_map(|f| &f.head).take(8) {
-        finding = finding.frame(*stamp, format!("ESP of {len} octets, unanswered"));
+        finding = finding.frame(*stamp, say!("ESP of {len} octets, unanswered"));
     }
     let few = packets < 2 || last.time - first.time < Span::from_millis(500);
     findings.push(if few { finding.inconclusive() } else { finding });
@@ -292,22 +292,22 @@ fn fell_silent(session: &Session, findings: &mut Findings) {
         &ESP_ONE_WAY,
         Stage::EspData,
         Basis::Absence { of: silent },
-        format!(
+        say!(
             "ESP flowed both ways until {}; then the {} sent {} more packets over {lasted} and the {} none.",
-            last_heard.map_or_else(String::new, |s| format!("frame {}", s.frame)),
+            last_heard.map_or_else(String::new, |s| say!("frame {}", s.frame)),
             run.from.word(),
             run.packets,
             silent.word()
         ),
     )
     .candidates(&["nat-mapping-changed", "dpd-timeout", "peer-deleted", "esp-blocked"])
-    .frame(run.since, format!("first ESP of the {} that got no answer", run.from.word()));
+    .frame(run.since, say!("first ESP of the {} that got no answer", run.from.word()));
     if let Some(heard) = last_heard {
-        finding = finding.frame(heard, format!("last ESP of the {}", silent.word()));
+        finding = finding.frame(heard, say!("last ESP of the {}", silent.word()));
     }
     finding = finding.frame(
         run.last,
-        format!("ESP of the {}, still unanswered", run.from.word()),
+        say!("ESP of the {}, still unanswered", run.from.word()),
     );
     findings.push(finding);
 }

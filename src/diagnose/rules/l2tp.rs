@@ -3,7 +3,7 @@
 use vpnscope_dissectors::l2tp::MessageType;
 
 use crate::diagnose::{
-    Basis, Confidence, Context, Family, Finding, Findings, Outcome, Progress, Stage, cause,
+    Basis, Confidence, Context, Family, Finding, Findings, Outcome, Progress, Stage, cause, say,
 };
 use crate::track::l2tp::{Closing, Control, L2tp};
 use crate::track::session::Session;
@@ -234,15 +234,16 @@ fn clear(session: &Session, facts: &L2tp, context: &Context, findings: &mut Find
         .as_deref()
         .is_some_and(|vendor| vendor.contains("Microsoft"));
     let unanswered = session.vantage.frames.gateway == 0;
-    let summary = format!(
+    let summary = say!(
         "L2TP runs in clear between {} and {}, and no IKE was seen between them.",
-        pair.0, pair.1
+        pair.0,
+        pair.1
     );
     let stage = Stage::L2tpControl;
     // Windows itself runs L2TP without IPsec only when a registry value tells it to.
     let finding = if from_windows && unanswered {
         findings.withdraw(L2TP_NO_RESPONSE.code);
-        let summary = format!(
+        let summary = say!(
             "{summary} Windows' own client does so only when IPsec is switched off for L2TP; nothing came back."
         );
         Finding::failure(&L2TP_WITHOUT_IPSEC, stage, Basis::Inferred, summary)

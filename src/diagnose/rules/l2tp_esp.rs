@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::esp::ESP_ONE_WAY;
 use super::l2tp::L2TP_NO_RESPONSE;
 use super::liveness::PEER_DELETED;
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, say};
 use crate::time::Span;
 use crate::track::esp::{EspFlow, Over};
 use crate::track::ike1::kind;
@@ -99,7 +99,7 @@ fn silent_server(session: &Session, findings: &mut Findings) {
         (Some((first, _)), Some((last, _))) => last.time - first.time,
         _ => Span::default(),
     };
-    let summary = format!(
+    let summary = say!(
         "IPsec is up; then the client sent {} ESP packets of {size} octets over {span}, each gap about twice the one before, as L2TP asks for a tunnel, and no ESP came back.",
         run.len()
     );
@@ -115,7 +115,7 @@ fn silent_server(session: &Session, findings: &mut Findings) {
             .candidates(&["esp-one-way", "response-lost"])
     };
     for (at, len) in run {
-        finding = finding.frame(*at, format!("ESP of {len} octets, unanswered"));
+        finding = finding.frame(*at, say!("ESP of {len} octets, unanswered"));
     }
     findings
         .push(finding.needs("a capture at the server, on the wire and inside, at the same time"));
@@ -148,7 +148,7 @@ fn ended_at_once(session: &Session, client: u64, gateway: u64, findings: &mut Fi
         &PEER_DELETED,
         Stage::EspData,
         Basis::Inferred,
-        format!(
+        say!(
             "IPsec is up; {client} ESP packets of the client and {gateway} of the gateway within {}, no more than an L2TP login takes, and then the {} took it down: what ran inside ended at once.",
             last.time - first.time,
             farewell.from.word()

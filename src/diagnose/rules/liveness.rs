@@ -1,7 +1,7 @@
 //! Is the peer still there?
 
 use crate::diagnose::ike2::Story;
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::time::Span;
 use crate::track::ike2::kind;
 use crate::track::session::{Session, Side};
@@ -107,7 +107,7 @@ fn dead(story: &Story<'_>, findings: &mut Findings) {
         &DPD_TIMEOUT,
         Stage::EspData,
         Basis::Absence { of: silent },
-        format!(
+        say!(
             "The {} sent the {} (message ID {}) {} times over {} and the {} did not answer any more.",
             exchange.by.word(),
             step.message,
@@ -128,7 +128,7 @@ fn dead(story: &Story<'_>, findings: &mut Findings) {
     {
         finding = finding.frame(
             icmp.at,
-            format!(
+            say!(
                 "ICMP port unreachable from {}: its service is gone",
                 icmp.reporter
             ),
@@ -177,7 +177,7 @@ fn forgotten(story: &Story<'_>, findings: &mut Findings) {
             &DPD_TIMEOUT,
             Stage::EspData,
             Basis::Inferred,
-            format!("The {} says in clear that it does not know this SA (any more): it restarted or dropped it.", from.word()),
+            say!("The {} says in clear that it does not know this SA (any more): it restarted or dropped it.", from.word()),
         )
         .frame(message.at, "INVALID_IKE_SPI or INVALID_SPI in clear")
         .candidates(&["different-backends"]),
@@ -208,8 +208,8 @@ fn deleted(story: &Story<'_>, findings: &mut Findings) {
             &PEER_DELETED,
             Stage::EspData,
             Basis::Inferred,
-            format!("The {who} ended the session with a message of Delete size; nothing followed."),
+            say!("The {who} ended the session with a message of Delete size; nothing followed."),
         )
-        .frame(step.at, format!("{} of Delete size", step.message)),
+        .frame(step.at, say!("{} of Delete size", step.message)),
     );
 }

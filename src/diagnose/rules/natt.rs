@@ -2,7 +2,7 @@
 
 use super::reachability::enough;
 use crate::diagnose::ike2::{Auth, Story};
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::time::Span;
 use crate::track::session::{Session, Side};
 
@@ -77,7 +77,7 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
         &NAT_T_BLOCKED,
         Stage::IkeNatTraversal,
         Basis::Absence { of: Side::Gateway },
-        format!(
+        say!(
             "On UDP port {} the gateway answered; on port {} the {} was sent {} times over {} and nothing came back.",
             answer.flow.source.1,
             step.flow.destination.1,
@@ -86,7 +86,7 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
             step.spread()
         ),
     )
-    .frame(answer.at, format!("{} on port {}", answer.message, answer.flow.source.1))
+    .frame(answer.at, say!("{} on port {}", answer.message, answer.flow.source.1))
     .step(step, " on the new port, unanswered")
     .candidates(&["request-never-arrived", "fragment-lost"]);
     // One port answers, the other never does, however often it is tried.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use vpnscope_dissectors::ike::v2::{Algorithm, Encryption, KeyExchange};
 
 use crate::diagnose::ike2::Story;
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::track::ike2::{Exchange, IkeSa, Message, Proposal, Suite, kind};
 use crate::track::session::{Session, Side, Step};
 
@@ -244,7 +244,7 @@ fn step<'a>(story: &Story<'a>, message: &Message) -> Option<&'a Step> {
 /// How one names the transforms of an offer: `AES_CBC_256`.
 fn offer(sa: &IkeSa) -> String {
     let mut text = String::new();
-    for proposal in sa.offered.iter().take(4) {
+    for proposal in sa.offered.proposals().iter().take(4) {
         let mut parts: Vec<String> = proposal
             .encryption
             .iter()
@@ -294,7 +294,7 @@ fn no_proposal(
         cause,
         Stage::IkeNegotiation,
         Basis::Seen,
-        format!(
+        say!(
             "The gateway answered NO_PROPOSAL_CHOSEN to the offer {}.",
             offer(sa)
         ),
@@ -309,7 +309,7 @@ fn no_proposal(
             .candidates(&["proposal-mismatch"])
             .exclude(
                 "ke-group-mismatch",
-                format!(
+                say!(
                     "the same gateway accepted {} from another client",
                     suite.encryption
                 ),
@@ -317,13 +317,13 @@ fn no_proposal(
     } else if let Some((suite, changes)) =
         nearest(sa, context.accepted.get(&story.session.gateway.ip))
     {
-        finding = finding.candidates(&["no-peer-config"]).remedy(format!(
+        finding = finding.candidates(&["no-peer-config"]).remedy(say!(
             "The same gateway accepted {} from another client: offering {} as well would meet it.",
             written(&suite),
             changes.join(" and ")
         ));
     } else if let [only] = groups(sa).as_slice() {
-        finding = finding.candidates(&["ke-group-mismatch", "no-peer-config"]).remedy(format!(
+        finding = finding.candidates(&["ke-group-mismatch", "no-peer-config"]).remedy(say!(
             "The offer holds a single group, {only}: try another one first (group 14, 19 or 31)."
         ));
     } else {
@@ -339,7 +339,7 @@ fn group(id: KeyExchange) -> String {
 
 fn groups(sa: &IkeSa) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
-    for group in sa.offered.iter().flat_map(|p| &p.key_exchange) {
+    for group in sa.offered.proposals().iter().flat_map(|p| &p.key_exchange) {
         let name = self::group(*group);
         if !all.contains(&name) {
             all.push(name);
@@ -359,15 +359,16 @@ fn written(suite: &Suite) -> String {
 
 fn encryption(id: Encryption, bits: Option<u16>) -> String {
     let name = Algorithm::Encryption(id).to_string();
-    bits.map_or(name.clone(), |bits| format!("{name}_{bits}"))
+    bits.map_or(name.clone(), |bits| say!("{name}_{bits}"))
 }
 
 /// Of the suites that the gateway accepted from others, the one that takes the fewest changes
 /// of one proposal of the offer, with what would have to be added.
 fn nearest(sa: &IkeSa, accepted: Option<&Vec<Suite>>) -> Option<(Suite, Vec<String>)> {
+    let offered = sa.offered.proposals();
     accepted?
         .iter()
-        .flat_map(|suite| sa.offered.iter().map(move |p| (*suite, lacks(p, suite))))
+        .flat_map(|suite| offered.iter().map(move |p| (*suite, lacks(p, suite))))
         .min_by_key(|(_, changes)| changes.len())
 }
 
@@ -397,7 +398,10 @@ fn lacks(p: &Proposal, suite: &Suite) -> Vec<String> {
 
 /// Whether one proposal of the offer holds every algorithm of a suite.
 fn offers(sa: &IkeSa, suite: &Suite) -> bool {
-    sa.offered.iter().any(|p| lacks(p, suite).is_empty())
+    sa.offered
+        .proposals()
+        .iter()
+        .any(|p| lacks(p, suite).is_empty())
 }
 
 fn invalid_ke(
@@ -412,22 +416,22 @@ fn invalid_ke(
     let sent = round.request.as_ref().and_then(|m| m.ke_group);
     let sent_name = sent.map_or_else(
         || "a key".to_string(),
-        |id| format!("a key for {}", group(KeyExchange(id))),
+        |id| say!("a key for {}", group(KeyExchange(id))),
     );
     let mut finding = Finding::failure(
         &KE_GROUP_MISMATCH,
         Stage::IkeNegotiation,
         Basis::Seen,
-        format!(
+        say!(
             "The client sent {sent_name}; the gateway wants {wanted_name}, and the client did not come back with one."
         ),
     );
     if let Some(asked) = round.request.as_ref().and_then(|m| step(story, m)) {
-        finding = finding.frame(asked.at, format!("IKE_SA_INIT request with {sent_name}"));
+        finding = finding.frame(asked.at, say!("IKE_SA_INIT request with {sent_name}"));
     }
     let finding = finding.step(
         answered,
-        &format!(" with N(INVALID_KE_PAYLOAD) asking for {wanted_name}"),
+        &say!(" with N(INVALID_KE_PAYLOAD) asking for {wanted_name}"),
     );
     let patient = story.session.vantage.watched_after >= crate::time::Span::from_secs(2)
         || story.facts.init_rounds().count() > 2;
@@ -469,9 +473,9 @@ fn simple(
             cause,
             Stage::IkeNegotiation,
             Basis::Seen,
-            format!("The gateway answered {name}."),
+            say!("The gateway answered {name}."),
         )
-        .step(answered, &format!(" with N({name})")),
+        .step(answered, &say!(" with N({name})")),
     )
 }
 
@@ -493,7 +497,7 @@ fn ignored(story: &Story<'_>, round: &Exchange, answer: &Message, findings: &mut
         &ERROR_IGNORED,
         Stage::IkeNegotiation,
         Basis::Seen,
-        format!(
+        say!(
             "After the error answer the client sent the same request {} more time(s).",
             again.len()
         ),
@@ -501,7 +505,7 @@ fn ignored(story: &Story<'_>, round: &Exchange, answer: &Message, findings: &mut
     .sure(Confidence::Likely)
     .frame(answer.at, "the error answer");
     for stamp in again {
-        finding = finding.frame(*stamp, format!("{} again", asked.message));
+        finding = finding.frame(*stamp, say!("{} again", asked.message));
     }
     findings.push(finding);
 }
@@ -521,7 +525,7 @@ fn cookies(story: &Story<'_>, findings: &mut Findings) {
         &COOKIE_LOOP,
         Stage::IkeNegotiation,
         Basis::Seen,
-        format!(
+        say!(
             "The gateway answered {} rounds of IKE_SA_INIT with a COOKIE and nothing else.",
             rounds.len()
         ),
@@ -547,14 +551,13 @@ fn malformed(story: &Story<'_>, findings: &mut Findings) {
             &MALFORMED_MESSAGE,
             Stage::IkeNegotiation,
             Basis::Inferred,
-            format!(
+            say!(
                 "The client's message is faulty ({}: {} at octet {}), and nothing answered it.",
-                fault.what, fault.reason, fault.offset
+                fault.what,
+                fault.reason,
+                fault.offset
             ),
         )
-        .frame(
-            fault.at,
-            format!("{} at octet {}", fault.reason, fault.offset),
-        ),
+        .frame(fault.at, say!("{} at octet {}", fault.reason, fault.offset)),
     );
 }

@@ -1,7 +1,7 @@
 //! Did large datagrams cross the path, and their fragments?
 
 use crate::diagnose::ike2::{Auth, Story};
-use crate::diagnose::{Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Context, Family, Finding, Findings, Stage, cause, say};
 use crate::track::ike2::Message;
 use crate::track::session::{Session, Side, Stamp};
 
@@ -218,19 +218,19 @@ fn ike_fragmentation(session: &Session) -> Option<(String, &'static str)> {
     };
     let (sentence, remedy) = match said {
         (true, true) => (
-            format!("Both ends offered {how}."),
+            say!("Both ends offered {how}."),
             "Set a smaller IKE fragment size at the sender, below the largest size that passes (strongSwan: fragment_size; 576 to be safe everywhere).",
         ),
         (true, false) => (
-            format!("The client offered {how}, the gateway did not."),
+            say!("The client offered {how}, the gateway did not."),
             "Switch on IKE fragmentation at the gateway; the client offers it (strongSwan: fragmentation = yes; Windows RRAS: registry value EnableServerFragmentation = 1).",
         ),
         (false, true) => (
-            format!("The client did not offer {how}."),
+            say!("The client did not offer {how}."),
             "Switch on IKE fragmentation at the client (strongSwan: fragmentation = yes).",
         ),
         (false, false) => (
-            format!("Neither end offered {how}."),
+            say!("Neither end offered {how}."),
             "Switch on IKE fragmentation at both ends (strongSwan: fragmentation = yes, fragment_size = 1280; Windows RRAS: registry value EnableServerFragmentation = 1).",
         ),
     };

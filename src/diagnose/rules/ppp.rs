@@ -2,7 +2,7 @@
 
 use vpnscope_dissectors::ppp::Protocol;
 
-use crate::diagnose::{Context, Family, Finding, Findings, cause};
+use crate::diagnose::{Context, Family, Finding, Findings, cause, say};
 use crate::track::ppp::{Half, Ppp, Refusal, Terminated};
 use crate::track::session::{Session, Side};
 
@@ -232,7 +232,7 @@ fn quoted(text: &str) -> String {
     if text.is_empty() {
         String::new()
     } else {
-        format!(": \"{text}\"")
+        say!(": \"{text}\"")
     }
 }
 

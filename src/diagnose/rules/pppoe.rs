@@ -4,7 +4,7 @@ use vpnscope_dissectors::pppoe::{Code, TagType};
 
 use super::reachability::{NO_RESPONSE, enough};
 use crate::diagnose::{
-    Basis, Confidence, Context, Family, Finding, Findings, Outcome, Progress, Stage, cause,
+    Basis, Confidence, Context, Family, Finding, Findings, Outcome, Progress, Stage, cause, say,
 };
 use crate::track::pppoe::Pppoe;
 use crate::track::session::{Session, Side};
@@ -90,13 +90,13 @@ fn refused(session: &Session, facts: &Pppoe) -> Option<Finding> {
     let text = if error.text.is_empty() {
         String::new()
     } else {
-        format!(": \"{}\"", error.text)
+        say!(": \"{}\"", error.text)
     };
     let finding = Finding::failure(
         &PPPOE_REFUSED,
         Stage::Reachability,
         Basis::Seen,
-        format!(
+        say!(
             "The access concentrator refused with {}{text}.",
             TagType(error.tag)
         ),
@@ -128,7 +128,7 @@ fn unanswered(session: &Session, facts: &Pppoe) -> Option<Finding> {
         &NO_RESPONSE,
         Stage::Reachability,
         Basis::Absence { of: Side::Gateway },
-        format!("The client sent {count} {asked} and no {wanted} came back."),
+        say!("The client sent {count} {asked} and no {wanted} came back."),
     )
     .step(step, "")
     .remedy(

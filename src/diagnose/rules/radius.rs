@@ -6,6 +6,7 @@ use super::auth::{AUTH_FAILED, EAP_FAILED};
 use super::ppp::PPP_AUTH_FAILED;
 use crate::diagnose::{
     Basis, Cause, Confidence, Context, Family, Finding, Findings, Outcome, Progress, Stage, cause,
+    say,
 };
 use crate::time::Span;
 use crate::track::radius::Exchange;
@@ -87,16 +88,16 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
     findings.withdraw(cause.code);
     let error = answer
         .error
-        .map_or_else(String::new, |error| format!(" with E={error}"));
+        .map_or_else(String::new, |error| say!(" with E={error}"));
     let said = answer
         .text
         .as_ref()
-        .map_or_else(String::new, |text| format!(": \"{text}\""));
+        .map_or_else(String::new, |text| say!(": \"{text}\""));
     let finding = Finding::failure(
         cause,
         login(session).1,
         Basis::Seen,
-        format!(
+        say!(
             "The RADIUS server {} rejected the login{}{error}{said}.",
             last.server,
             of(last)
@@ -126,7 +127,7 @@ fn of(exchange: &Exchange) -> String {
     exchange
         .user
         .as_ref()
-        .map_or_else(String::new, |user| format!(" of '{user}'"))
+        .map_or_else(String::new, |user| say!(" of '{user}'"))
 }
 
 /// The last request has no answer.
@@ -143,7 +144,7 @@ fn silent(session: &Session, last: &Exchange, findings: &mut Findings) {
         &RADIUS_TIMEOUT,
         stage,
         Basis::Absence { of: Side::Gateway },
-        format!(
+        say!(
             "{} asked the RADIUS server {} about the login{} {} time(s) over {spread}, and it never answered.",
             last.client,
             last.server,

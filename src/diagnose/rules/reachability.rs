@@ -1,6 +1,8 @@
 //! Did the first packet reach anybody, and did an answer come back?
 
-use crate::diagnose::{Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{
+    Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause, say,
+};
 use crate::time::Span;
 use crate::track::ike2::{Exchange, kind};
 use crate::track::session::{Session, Side, Step};
@@ -179,23 +181,23 @@ pub(super) fn icmp(session: &Session, findings: &mut Findings) -> bool {
         cause,
         Stage::Reachability,
         Basis::Seen,
-        format!(
+        say!(
             "{} answered {times} time(s) with ICMP {words} (type {}, code {}) to the {} sent to UDP port {}, and the gateway never answered.",
             fact.reporter, fact.icmp_type, fact.code, step.message, fact.ports.1
         ),
     )
     .frame(step.at, step.message.to_string())
-    .frame(fact.at, format!("ICMP {words} from {}", fact.reporter));
+    .frame(fact.at, say!("ICMP {words} from {}", fact.reporter));
     for stamp in &fact.repeats.stamps {
-        finding = finding.frame(*stamp, format!("ICMP {words} again"));
+        finding = finding.frame(*stamp, say!("ICMP {words} again"));
     }
     if cause.code == NO_RESPONSE.code {
         finding = finding
             .exclude(
                 "response-lost",
-                format!("{} says that the way there ends with it", fact.reporter),
+                say!("{} says that the way there ends with it", fact.reporter),
             )
-            .remedy(format!(
+            .remedy(say!(
                 "{} knows no way to {}: check the address that the client uses, whether the gateway is up, and the routes of that router.",
                 fact.reporter, session.gateway.ip
             ));
@@ -216,7 +218,7 @@ fn no_response(session: &Session, exchange: &Exchange, findings: &mut Findings) 
         &NO_RESPONSE,
         Stage::Reachability,
         Basis::Absence { of: Side::Gateway },
-        format!(
+        say!(
             "The {} was sent {} times over {} from {} to {}, and nothing came back.",
             step.message,
             step.sent(),
@@ -280,7 +282,7 @@ pub(super) fn lost(asked: &Step, answered: &Step, stage: Stage) -> Option<Findin
         &RESPONSE_LOST,
         stage,
         Basis::Seen,
-        format!(
+        say!(
             "The gateway answered the {} {} time(s), but the client sent the same octets again {} times after the first answer.",
             asked.message,
             answered.sent(),
@@ -290,10 +292,7 @@ pub(super) fn lost(asked: &Step, answered: &Step, stage: Stage) -> Option<Findin
     .sure(if repeated { Confidence::Certain } else { Confidence::Likely })
     .step(answered, "");
     for stamp in again {
-        finding = finding.frame(
-            *stamp,
-            format!("{} again, although answered", asked.message),
-        );
+        finding = finding.frame(*stamp, say!("{} again, although answered", asked.message));
     }
     Some(finding)
 }

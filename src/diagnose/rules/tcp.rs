@@ -2,7 +2,9 @@
 
 use super::reachability::{ADMIN_PROHIBITED, NO_RESPONSE, PORT_UNREACHABLE, RESPONSE_LOST};
 use crate::diagnose::tls::{Phase, Story};
-use crate::diagnose::{Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{
+    Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause, say,
+};
 use crate::time::Span;
 use crate::track::session::{IcmpFact, Session, Side};
 use crate::track::tls::Connection;
@@ -103,7 +105,7 @@ fn refused(story: &Story<'_>, connection: &Connection, findings: &mut Findings) 
             &TCP_REFUSED,
             Stage::TcpConnect,
             Basis::Seen,
-            format!(
+            say!(
                 "{} port {} answered the SYN with a RST after {}.",
                 gateway.ip,
                 gateway.port,
@@ -134,7 +136,7 @@ fn unanswered(story: &Story<'_>, connection: &Connection, findings: &mut Finding
         &TCP_NO_ANSWER,
         Stage::TcpConnect,
         Basis::Absence { of: Side::Gateway },
-        format!(
+        say!(
             "{} SYN(s) to {} port {} over {}, and no answer.",
             opening.syns,
             session.gateway.ip,
@@ -178,12 +180,16 @@ fn rejected(session: &Session, connection: &Connection, icmp: &IcmpFact, finding
         cause,
         Stage::TcpConnect,
         Basis::Seen,
-        format!(
+        say!(
             "{} answered the SYN to {} port {} with {family} type {} code {}.",
-            icmp.reporter, session.gateway.ip, session.gateway.port, icmp.icmp_type, icmp.code
+            icmp.reporter,
+            session.gateway.ip,
+            session.gateway.port,
+            icmp.icmp_type,
+            icmp.code
         ),
     )
-    .frame(icmp.at, format!("{family} error from {}", icmp.reporter));
+    .frame(icmp.at, say!("{family} error from {}", icmp.reporter));
     if let Some(syn) = connection.opening.syn {
         finding = finding.frame(syn.into(), "TCP SYN that it quotes");
     }
@@ -203,7 +209,7 @@ fn answer_lost(story: &Story<'_>, connection: &Connection, findings: &mut Findin
         &RESPONSE_LOST,
         Stage::TcpConnect,
         Basis::Inferred,
-        format!(
+        say!(
             "The gateway answered the SYN, and the client sent it {} times all the same: the answer does not reach it.",
             opening.syns
         ),

@@ -5,7 +5,7 @@ use vpnscope_dissectors::tls::{AlertDescription, Authentication, KeyExchange, Ve
 use super::reachability::NO_RESPONSE;
 use super::tls_alerts;
 use crate::diagnose::tls::{End, Phase, Story};
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::time::Span;
 use crate::track::session::{Session, Side};
 use crate::track::tls::connection::{AlertSeen, Reset};
@@ -278,16 +278,16 @@ fn unknown_group(connection: &Connection) -> Option<Finding> {
         &TLS_GROUP_MISMATCH,
         Stage::TlsHandshake,
         Basis::Seen,
-        format!(
+        say!(
             "The gateway asks for a key of the group {group}, which is not among those of the client: it offers {}.",
             offer(hello)
         ),
     )
     .frame(hello.at, "ClientHello")
-    .frame(retry.at, format!("HelloRetryRequest for {group}"));
+    .frame(retry.at, say!("HelloRetryRequest for {group}"));
     if let Some(alert) = connection.alerts.first() {
         let description = alert.alert.description;
-        finding = finding.frame(alert.at, format!("alert {description}"));
+        finding = finding.frame(alert.at, say!("alert {description}"));
     }
     Some(finding)
 }
@@ -315,7 +315,7 @@ fn not_tls(
         .map(|octet| char::from(*octet))
         .collect();
     let shown = if text.len() >= 4 {
-        format!("\"{text}\"")
+        say!("\"{text}\"")
     } else {
         vpnscope_dissectors::Octets(foreign.octets.get(..16).unwrap_or(&foreign.octets)).to_string()
     };
@@ -323,7 +323,7 @@ fn not_tls(
         &NOT_TLS,
         Stage::TlsHandshake,
         Basis::Seen,
-        format!(
+        say!(
             "The {} on port {} answered the ClientHello with {shown}, which is no TLS.",
             foreign.from.word(),
             story.session.gateway.port
@@ -371,13 +371,13 @@ pub(super) fn suspects(hello: &Hello) -> Vec<&'static str> {
 /// What a hello offers, in a few words.
 pub(super) fn offer(hello: &Hello) -> String {
     let versions = if hello.versions.len() > 1 {
-        format!("{} to {}", hello.oldest_listed(), hello.newest())
+        say!("{} to {}", hello.oldest_listed(), hello.newest())
     } else {
-        format!("{}", hello.newest())
+        say!("{}", hello.newest())
     };
-    let mut text = format!("{versions}, {} cipher suite(s)", hello.suites.len());
+    let mut text = say!("{versions}, {} cipher suite(s)", hello.suites.len());
     if let ([only], _) | ([only, ..], true) = (&hello.suites[..], hello.suites.len() <= 3) {
-        text = format!("{versions}, {} suite(s) such as {only}", hello.suites.len());
+        text = say!("{versions}, {} suite(s) such as {only}", hello.suites.len());
     }
     if !hello.groups.is_empty() {
         let groups: Vec<String> = hello
@@ -386,7 +386,7 @@ pub(super) fn offer(hello: &Hello) -> String {
             .take(4)
             .map(ToString::to_string)
             .collect();
-        text = format!("{text}, groups {}", groups.join(", "));
+        text = say!("{text}, groups {}", groups.join(", "));
     }
     text
 }
@@ -429,19 +429,19 @@ fn alerted(story: &Story<'_>, connection: &Connection, alert: &AlertSeen, findin
         cause,
         Stage::TlsHandshake,
         basis,
-        format!(
+        say!(
             "The {} ended the handshake with the alert {description}{}.",
             alert.from.word(),
             hello
                 .filter(|_| before_answer)
                 .map_or_else(String::new, |hello| {
-                    format!("; the client offers {}", offer(hello))
+                    say!("; the client offers {}", offer(hello))
                 })
         ),
     )
     .frame(
         alert.at,
-        format!("alert {description} of the {}", alert.from.word()),
+        say!("alert {description} of the {}", alert.from.word()),
     );
     if let Some(hello) = hello {
         finding = finding.frame(hello.at, "ClientHello");
@@ -486,7 +486,7 @@ fn after_hello(
                 &NO_RESPONSE,
                 Stage::TlsHandshake,
                 Basis::Absence { of: Side::Gateway },
-                format!(
+                say!(
                     "The gateway accepted the connection{} and said nothing for {}.",
                     if acked {
                         ", acknowledged the ClientHello"
@@ -525,7 +525,7 @@ fn rejected(connection: &Connection, at: crate::track::Stamp, how: &str, finding
             &TLS_HELLO_REJECTED,
             Stage::TlsHandshake,
             Basis::Seen,
-            format!(
+            say!(
                 "The gateway {how} {} after the ClientHello without any TLS of its own; the client offers {}.",
                 at.time - hello.at.time,
                 offer(hello)
@@ -554,10 +554,10 @@ fn reset_after_hello(
         &TCP_RESET,
         Stage::TlsHandshake,
         Basis::Seen,
-        format!(
+        say!(
             "A RST with the gateway's address came {delay} after the ClientHello, before any TLS of the gateway{}.",
             match reset.usual_ttl {
-                Some(usual) if reset.is_foreign() => format!(
+                Some(usual) if reset.is_foreign() => say!(
                     "; its TTL is {}, that of the gateway's other packets {usual}: a box on the path sent it",
                     reset.ttl
                 ),
@@ -566,7 +566,7 @@ fn reset_after_hello(
         ),
     )
     .frame(hello.at, "ClientHello")
-    .frame(reset.at, format!("TCP RST, TTL {}", reset.ttl));
+    .frame(reset.at, say!("TCP RST, TTL {}", reset.ttl));
     if reset.is_foreign() {
         finding = finding
             .exclude("gateway-limit", "the RST does not come from the gateway itself")
@@ -598,12 +598,12 @@ fn broken_off(story: &Story<'_>, connection: &Connection, findings: &mut Finding
             &TCP_RESET,
             Stage::TlsHandshake,
             Basis::Inferred,
-            format!(
+            say!(
                 "The {} ended the connection with a {what} in the middle of the TLS handshake.",
                 by.word()
             ),
         )
         .sure(Confidence::Possible)
-        .frame(at, format!("TCP {what} of the {}", by.word())),
+        .frame(at, say!("TCP {what} of the {}", by.word())),
     );
 }

@@ -2,7 +2,7 @@
 
 use super::path::{FRAG_NEEDED_IGNORED, PMTU_BLACKHOLE};
 use crate::diagnose::tls::{Phase, Story};
-use crate::diagnose::{Basis, Context, Family, Finding, Findings, Outcome, Stage, cause};
+use crate::diagnose::{Basis, Context, Family, Finding, Findings, Outcome, Stage, cause, say};
 use crate::time::Span;
 use crate::track::session::{IcmpFact, Session, Side};
 use crate::track::tls::Connection;
@@ -115,7 +115,7 @@ fn at_sender(
             story,
             &FRAG_NEEDED_IGNORED,
             Basis::Seen,
-            format!(
+            say!(
                 "{} told the {from} that packets may have {} octets, and the {from} went on sending {} octets, {times} times.",
                 icmp.reporter,
                 icmp.mtu.unwrap_or_default(),
@@ -127,7 +127,7 @@ fn at_sender(
             story,
             &PMTU_BLACKHOLE,
             Basis::Inferred,
-            format!(
+            say!(
                 "The {from} sent the same segment of {} octets (IP {}) {times} times and it was never acknowledged, while shorter ones arrive.",
                 repeated.len, repeated.ip_len
             ),
@@ -172,7 +172,7 @@ fn at_receiver(story: &Story<'_>, connection: &Connection, hole: &Hole, findings
         story,
         &PMTU_BLACKHOLE,
         Basis::Inferred,
-        format!(
+        say!(
             "{} octets of the {from} never arrived, although what it sent before and after them did: segments of that size do not cross the path.",
             hole.len
         ),
@@ -216,7 +216,7 @@ fn clamped(mut finding: Finding, connection: &Connection, from: Side, len: u32) 
     let is_full = |mss: u16| len <= u32::from(mss) && len + 12 >= u32::from(mss);
     if let Some(lowered) = rewritten.filter(|lowered| is_full(lowered.to)) {
         let before = std::mem::replace(&mut finding.cause, &MSS_CLAMP_WRONG);
-        finding.summary = format!(
+        finding.summary = say!(
             "A box on the path lowers the segment size that the {} asks for from {} to {}, and segments of that size do not cross all the same. {}",
             from.other().word(),
             lowered.from,
@@ -226,7 +226,7 @@ fn clamped(mut finding: Finding, connection: &Connection, from: Side, len: u32) 
         if let Some(seen) = seen {
             finding = finding.frame(
                 seen.into(),
-                format!("segment size {} before the box", lowered.from),
+                say!("segment size {} before the box", lowered.from),
             );
         }
         return finding.candidates(&[before.code]);
@@ -237,7 +237,7 @@ fn clamped(mut finding: Finding, connection: &Connection, from: Side, len: u32) 
         .flatten()
         .find(|mss| !NATURAL.contains(mss) && is_full(*mss));
     match clamp {
-        Some(mss) => finding.candidates(&[MSS_CLAMP_WRONG.code]).remedy(format!(
+        Some(mss) => finding.candidates(&[MSS_CLAMP_WRONG.code]).remedy(say!(
             "The SYN names a segment size of {mss}: a box lowers it, and not far enough."
         )),
         None => finding,

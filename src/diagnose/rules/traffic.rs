@@ -1,6 +1,6 @@
 //! Is what flows well formed: in order, and no more of it than needed?
 
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::track::session::{Session, Step};
 
 /// The family.
@@ -79,7 +79,7 @@ fn replay(session: &Session, findings: &mut Findings) {
         &REPLAY_DROPS,
         Stage::EspData,
         Basis::Inferred,
-        format!(
+        say!(
             "{} of {} ESP packets {:08x} of the {} came more than 64 behind the newest, the latest by {}.",
             flow.beyond_window,
             flow.packets,
@@ -118,7 +118,7 @@ fn storm(session: &Session, findings: &mut Findings) {
             &RETRANSMISSION_STORM,
             stage,
             Basis::Inferred,
-            format!(
+            say!(
                 "The {} sent the {} {} times within {}.",
                 step.from.word(),
                 step.message,

@@ -5,7 +5,7 @@ use super::esp::NAT_MAPPING_CHANGED;
 use super::liveness::{DPD_TIMEOUT, PEER_DELETED};
 use super::path::PMTU_BLACKHOLE;
 use crate::diagnose::tls::{End, Phase, Story, is_tunnel, phase};
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, say};
 use crate::time::{Span, Timestamp};
 use crate::track::session::{Session, Side, Stamp};
 use crate::track::tls::{Connection, Run, Size};
@@ -82,7 +82,7 @@ fn dead(story: &Story<'_>, findings: &mut Findings) -> bool {
             &DPD_TIMEOUT,
             Stage::TunnelData,
             Basis::Absence { of: silent },
-            format!(
+            say!(
                 "The {} was heard last at {}; after that the {} sent {} datagram(s) and {segments} segment(s) over {called} in vain.",
                 silent.word(),
                 clock(heard.time),
@@ -90,7 +90,7 @@ fn dead(story: &Story<'_>, findings: &mut Findings) -> bool {
                 datagrams.count
             ),
         )
-        .frame(heard, format!("last of the {}", silent.word()));
+        .frame(heard, say!("last of the {}", silent.word()));
         for stamp in [datagrams.first, datagrams.last].into_iter().flatten() {
             finding = finding.frame(stamp, "datagram without an answer");
         }
@@ -172,7 +172,7 @@ fn ended_by_gateway(story: &Story<'_>, findings: &mut Findings) -> bool {
     if asked && !gateway_spoke {
         return false;
     }
-    let summary = format!(
+    let summary = say!(
         "The gateway ended the tunnel at {} with a {how} that the client had not asked for",
         clock(at.time)
     );
@@ -182,9 +182,9 @@ fn ended_by_gateway(story: &Story<'_>, findings: &mut Findings) -> bool {
                 &PEER_DELETED,
                 Stage::TunnelData,
                 Basis::Inferred,
-                format!("{summary}."),
+                say!("{summary}."),
             )
-            .frame(at, format!("TCP {how} of the gateway")),
+            .frame(at, say!("TCP {how} of the gateway")),
         );
         return false;
     }
@@ -192,12 +192,12 @@ fn ended_by_gateway(story: &Story<'_>, findings: &mut Findings) -> bool {
         &PEER_DELETED,
         Stage::TunnelData,
         Basis::Seen,
-        format!(
+        say!(
             "{summary}, and refused or ignored {} new connection(s) after it: its service is gone.",
             refused.len()
         ),
     )
-    .frame(at, format!("TCP {how} of the gateway"));
+    .frame(at, say!("TCP {how} of the gateway"));
     for later in refused {
         if let Some(reset) = later.reset {
             finding = finding.frame(reset.at, "new connection refused");
@@ -228,14 +228,14 @@ fn moved(story: &Story<'_>, findings: &mut Findings) -> bool {
         &NAT_MAPPING_CHANGED,
         Stage::TunnelData,
         Basis::Inferred,
-        format!(
+        say!(
             "From {} on the client's DTLS came from {} port {} instead of {} port {}, with the same keys and going sequence numbers; the gateway went on using the old place{}.",
             clock(moved.at.time),
             moved.after.source.0,
             moved.after.source.1,
             moved.before.source.0,
             moved.before.source.1,
-            again.and_then(|a| a.hello()).map_or_else(String::new, |hello| format!(
+            again.and_then(|a| a.hello()).map_or_else(String::new, |hello| say!(
                 ", until the client made a new handshake {} later",
                 hello.at.time - moved.at.time
             ))
@@ -277,11 +277,11 @@ fn fell_back(story: &Story<'_>, findings: &mut Findings) {
         &DPD_TIMEOUT,
         Stage::TunnelData,
         Basis::Absence { of: Side::Gateway },
-        format!(
+        say!(
             "DTLS worked until {} and then nothing came back over UDP{}; at {} the client {how}.",
             clock(run.first.map_or(last_udp.time, |first| first.time)),
             if run.count > 0 {
-                format!(" to {} datagram(s) over {}", run.count, run.spread())
+                say!(" to {} datagram(s) over {}", run.count, run.spread())
             } else {
                 String::new()
             },
@@ -289,7 +289,7 @@ fn fell_back(story: &Story<'_>, findings: &mut Findings) {
         ),
     )
     .candidates(&["nat-mapping-changed"])
-    .frame(at, format!("the client {how}"));
+    .frame(at, say!("the client {how}"));
     for (stamp, what) in [
         (Some(last_udp), "last of the gateway over UDP"),
         (run.first, "first datagram without an answer"),
@@ -351,18 +351,18 @@ fn large_lost(story: &Story<'_>, findings: &mut Findings) {
             &PMTU_BLACKHOLE,
             Stage::TunnelData,
             Basis::Inferred,
-            format!(
+            say!(
                 "{lost} datagrams of the {} with {least} octets and more were never answered, those up to {threshold} were: the path takes no more than that, and no ICMP says so.",
                 side.word()
             ),
         )
-        .remedy(format!(
+        .remedy(say!(
             "Set the tunnel's base MTU to {threshold} octets or less on the gateway."
         ));
         for size in over.iter().take(8) {
             finding = finding.frame(
                 size.first,
-                format!("datagram of {} octets, never answered", size.ip_len),
+                say!("datagram of {} octets, never answered", size.ip_len),
             );
         }
         findings.push(finding);
@@ -397,7 +397,7 @@ fn rekey(story: &Story<'_>, findings: &mut Findings) {
         &REKEY_FAILED,
         Stage::TunnelData,
         Basis::Inferred,
-        format!(
+        say!(
             "A rekey of DTLS began at {}, its messages were repeated {} times, and no data followed.",
             clock(at.time),
             association.late_handshake.gateway.max(association.late_handshake.client)

@@ -5,7 +5,7 @@ use super::tls_handshake::GATEWAY_LIMIT;
 use crate::diagnose::tls::{
     End, Phase, Story, Vpn, after_handshake, is_tunnel, logins, phase, said_goodbye,
 };
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::time::Span;
 use crate::track::session::{Session, Side, Stamp};
 use crate::track::tls::Connection;
@@ -129,14 +129,14 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
         let count = tries.count();
         (
             &NOT_A_VPN_GATEWAY,
-            format!(
+            say!(
                 "In {count} connection(s) the client made one request each, got one answer and left: what answers is perhaps no VPN gateway, or refuses at once."
             ),
         )
     } else {
         (
             &LOGIN_FAILED,
-            format!(
+            say!(
                 "{exchanges} requests and answers inside TLS, then the client closed; no tunnel followed: the login was probably refused."
             ),
         )
@@ -154,7 +154,7 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
     }
     finding = with_hello(finding, connection)
         .frame(last_answer, "last answer inside TLS")
-        .frame(at, format!("end by the {}", by.word()));
+        .frame(at, say!("end by the {}", by.word()));
     findings.push(finding);
 }
 
@@ -238,12 +238,12 @@ fn turned_away(
         &GATEWAY_LIMIT,
         Stage::VpnLogin,
         Basis::Inferred,
-        format!(
+        say!(
             "After {exchanges} requests and answers inside TLS the gateway {how} the connection itself; no tunnel followed."
         ),
     )
     .sure(Confidence::Possible)
     .candidates(&["login-failed", "session-expired"]);
     finding = with_hello(finding, connection);
-    findings.push(finding.frame(at, format!("the gateway {how} the connection")));
+    findings.push(finding.frame(at, say!("the gateway {how} the connection")));
 }

@@ -5,14 +5,13 @@ use std::borrow::Cow;
 use vpnscope_dissectors::ike::v1::ExchangeType;
 use vpnscope_dissectors::ike::{Header, Spi};
 
-use super::nat::{Covered, compare};
 use super::read::{Content, complete, learn_vendors, read};
 use super::{Exchange, FragmentSet, Ike1, Message, Mode, kind};
 use crate::assemble::messages::cisco_ike;
 use crate::decap::Envelope;
 use crate::time::Span;
 use crate::track::ike2::fold::{Folded, Incoming};
-use crate::track::ike2::nat::is_initial_ttl;
+use crate::track::ike2::nat::{Algorithm, Covered, Said, is_initial_ttl};
 use crate::track::session::{Session, Side, Stamp, Step};
 
 /// Copies of a span port, and of the other side of a NAT, come within this time; the
@@ -318,22 +317,19 @@ fn learn_nat(
     let header = &incoming.wire.header;
     let envelope = incoming.envelope;
     let covered = Covered {
-        initiator_cookie: header.initiator_spi.0,
-        responder_cookie: header.responder_spi.0,
+        spis: (header.initiator_spi.0, header.responder_spi.0),
         source: (envelope.source, envelope.source_port),
         destination: (envelope.destination, envelope.destination_port),
+        algorithm: Algorithm::V1(facts.suite().and_then(|s| s.hash)),
     };
-    let fits = compare(&content.nat, &covered, facts.suite().and_then(|s| s.hash));
-    let untouched = is_initial_ttl(envelope.ttl);
-    let nat = &mut facts.nat;
+    // The first is about the receiver's address, all others about those of the sender.
+    let (receiver, senders) = content.nat.split_at(content.nat.len().min(1));
+    let (receiver, senders) = (receiver.iter().copied(), senders.iter().copied());
+    let said = Said::new(covered, is_initial_ttl(envelope.ttl), senders, receiver);
     if from_initiator {
-        (nat.request_source, nat.request_destination) = (fits.source, fits.destination);
-        nat.request_untouched = untouched;
-        let senders = content.nat.iter().skip(1).filter(|h| h.len() <= 64);
-        facts.nat_sources = senders.take(4).map(|h| h.to_vec()).collect();
+        facts.nat.request = said;
     } else {
-        (nat.response_source, nat.response_destination) = (fits.source, fits.destination);
-        nat.response_untouched = untouched;
+        facts.nat.response = said;
     }
 }
 

@@ -1,15 +1,18 @@
 //! Reads what stands in clear in an IKEv1 message.
 
+use std::sync::Arc;
+
 use vpnscope_dissectors::ike::v1::{
     ExchangeType, Identification, IkeSuite, Payload, PayloadType, SecurityAssociation,
 };
-use vpnscope_dissectors::ike::vendor::{Capability, VendorMatch, lookup_from};
+use vpnscope_dissectors::ike::vendor::{Capability, Family};
 use vpnscope_dissectors::ike::{Message as Wire, Spi};
 
 use super::{Abilities, Message, Offer};
-use crate::track::ike2::Notify;
 use crate::track::ike2::fold::Incoming;
+use crate::track::ike2::{Notifies, Types};
 use crate::track::session::{Session, Side, Stamp, Unreadable};
+use crate::track::vendor::vendor_from;
 
 /// Payloads of one message that are read.
 const PAYLOADS_READ: usize = 128;
@@ -40,8 +43,8 @@ pub(super) fn read<'a>(
         from,
         ordinal: 0,
         length: wire.header.length,
-        payloads: Vec::new(),
-        notifies: Vec::new(),
+        payloads: Types::default(),
+        notifies: Notifies::default(),
         encrypted: wire.header.flags.is_encrypted(),
         commit: wire.header.flags.is_commit(),
         ke_len: None,
@@ -60,7 +63,7 @@ pub(super) fn read<'a>(
                 break;
             }
         };
-        message.payloads.push(raw.payload_type);
+        message.payloads.insert(raw.payload_type);
         match Payload::parse(&raw, exchange) {
             Ok(payload) => note(&mut message, &mut content, &payload),
             Err(error) => fault = fault.or(Some(error)),
@@ -81,10 +84,7 @@ pub(super) fn read<'a>(
 
 fn note<'a>(message: &mut Message, content: &mut Content<'a>, payload: &Payload<'a>) {
     match payload {
-        Payload::Notify(notify) => message.notifies.push(Notify {
-            notify_type: notify.notify_type.0,
-            data: notify.data.iter().take(Notify::KEPT).copied().collect(),
-        }),
+        Payload::Notify(notify) => message.notifies.push(notify.notify_type.0, notify.data.0),
         Payload::Ke(octets) => message.ke_len = u32::try_from(octets.len()).ok(),
         Payload::Sa(sa) => content.offers = offers(sa),
         Payload::VendorId(octets) => content.vendors.push(octets.0),
@@ -117,18 +117,18 @@ fn identity(id: &Identification<'_>) -> String {
 /// Adds what the vendor ids of one end say.
 pub(super) fn learn_vendors(
     abilities: &mut Abilities,
-    names: &mut Vec<(Side, String)>,
+    names: &mut Vec<(Side, Arc<str>)>,
     from: Side,
     vendors: &[&[u8]],
     cookie: Spi,
 ) {
     const NAMES_KEPT: usize = 64;
     for octets in vendors {
-        let found = lookup_from(octets, cookie);
-        if let Some(found) = &found {
-            learn(abilities, found);
+        let found = vendor_from(octets, cookie);
+        if let Some((family, capability)) = found.known {
+            learn(abilities, family, capability);
         }
-        let name = found.map_or_else(|| super::super::vendor_name(octets), |f| f.to_string());
+        let name = found.name;
         let known = names.iter().any(|(side, n)| *side == from && *n == name);
         if !known && names.len() < NAMES_KEPT {
             names.push((from, name));
@@ -136,8 +136,8 @@ pub(super) fn learn_vendors(
     }
 }
 
-fn learn(abilities: &mut Abilities, found: &VendorMatch<'_>) {
-    match found.capability {
+fn learn(abilities: &mut Abilities, family: Family, capability: Option<Capability>) {
+    match capability {
         Some(Capability::NatTraversal(draft)) => {
             abilities.nat = abilities.nat.max(Some(draft));
             if !abilities.nat_drafts.contains(&draft) {
@@ -150,7 +150,6 @@ fn learn(abilities: &mut Abilities, found: &VendorMatch<'_>) {
         Some(Capability::Unity) => abilities.unity = true,
         _ => {}
     }
-    let family = found.family;
     if !family.is_extension() && !abilities.makers.contains(&family) {
         abilities.makers.push(family);
     }

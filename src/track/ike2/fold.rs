@@ -5,12 +5,13 @@ use std::borrow::Cow;
 use vpnscope_dissectors::ike::v2::{ExchangeType, NotifyType, Payload, PayloadType};
 use vpnscope_dissectors::ike::{Header, Message as Wire};
 
-use super::nat::{Fit, hash, is_initial_ttl};
-use super::suite::{PROPOSALS_KEPT, Proposal, TRANSFORMS_KEPT};
-use super::{Exchange, Fragments, Ike2, IkeSa, Message, Notify, kind};
+use super::nat::{Algorithm, Covered, Said, is_initial_ttl};
+use super::suite::{Offer, Suite, wire};
+use super::{Exchange, Fragments, Ike2, IkeSa, Message, Notifies, Notify, Types, kind};
 use crate::decap::Envelope;
 use crate::time::Span;
 use crate::track::session::{Session, Side, Stamp, Step, Unreadable};
+use crate::track::vendor::vendor;
 
 /// Copies of a span port, and of the other side of a NAT, come within this time; the
 /// shortest retransmission timers are several hundred milliseconds.
@@ -65,8 +66,9 @@ impl Ike2 {
             initiator_spi: header.initiator_spi.0,
             responder_spi: header.responder_spi.0,
             initiator,
-            offered: Vec::new(),
-            chosen: None,
+            offered: Offer::default(),
+            chosen: Offer::default(),
+            suite: None,
             first: Stamp::from(incoming.envelope),
             inferred,
         });
@@ -92,7 +94,7 @@ pub fn fold(session: &mut Session, facts: &mut Ike2, sa: usize, incoming: &Incom
     session.touch(incoming.envelope, from);
     let is_response = header.flags.is_response();
     let by = if is_response { from.other() } else { from };
-    let message = read(session, from, incoming);
+    let (message, sa_body) = read(session, from, incoming);
     let index = match place(facts, sa, &header, by, is_response, &message) {
         Some(index) => index,
         None => open_exchange(session, facts, sa, &header, by),
@@ -125,7 +127,7 @@ pub fn fold(session: &mut Session, facts: &mut Ike2, sa: usize, incoming: &Incom
     } else if !is_response && exchange.response.is_some() {
         overtaken(session, facts, index, by);
     }
-    learn(facts, sa, index, is_response, incoming);
+    learn(facts, sa, index, sa_body, incoming);
     Folded::New
 }
 
@@ -349,15 +351,20 @@ fn name(header: &Header) -> Cow<'static, str> {
     text.into()
 }
 
-/// Reads what stands in clear; a bad payload is noted and costs nothing before it.
-fn read(session: &mut Session, from: Side, incoming: &Incoming<'_>) -> Message {
+/// Reads what stands in clear, and finds the body of the SA payload; a bad payload is noted and
+/// costs nothing before it.
+fn read<'a>(
+    session: &mut Session,
+    from: Side,
+    incoming: &Incoming<'a>,
+) -> (Message, Option<&'a [u8]>) {
     let wire = &incoming.wire;
     let mut message = Message {
         step: None,
         at: Stamp::from(incoming.envelope),
         length: wire.header.length,
-        payloads: Vec::new(),
-        notifies: Vec::new(),
+        payloads: Types::default(),
+        notifies: Notifies::default(),
         encrypted: false,
         ke_group: None,
         fragments: None,
@@ -365,6 +372,7 @@ fn read(session: &mut Session, from: Side, incoming: &Incoming<'_>) -> Message {
         digest: incoming.digest,
     };
     let mut fault = wire.length_fault.filter(|_| !incoming.envelope.truncated);
+    let mut sa_body = None;
     for payload in wire.payloads().take(128) {
         let raw = match payload {
             Ok(raw) => raw,
@@ -373,7 +381,10 @@ fn read(session: &mut Session, from: Side, incoming: &Incoming<'_>) -> Message {
                 break;
             }
         };
-        message.payloads.push(raw.payload_type);
+        message.payloads.insert(raw.payload_type);
+        if raw.payload_type == PayloadType::SA.0 {
+            sa_body = sa_body.or(Some(raw.body));
+        }
         match Payload::parse(&raw) {
             Ok(payload) => note(&mut message, &payload, incoming),
             Err(error) => fault = fault.or(Some(error)),
@@ -390,15 +401,12 @@ fn read(session: &mut Session, from: Side, incoming: &Incoming<'_>) -> Message {
             reason: error.reason,
         });
     }
-    message
+    (message, sa_body)
 }
 
 fn note(message: &mut Message, payload: &Payload<'_>, incoming: &Incoming<'_>) {
     match payload {
-        Payload::Notify(notify) => message.notifies.push(Notify {
-            notify_type: notify.notify_type.0,
-            data: notify.data.iter().take(Notify::KEPT).copied().collect(),
-        }),
+        Payload::Notify(notify) => message.notifies.push(notify.notify_type.0, notify.data.0),
         Payload::Ke(ke) => message.ke_group = Some(ke.method.0),
         Payload::Encrypted(_) => message.encrypted = true,
         Payload::EncryptedFragment(part) => {
@@ -414,14 +422,20 @@ fn note(message: &mut Message, payload: &Payload<'_>, incoming: &Incoming<'_>) {
 }
 
 /// Takes what a message in clear teaches about its SA.
-fn learn(facts: &mut Ike2, sa: usize, index: usize, is_response: bool, incoming: &Incoming<'_>) {
+fn learn(
+    facts: &mut Ike2,
+    sa: usize,
+    index: usize,
+    sa_body: Option<&[u8]>,
+    incoming: &Incoming<'_>,
+) {
     let header = incoming.wire.header;
+    let is_response = header.flags.is_response();
     if !matches!(header.exchange_type, kind::SA_INIT | kind::RESUME) {
         learn_responder(facts, sa, &header, true, incoming);
         return;
     }
-    let proposals = proposals(&incoming.wire);
-    let has_sa = !proposals.is_empty();
+    let first = sa_body.and_then(|body| Some((body, wire(body).next()?)));
     let side = if is_response {
         Side::Gateway
     } else {
@@ -429,17 +443,18 @@ fn learn(facts: &mut Ike2, sa: usize, index: usize, is_response: bool, incoming:
     };
     learn_vendors(facts, side, &incoming.wire);
     if is_response {
-        learn_responder(facts, sa, &header, has_sa, incoming);
+        learn_responder(facts, sa, &header, first.is_some(), incoming);
     }
     // Only an answer that accepts counts for NAT detection: a COOKIE answer has no hashes.
     learn_nat(facts, &header, is_response, index, incoming);
-    let Some(entry) = facts.sas.get_mut(sa) else {
+    let (Some(entry), Some((body, proposal))) = (facts.sas.get_mut(sa), first) else {
         return;
     };
-    if is_response && has_sa {
-        entry.chosen = proposals.into_iter().next();
-    } else if !is_response && has_sa {
-        entry.offered = proposals;
+    if is_response {
+        entry.suite = Suite::of(&proposal);
+        entry.chosen = Offer::new(body);
+    } else {
+        entry.offered = Offer::new(body);
     }
 }
 
@@ -469,7 +484,7 @@ fn learn_responder(
 fn learn_vendors(facts: &mut Ike2, side: Side, wire: &Wire<'_>) {
     for raw in wire.payloads().take(128).flatten() {
         if raw.payload_type == PayloadType::V.0 && facts.vendor_ids.len() < 32 {
-            let name = super::super::vendor_name(raw.body);
+            let name = vendor(raw.body).name;
             if !facts
                 .vendor_ids
                 .iter()
@@ -489,100 +504,36 @@ fn learn_nat(
     incoming: &Incoming<'_>,
 ) {
     let envelope = incoming.envelope;
-    let fit = |notify_type: NotifyType, address, port| {
-        let want = hash(
-            header.initiator_spi.0,
-            header.responder_spi.0,
-            address,
-            port,
-        );
-        let Some(exchange) = facts.exchanges.get(index) else {
-            return Fit::Absent;
-        };
-        let message = if response {
-            &exchange.response
-        } else {
-            &exchange.request
-        };
-        let Some(message) = message else {
-            return Fit::Absent;
-        };
-        // A multihomed sender may send several source hashes; one that fits is enough.
-        let mut result = Fit::Absent;
-        for notify in message
-            .notifies
-            .iter()
-            .filter(|n| n.notify_type == notify_type.0)
-        {
-            if notify.data == want {
-                return Fit::Fits;
-            }
-            result = Fit::Differs;
-        }
-        result
+    let Some(exchange) = facts.exchanges.get(index) else {
+        return;
     };
-    let source = fit(
-        NotifyType::NAT_DETECTION_SOURCE_IP,
-        envelope.source,
-        envelope.source_port,
-    );
-    let destination = fit(
-        NotifyType::NAT_DETECTION_DESTINATION_IP,
-        envelope.destination,
-        envelope.destination_port,
-    );
-    if source == Fit::Absent && destination == Fit::Absent {
+    let message = if response {
+        &exchange.response
+    } else {
+        &exchange.request
+    };
+    let Some(message) = message else {
+        return;
+    };
+    let of = |notify_type: NotifyType| {
+        let fitting = move |n: &Notify<'_>| n.notify_type == notify_type.0;
+        message.notifies.iter().filter(fitting).map(|n| n.data)
+    };
+    let source = of(NotifyType::NAT_DETECTION_SOURCE_IP);
+    let destination = of(NotifyType::NAT_DETECTION_DESTINATION_IP);
+    if source.clone().next().is_none() && destination.clone().next().is_none() {
         return;
     }
-    let nat = &mut facts.nat;
-    if response {
-        (nat.response_source, nat.response_destination) = (source, destination);
-        nat.response_untouched = is_initial_ttl(envelope.ttl);
-    } else {
-        (nat.request_source, nat.request_destination) = (source, destination);
-        nat.request_untouched = is_initial_ttl(envelope.ttl);
-    }
-}
-
-/// The proposals of a message's SA payload, bounded.
-fn proposals(wire: &Wire<'_>) -> Vec<Proposal> {
-    for raw in wire.payloads().take(128).flatten() {
-        if raw.payload_type == PayloadType::SA.0
-            && let Ok(Payload::Sa(sa)) = Payload::parse(&raw)
-        {
-            return sa
-                .proposals()
-                .take(PROPOSALS_KEPT)
-                .flatten()
-                .map(|p| own(&p))
-                .collect();
-        }
-    }
-    Vec::new()
-}
-
-fn own(wire: &vpnscope_dissectors::ike::v2::Proposal<'_>) -> Proposal {
-    use vpnscope_dissectors::ike::v2::{Encryption, Integrity, KeyExchange, Prf, TransformType};
-    let mut proposal = Proposal {
-        number: wire.number,
-        protocol: wire.protocol.0,
-        ..Proposal::default()
+    let covered = Covered {
+        spis: (header.initiator_spi.0, header.responder_spi.0),
+        source: (envelope.source, envelope.source_port),
+        destination: (envelope.destination, envelope.destination_port),
+        algorithm: Algorithm::V2,
     };
-    for transform in wire.transforms().take(TRANSFORMS_KEPT).flatten() {
-        let id = transform.id;
-        match transform.transform_type {
-            TransformType::ENCR => {
-                proposal
-                    .encryption
-                    .push((Encryption(id), transform.key_length()));
-            }
-            TransformType::PRF => proposal.prf.push(Prf(id)),
-            TransformType::INTEG => proposal.integrity.push(Integrity(id)),
-            TransformType::KE => proposal.key_exchange.push(KeyExchange(id)),
-            TransformType::SN => proposal.sequence_numbers.push(id),
-            TransformType(other @ 6..=12) => proposal.additional.push((other, KeyExchange(id))),
-            _ => {}
-        }
+    let said = Said::new(covered, is_initial_ttl(envelope.ttl), source, destination);
+    if response {
+        facts.nat.response = said;
+    } else {
+        facts.nat.request = said;
     }
-    proposal
 }

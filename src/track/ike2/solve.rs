@@ -54,7 +54,7 @@ impl Solver {
         let observed = session.client.port;
         match &mut session.detail {
             Detail::Ike2(facts) => {
-                if !is_translated(facts.nat) {
+                if !is_translated(&facts.nat) {
                     return;
                 }
                 let Some((initiator, hash)) = request(facts) else {
@@ -64,10 +64,11 @@ impl Solver {
                 facts.nat.private = self.ask::<Sha1>(question, &[], observed);
             }
             Detail::Ike1(facts) => {
-                if facts.initiator != Side::Client || !is_translated(facts.nat) {
+                if facts.initiator != Side::Client || !is_translated(&facts.nat) {
                     return;
                 }
-                let Some((first, others)) = facts.nat_sources.split_first() else {
+                let sources: Vec<Vec<u8>> = facts.nat.request.sources().take(4).collect();
+                let Some((first, others)) = sources.split_first() else {
                     return;
                 };
                 let question = (
@@ -159,8 +160,8 @@ impl Solver {
 
 /// Whether the client's address was translated on the way; a host that forces encapsulation
 /// hashes nonsense on purpose.
-fn is_translated(nat: Nat) -> bool {
-    nat.request_source == Fit::Differs && !nat.forced(Side::Client)
+fn is_translated(nat: &Nat) -> bool {
+    nat.request.source() == Fit::Differs && !nat.forced(Side::Client)
 }
 
 /// Initiator SPI and hash of the first request.
@@ -172,7 +173,7 @@ fn request(facts: &Ike2) -> Option<(u64, Vec<u8>)> {
         .filter(|sa| sa.initiator == Side::Client)?;
     let message = facts.init_rounds().find_map(|e| e.request.as_ref())?;
     let notify = message.notify(NAT_DETECTION_SOURCE_IP)?;
-    (notify.data.len() == 20).then(|| (sa.initiator_spi, notify.data.clone()))
+    (notify.data.len() == 20).then(|| (sa.initiator_spi, notify.data.to_vec()))
 }
 
 #[cfg(test)]

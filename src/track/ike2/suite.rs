@@ -3,7 +3,10 @@
 //! The lengths are computed from RFC 7296 §3.14 and the algorithms' own RFCs, never looked up
 //! in a table of observed sizes.
 
-use vpnscope_dissectors::ike::v2::{Encryption, Integrity, KeyExchange, Prf};
+use vpnscope_dissectors::ike::RawPayload;
+use vpnscope_dissectors::ike::v2::{
+    Encryption, Integrity, KeyExchange, Prf, Proposal as Wire, SecurityAssociation, TransformType,
+};
 
 /// One proposal, its transforms sorted by type.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,10 +29,82 @@ pub struct Proposal {
     pub additional: Vec<(u8, KeyExchange)>,
 }
 
-/// Transforms of one proposal that are kept; a real one has some dozens.
-pub const TRANSFORMS_KEPT: usize = 256;
-/// Proposals of one SA payload that are kept.
-pub const PROPOSALS_KEPT: usize = 64;
+/// Transforms of one proposal that are read; a real one has some dozens.
+const TRANSFORMS_READ: usize = 256;
+/// Proposals of one SA payload that are read.
+const PROPOSALS_READ: usize = 64;
+
+/// The body of an SA payload. It is read only when somebody asks: of a session that works nobody
+/// does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Offer(Box<[u8]>);
+
+impl Offer {
+    /// Octets that are kept.
+    const KEPT: usize = 16 << 10;
+
+    /// Keeps the body of an SA payload.
+    pub fn new(body: &[u8]) -> Self {
+        Self(body.get(..Self::KEPT).unwrap_or(body).into())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Its proposals. Bounded.
+    pub fn proposals(&self) -> Vec<Proposal> {
+        wire(&self.0)
+            .map(|proposal| Proposal::of(&proposal))
+            .collect()
+    }
+
+    /// Its first proposal.
+    pub fn first(&self) -> Option<Proposal> {
+        wire(&self.0).next().map(|proposal| Proposal::of(&proposal))
+    }
+}
+
+/// The proposals in the body of an SA payload, as far as they can be read.
+pub(super) fn wire(body: &[u8]) -> impl Iterator<Item = Wire<'_>> {
+    let raw = RawPayload {
+        payload_type: 33,
+        next_payload: 0,
+        reserved: 0,
+        length: 0,
+        offset: 0,
+        body,
+    };
+    let sa = SecurityAssociation::parse(&raw);
+    sa.proposals().take(PROPOSALS_READ).flatten()
+}
+
+impl Proposal {
+    fn of(wire: &Wire<'_>) -> Self {
+        let mut proposal = Self {
+            number: wire.number,
+            protocol: wire.protocol.0,
+            ..Self::default()
+        };
+        for transform in wire.transforms().take(TRANSFORMS_READ).flatten() {
+            let id = transform.id;
+            match transform.transform_type {
+                TransformType::ENCR => {
+                    let bits = transform.key_length();
+                    proposal.encryption.push((Encryption(id), bits));
+                }
+                TransformType::PRF => proposal.prf.push(Prf(id)),
+                TransformType::INTEG => proposal.integrity.push(Integrity(id)),
+                TransformType::KE => proposal.key_exchange.push(KeyExchange(id)),
+                TransformType::SN => proposal.sequence_numbers.push(id),
+                TransformType(other @ 6..=12) => proposal.additional.push((other, KeyExchange(id))),
+                _ => {}
+            }
+        }
+        proposal
+    }
+}
 
 /// The algorithms that protect an IKE SA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,16 +122,28 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// The suite that a responder's answer chose.
-    pub fn of(proposal: &Proposal) -> Option<Self> {
-        let (encryption, key_bits) = *proposal.encryption.first()?;
-        let integrity = proposal.integrity.first().copied().filter(|i| i.0 != 0);
+    /// The suite that a responder's answer chose: the first transform of each type.
+    pub(super) fn of(proposal: &Wire<'_>) -> Option<Self> {
+        let (mut encryption, mut prf, mut integrity, mut method) = (None, None, None, None);
+        for transform in proposal.transforms().take(TRANSFORMS_READ).flatten() {
+            let id = transform.id;
+            match transform.transform_type {
+                TransformType::ENCR if encryption.is_none() => {
+                    encryption = Some((Encryption(id), transform.key_length()));
+                }
+                TransformType::PRF => prf = prf.or(Some(Prf(id))),
+                TransformType::INTEG => integrity = integrity.or(Some(Integrity(id))),
+                TransformType::KE => method = method.or(Some(KeyExchange(id))),
+                _ => {}
+            }
+        }
+        let (encryption, key_bits) = encryption?;
         Some(Self {
             encryption,
             key_bits,
-            integrity,
-            prf: *proposal.prf.first()?,
-            key_exchange: proposal.key_exchange.first().copied(),
+            integrity: integrity.filter(|i| i.0 != 0),
+            prf: prf?,
+            key_exchange: method,
         })
     }
 

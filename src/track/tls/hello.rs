@@ -1,12 +1,15 @@
 //! What the hellos and certificates of TLS and DTLS said, owned.
 
+use std::sync::Arc;
+
 use vpnscope_dissectors::tls::extension::Body;
-use vpnscope_dissectors::tls::fingerprint::{Carrier, ja4};
+use vpnscope_dissectors::tls::fingerprint::Carrier;
 use vpnscope_dissectors::tls::{
     Certificate, Certificates, CipherSuite, ClientHello, ExtensionType, NamedGroup, ServerHello,
     SignatureScheme, Ssl2ClientHello, Version,
 };
 
+use crate::track::memo::{certificate, fingerprint};
 use crate::track::session::Stamp;
 
 /// Codes of a list that are kept.
@@ -48,7 +51,7 @@ pub struct Hello {
     /// It offers a ticket of TLS 1.2.
     pub has_ticket: bool,
     /// Its fingerprint.
-    pub ja4: String,
+    pub ja4: Arc<str>,
     /// Whether all of it was there.
     pub is_whole: bool,
 }
@@ -104,7 +107,7 @@ impl Hello {
             server_name: hello.server_name().map(|name| text(name.0)),
             has_psk: hello.extension(ExtensionType::PRE_SHARED_KEY).is_some(),
             has_ticket: matches!(ticket, Some(Body::SessionTicket(ticket)) if !ticket.is_empty()),
-            ja4: ja4(hello, carrier),
+            ja4: fingerprint(hello, carrier),
             is_whole: hello.fault.is_none(),
         }
     }
@@ -127,7 +130,7 @@ impl Hello {
             server_name: None,
             has_psk: false,
             has_ticket: false,
-            ja4: String::new(),
+            ja4: "".into(),
             is_whole: true,
         }
     }
@@ -193,7 +196,7 @@ pub struct Chain {
     /// The frame that completed it.
     pub at: Stamp,
     /// The certificates that could be read, the sender's own first.
-    pub certificates: Vec<Certificate>,
+    pub certificates: Vec<Arc<Certificate>>,
     /// How many there are.
     pub count: usize,
 }
@@ -206,7 +209,7 @@ impl Chain {
             at,
             certificates: entries
                 .take(CERTIFICATES_KEPT)
-                .filter_map(|entry| Certificate::parse(entry.der.0).ok())
+                .filter_map(|entry| certificate(entry.der.0))
                 .collect(),
             count: message.entries().flatten().count(),
         }
@@ -214,7 +217,7 @@ impl Chain {
 
     /// The sender's own certificate.
     pub fn leaf(&self) -> Option<&Certificate> {
-        self.certificates.first()
+        self.certificates.first().map(|leaf| &**leaf)
     }
 }
 

@@ -144,10 +144,11 @@ impl Partial {
 
     /// The octets that are there, joined: the body, once the message is whole.
     pub(super) fn body(&self) -> Vec<u8> {
-        self.stretches
-            .iter()
-            .flat_map(|stretch| stretch.octets.iter().copied())
-            .collect()
+        let mut body = Vec::with_capacity(usize::try_from(self.seen).unwrap_or_default());
+        for stretch in &self.stretches {
+            body.extend_from_slice(&stretch.octets);
+        }
+        body
     }
 
     /// The frames they came in, in the order of their octets.

@@ -7,7 +7,7 @@ use super::super::natt::NAT_T_BLOCKED;
 use super::super::reachability::{enough, lost};
 use super::{settled, step, tell};
 use crate::diagnose::ike1::{Reached, Story};
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::time::Span;
 use crate::track::ike1::{Message, Mode};
 use crate::track::session::{Session, Stamp, Step};
@@ -160,14 +160,14 @@ fn told(story: &Story<'_>, sent: &Step, error: &Message, findings: &mut Findings
         cause,
         Stage::IkeAuthentication,
         Basis::Inferred,
-        format!(
+        say!(
             "The {} answered the {} with N({notify}) in clear; the sixth message never came.",
             story.responder().word(),
             sent.message
         ),
     )
     .step(sent, "")
-    .step(answered, &format!(" with N({notify})"))
+    .step(answered, &say!(" with N({notify})"))
     .exclude(
         "proposal-mismatch",
         "the gateway chose a proposal in its second message",
@@ -192,11 +192,11 @@ fn unreadable(
     let psk = story.has_psk();
     let cause = if psk { &PSK_MISMATCH } else { &AUTH_FAILED };
     let met = match (answers.is_empty(), begged.is_empty()) {
-        (false, _) => format!(
+        (false, _) => say!(
             "{} encrypted message(s) that it could not use",
             answers.len()
         ),
-        (true, _) => format!(
+        (true, _) => say!(
             "the fourth message {} time(s) again, as if the fifth had not been understood",
             begged.len()
         ),
@@ -205,7 +205,7 @@ fn unreadable(
         cause,
         Stage::IkeAuthentication,
         Basis::Inferred,
-        format!(
+        say!(
             "The {} sent its {} {} times over {}, and the {} answered with {met}; the sixth message never came.",
             story.initiator().word(),
             sent.message,
@@ -276,7 +276,7 @@ fn understood(story: &Story<'_>, sent: &Step, answers: &[&Message], findings: &m
         cause,
         Stage::IkeAuthentication,
         Basis::Inferred,
-        format!(
+        say!(
             "The {} answered the {} with one encrypted informational message of {} octets instead of the sixth message, and the {} did not try again.",
             story.responder().word(),
             sent.message,
@@ -307,7 +307,7 @@ fn silence(story: &Story<'_>, sent: &Step, findings: &mut Findings) {
     let arrived = story.is_near(responder);
     let absence = Basis::Absence { of: responder };
     let psk = story.has_psk();
-    let times = format!(
+    let times = say!(
         "The {} was sent {} times over {} without an answer, after four messages in order.",
         sent.message,
         sent.sent(),
@@ -318,9 +318,10 @@ fn silence(story: &Story<'_>, sent: &Step, findings: &mut Findings) {
             &NAT_T_BLOCKED,
             Stage::IkeNatTraversal,
             absence,
-            format!(
+            say!(
                 "{times} It went to UDP port {}, the four before it to port {}.",
-                sent.flow.destination.1, story.session.gateway.port
+                sent.flow.destination.1,
+                story.session.gateway.port
             ),
         )
         .candidates(if psk {
@@ -338,7 +339,7 @@ fn silence(story: &Story<'_>, sent: &Step, findings: &mut Findings) {
             &PSK_MISMATCH,
             Stage::IkeAuthentication,
             absence,
-            format!("{times}{near}"),
+            say!("{times}{near}"),
         )
         .sure(Confidence::Likely)
         .candidates(if arrived {
@@ -382,7 +383,7 @@ fn after_main(story: &Story<'_>, findings: &mut Findings) {
         &AUTH_FAILED,
         Stage::IkeAuthentication,
         Basis::Inferred,
-        format!(
+        say!(
             "The {} accepted, and within {} of its sixth message the {} sent an encrypted informational message and began no quick mode.",
             story.responder().word(),
             left.at.time - answered.at.time,

@@ -6,7 +6,7 @@ use super::super::ppp::CONFIG_NO_ADDRESS;
 use super::super::reachability::{NO_RESPONSE, enough, lost};
 use super::{settled, tell};
 use crate::diagnose::ike1::{Reached, Story};
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::track::ike1::{Exchange, kind};
 use crate::track::session::{Session, Step};
 
@@ -88,7 +88,7 @@ fn with_all<'a>(
 ) -> Finding {
     for exchange in all {
         for step in steps(story, exchange) {
-            finding = finding.frame(step.at, format!("{}, {} octets", step.message, step.length));
+            finding = finding.frame(step.at, say!("{}, {} octets", step.message, step.length));
         }
     }
     finding
@@ -101,17 +101,17 @@ fn refused(story: &Story<'_>, all: &[&Exchange], findings: &mut Findings) {
     let rounds = if asked == 1 {
         "one exchange".to_string()
     } else {
-        format!("{asked} exchanges")
+        say!("{asked} exchanges")
     };
     let end = match left {
-        Some(left) => format!("the {} left", left.from.word()),
+        Some(left) => say!("the {} left", left.from.word()),
         None => "nothing followed".to_string(),
     };
     let mut finding = Finding::failure(
         &XAUTH_FAILED,
         Stage::IkeConfiguration,
         Basis::Inferred,
-        format!(
+        say!(
             "The {} began {rounds} of XAUTH, all answered; then {end}: neither mode config nor quick mode, which follow a login at once.",
             story.responder().word()
         ),
@@ -125,7 +125,7 @@ fn refused(story: &Story<'_>, all: &[&Exchange], findings: &mut Findings) {
     if let Some(left) = left {
         finding = finding.frame(
             left.at,
-            format!("{}: the {} leaves", left.message, left.from.word()),
+            say!("{}: the {} leaves", left.message, left.from.word()),
         );
     }
     if asked < 2 && left.is_none() {
@@ -158,14 +158,14 @@ fn no_address(story: &Story<'_>, all: &[&Exchange], last: &Exchange, findings: &
     }
     let left = story.farewell().and_then(|message| story.step(message));
     let end = match left {
-        Some(left) => format!("the {} left", left.from.word()),
+        Some(left) => say!("the {} left", left.from.word()),
         None => "nothing followed".to_string(),
     };
     let mut finding = Finding::failure(
         &CONFIG_NO_ADDRESS,
         Stage::IkeConfiguration,
         Basis::Inferred,
-        format!(
+        say!(
             "The {} asked for its configuration and was answered with {} octets; then {end} and no quick mode was begun: it did not get what it needs.",
             last.by.word(),
             answered.length
@@ -176,7 +176,7 @@ fn no_address(story: &Story<'_>, all: &[&Exchange], last: &Exchange, findings: &
     if let Some(left) = left {
         finding = finding.frame(
             left.at,
-            format!("{}: the {} leaves", left.message, left.from.word()),
+            say!("{}: the {} leaves", left.message, left.from.word()),
         );
     }
     let told = left.is_some() || settled(story.session);
@@ -198,7 +198,7 @@ fn unanswered(story: &Story<'_>, last: &Exchange, findings: &mut Findings) {
         &NO_RESPONSE,
         Stage::IkeConfiguration,
         Basis::Absence { of: last.by.other() },
-        format!(
+        say!(
             "The {} (message ID {:08x}) of the {} was sent {} times over {} without an answer{wait}.",
             asked.message,
             last.id,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::esp::ESP_BLOCKED;
 use super::super::liveness::{DPD_TIMEOUT, PEER_DELETED};
 use crate::diagnose::ike1::{Reached, Story};
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, say};
 use crate::time::Span;
 use crate::track::ike1::{Message, kind};
 use crate::track::session::{Session, Side, Step};
@@ -90,7 +90,7 @@ fn dead(story: &Story<'_>, findings: &mut Findings) -> bool {
         &DPD_TIMEOUT,
         Stage::EspData,
         Basis::Absence { of: silent },
-        format!(
+        say!(
             "The {} sent {times} informational messages of {} octets over {over}, the size of a liveness check, and the {} did not answer any more.",
             last.from.word(),
             last.length,
@@ -120,7 +120,7 @@ fn dead(story: &Story<'_>, findings: &mut Findings) -> bool {
     {
         finding = finding.frame(
             icmp.at,
-            format!(
+            say!(
                 "ICMP port unreachable from {}: its service is gone",
                 icmp.reporter
             ),
@@ -149,7 +149,7 @@ fn never_used(story: &Story<'_>, findings: &mut Findings) {
             &ESP_BLOCKED,
             Stage::EspData,
             Basis::Absence { of: left.from },
-            format!(
+            say!(
                 "The tunnel was made, no ESP was seen at all, and after {} the {} took it down: its data may have been lost before this point, or there were none.",
                 left.at.time - made.at.time,
                 left.from.word()
@@ -180,8 +180,8 @@ fn deleted(story: &Story<'_>, findings: &mut Findings) {
             &PEER_DELETED,
             Stage::EspData,
             Basis::Inferred,
-            format!("The {who} ended the session with an informational message; nothing followed."),
+            say!("The {who} ended the session with an informational message; nothing followed."),
         )
-        .frame(left.at, format!("{}, {} octets", left.message, left.length)),
+        .frame(left.at, say!("{}, {} octets", left.message, left.length)),
     );
 }

@@ -6,7 +6,7 @@ use vpnscope_dissectors::ike::vendor::Family as Maker;
 
 use super::{settled, step};
 use crate::diagnose::ike1::{Reached, Story};
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::track::esp::Over;
 use crate::track::session::{Session, Side};
 
@@ -130,8 +130,8 @@ fn not_supported(story: &Story<'_>, findings: &mut Findings) {
     }
     let data = match (client, gateway) {
         (0, 0) => "no data were seen, and then it was taken down".to_string(),
-        (n, 0) => format!("the client sent {n} ESP packets as IP protocol 50, and none came back"),
-        (_, n) => format!(
+        (n, 0) => say!("the client sent {n} ESP packets as IP protocol 50, and none came back"),
+        (_, n) => say!(
             "the gateway sent {n} ESP packets as IP protocol 50, and none came from the client"
         ),
     };
@@ -145,7 +145,7 @@ fn not_supported(story: &Story<'_>, findings: &mut Findings) {
                 Side::Client
             },
         },
-        format!(
+        say!(
             "The {} does not offer NAT traversal; the tunnel was negotiated without it, {data}.",
             without.word(),
         ),
@@ -159,16 +159,16 @@ fn not_supported(story: &Story<'_>, findings: &mut Findings) {
             } else {
                 "with vendor ids of NAT traversal"
             };
-            finding = finding.frame(step.at, format!("{} {says}", step.message));
+            finding = finding.frame(step.at, say!("{} {says}", step.message));
         }
     }
     for (stamp, len) in session.esp.iter().flat_map(|f| &f.head).take(8) {
-        finding = finding.frame(*stamp, format!("ESP of {len} octets as IP protocol 50"));
+        finding = finding.frame(*stamp, say!("ESP of {len} octets as IP protocol 50"));
     }
     if let Some(left) = farewell.and_then(|message| story.step(message)) {
         finding = finding.frame(
             left.at,
-            format!("{}: the {} leaves", left.message, left.from.word()),
+            say!("{}: the {} leaves", left.message, left.from.word()),
         );
     }
     findings.push(finding);
@@ -185,10 +185,10 @@ fn responder_behind(story: &Story<'_>, findings: &mut Findings) {
             .contains(&Maker::Microsoft),
         story.responder(),
     );
-    let behind = facts.nat.detected(gateway) && !facts.nat.forced(gateway);
     let gave_up = story.reached < Reached::ChildDone && story.reached >= Reached::Answered;
-    let ended = settled(session) || story.farewell().is_some();
-    if !windows || !behind || !gave_up || !ended {
+    let ended = || settled(session) || story.farewell().is_some();
+    let behind = || facts.nat.detected(gateway) && !facts.nat.forced(gateway);
+    if !windows || !gave_up || !ended() || !behind() {
         return;
     }
     // The same silence, explained better.

@@ -10,7 +10,9 @@ use super::super::negotiation::{
 use super::super::reachability::{NO_RESPONSE, enough, icmp, lost};
 use super::{step, tell};
 use crate::diagnose::ike1::{Reached, Story};
-use crate::diagnose::{Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{
+    Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause, say,
+};
 use crate::track::ike1::{Message, Mode, Offer, kind};
 use crate::track::session::{Session, Side, Step};
 
@@ -107,13 +109,11 @@ fn refused(story: &Story<'_>, error: &Message, context: &Context, findings: &mut
         }
         NotifyType::INVALID_MAJOR_VERSION | NotifyType::INVALID_MINOR_VERSION => simple(
             &VERSION_MISMATCH,
-            format!(
-                "The gateway answered {notify}: it does not speak the client's version of IKE."
-            ),
+            say!("The gateway answered {notify}: it does not speak the client's version of IKE."),
         ),
         NotifyType::INVALID_KEY_INFORMATION => simple(
             &KE_GROUP_MISMATCH,
-            format!("The gateway answered {notify} to the client's key exchange."),
+            say!("The gateway answered {notify} to the client's key exchange."),
         ),
         NotifyType::UNSUPPORTED_EXCHANGE_TYPE
         | NotifyType::INVALID_EXCHANGE_TYPE
@@ -131,13 +131,13 @@ fn refused(story: &Story<'_>, error: &Message, context: &Context, findings: &mut
         | NotifyType::INVALID_SIGNATURE => return,
         other => simple(
             &MALFORMED_MESSAGE,
-            format!("The gateway answered {other} to the {}.", asked.message),
+            say!("The gateway answered {other} to the {}.", asked.message),
         ),
     };
     findings.push(
         finding
             .frame(asked.at, asked.message.to_string())
-            .step(answered, &format!(" with N({notify})")),
+            .step(answered, &say!(" with N({notify})")),
     );
     ignored(asked, answered, findings);
 }
@@ -151,10 +151,10 @@ fn no_config(story: &Story<'_>, notify: NotifyType) -> Finding {
     let mode = story.facts.mode.title();
     simple(
         &NO_PEER_CONFIG,
-        format!("The gateway answered {notify} to the client's {mode}: it has no configuration for it."),
+        say!("The gateway answered {notify} to the client's {mode}: it has no configuration for it."),
     )
     .sure(Confidence::Likely)
-    .remedy(format!(
+    .remedy(say!(
         "Check on the gateway that a connection for this client permits {mode}, and the identity that it expects."
     ))
 }
@@ -166,7 +166,7 @@ fn identity(story: &Story<'_>, notify: NotifyType) -> Finding {
         &AUTH_FAILED,
         Stage::IkeAuthentication,
         Basis::Seen,
-        format!(
+        say!(
             "The gateway answered {notify} to the first message of {}: it accepts no client with this identity in this mode.",
             story.facts.mode.title()
         ),
@@ -196,7 +196,7 @@ fn no_proposal(story: &Story<'_>, notify: NotifyType, context: &Context) -> Find
     };
     let mut finding = simple(
         cause,
-        format!(
+        say!(
             "The gateway answered {notify} to the offer {}.",
             offer(story)
         ),
@@ -207,7 +207,7 @@ fn no_proposal(story: &Story<'_>, notify: NotifyType, context: &Context) -> Find
             .candidates(&["proposal-mismatch"])
             .exclude(
                 "ke-group-mismatch",
-                format!("the same gateway accepted {suite} from another client"),
+                say!("the same gateway accepted {suite} from another client"),
             );
     }
     // The nearest thing that this gateway is known to take, and what differs.
@@ -221,7 +221,7 @@ fn no_proposal(story: &Story<'_>, notify: NotifyType, context: &Context) -> Find
         .min_by_key(|(differences, ..)| differences.len());
     if let Some((differences, suite, nearest)) = nearest {
         let differences = differences.join(" and ");
-        let near = format!(
+        let near = say!(
             " It accepted {suite} from another client; the nearest offer, {}, differs in {differences}.",
             nearest.suite
         );
@@ -229,7 +229,7 @@ fn no_proposal(story: &Story<'_>, notify: NotifyType, context: &Context) -> Find
     }
     finding.candidates = vec!["no-peer-config"];
     if let [only] = groups(story).as_slice() {
-        finding = finding.candidates(&["ke-group-mismatch"]).remedy(format!(
+        finding = finding.candidates(&["ke-group-mismatch"]).remedy(say!(
             "The offer holds a single group, {only}: try another one first (group 14, 19 or 2)."
         ));
     }
@@ -243,7 +243,7 @@ fn differences(offered: &IkeSuite, accepted: &IkeSuite) -> Vec<String> {
     let mut note = |what: &str, ours: Option<String>, theirs: Option<String>| {
         if let (Some(ours), Some(theirs)) = (&ours, &theirs) {
             if ours != theirs {
-                list.push(format!("{what} ({ours} against {theirs})"));
+                list.push(say!("{what} ({ours} against {theirs})"));
             }
         } else if ours.is_some() != theirs.is_some() {
             list.push(what.to_string());
@@ -272,7 +272,7 @@ fn offer(story: &Story<'_>) -> String {
     let more = all.len().saturating_sub(SHOWN);
     let text = shown.join(", ");
     if more > 0 {
-        format!("{text} and {more} more")
+        say!("{text} and {more} more")
     } else {
         text
     }
@@ -304,7 +304,7 @@ fn ignored(asked: &Step, answered: &Step, findings: &mut Findings) {
         &ERROR_IGNORED,
         Stage::IkeNegotiation,
         Basis::Seen,
-        format!(
+        say!(
             "After the error answer the client sent the same message {} more time(s).",
             again.len()
         ),
@@ -312,7 +312,7 @@ fn ignored(asked: &Step, answered: &Step, findings: &mut Findings) {
     .sure(Confidence::Likely)
     .frame(answered.at, "the error answer");
     for stamp in again {
-        finding = finding.frame(*stamp, format!("{} again", asked.message));
+        finding = finding.frame(*stamp, say!("{} again", asked.message));
     }
     findings.push(finding);
 }
@@ -344,7 +344,7 @@ fn no_response(story: &Story<'_>, context: &Context, findings: &mut Findings) {
         Basis::Absence {
             of: story.responder(),
         },
-        format!(
+        say!(
             "The {} was sent {} times over {} from {} to {}, and nothing came back.",
             asked.message,
             asked.sent(),
@@ -398,7 +398,7 @@ fn stuck(story: &Story<'_>, findings: &mut Findings) {
         &NO_RESPONSE,
         Stage::IkeNegotiation,
         Basis::Absence { of: story.responder() },
-        format!(
+        say!(
             "The {} was sent {} times over {} without an answer, although the first message was answered.",
             third.message,
             third.sent(),
@@ -454,7 +454,7 @@ fn skipped(story: &Story<'_>, findings: &mut Findings) {
             &TRANSFORM_SKIPPED,
             Stage::IkeNegotiation,
             Basis::Seen,
-            format!(
+            say!(
                 "The {} passed over {count} offer(s) ({}{more}) and took the one at place {}, {}: harmless, whatever its log says about them.",
                 if story.responder() == Side::Gateway { "gateway" } else { "client" },
                 shown.join(", "),
@@ -462,6 +462,6 @@ fn skipped(story: &Story<'_>, findings: &mut Findings) {
                 chosen.suite
             ),
         )
-        .frame(answered.at, format!("{} with {}", answered.message, chosen.suite)),
+        .frame(answered.at, say!("{} with {}", answered.message, chosen.suite)),
     );
 }

@@ -6,7 +6,7 @@ use super::super::points::REQUEST_NEVER_ARRIVED;
 use super::super::reachability::{NO_RESPONSE, enough, lost};
 use super::{settled, tell};
 use crate::diagnose::ike1::{Reached, Story};
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause};
+use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::time::Span;
 use crate::track::ike1::{Exchange, Message, kind};
 use crate::track::session::{Session, Stamp, Step};
@@ -155,7 +155,7 @@ fn third_lost(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) -
             &REQUEST_NEVER_ARRIVED,
             Stage::IpsecChild,
             Basis::Inferred,
-            format!(
+            say!(
                 "The {} sent quick mode 2 {} times and no data, although the {} answered with quick mode 3 {} times: that message does not reach it.",
                 peer.word(),
                 answered.sent(),
@@ -262,12 +262,12 @@ fn child_refused(
         &CHILD_REFUSED,
         Stage::IpsecChild,
         basis,
-        format!(
+        say!(
             "The {} answered quick mode 1 ({length} octets) with an encrypted informational message of {} octets instead of quick mode 2{}.",
             refused.from.word(),
             refused.length,
             if attempts > 1 {
-                format!(", {attempts} times")
+                say!(", {attempts} times")
             } else {
                 String::new()
             }
@@ -288,7 +288,7 @@ fn unanswered(story: &Story<'_>, exchange: &Exchange, asked: &Step, findings: &m
         &NO_RESPONSE,
         Stage::IpsecChild,
         Basis::Absence { of: exchange.by.other() },
-        format!(
+        say!(
             "The {} (message ID {:08x}) was sent {} times over {} without an answer, after phase 1 was done.",
             asked.message,
             exchange.id,
@@ -337,7 +337,7 @@ fn unconfirmed(
     let (cause, data) = if sent > 0 {
         (
             &REQUEST_NEVER_ARRIVED,
-            format!(
+            say!(
                 " The {} sends its data ({sent} ESP packets), so it has answered: quick mode 3 is lost before it gets here.",
                 exchange.by.word()
             ),
@@ -353,7 +353,7 @@ fn unconfirmed(
         } else {
             Basis::Absence { of: exchange.by }
         },
-        format!(
+        say!(
             "Quick mode 2 was sent {} times over {}, and no quick mode 3 came.{data}",
             answered.sent(),
             answered.spread()
@@ -370,7 +370,7 @@ fn unconfirmed(
     for (stamp, len) in story.session.esp.iter().flat_map(|f| &f.head).take(4) {
         finding = finding.frame(
             *stamp,
-            format!("ESP of {len} octets, the tunnel counts as made there"),
+            say!("ESP of {len} octets, the tunnel counts as made there"),
         );
     }
     let told = answered.sent() >= 2 || settled(story.session);
@@ -394,7 +394,7 @@ fn second_refused(story: &Story<'_>, exchange: &Exchange, answered: &Step) -> Op
         &CHILD_REFUSED,
         Stage::IpsecChild,
         Basis::Inferred,
-        format!(
+        say!(
             "The {} answered quick mode 1, and the {} sent an encrypted informational message of {} octets, one notify, instead of quick mode 3: it refuses what was chosen, or cannot install it.",
             answered.from.word(),
             refused.from.word(),
@@ -406,7 +406,7 @@ fn second_refused(story: &Story<'_>, exchange: &Exchange, answered: &Step) -> Op
     .candidates(&["child-proposal-mismatch", "ts-unacceptable"])
     .exclude("psk-mismatch", "phase 1 is done")
     .exclude("proposal-mismatch", "phase 1 is done")
-    .remedy(format!(
+    .remedy(say!(
         "Read the {}'s log: it names what it does not take in the answer, or what it could not install.",
         refused.from.word()
     ));
@@ -423,7 +423,7 @@ fn rekey_refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings
         &REKEY_FAILED,
         Stage::IpsecChild,
         Basis::Inferred,
-        format!(
+        say!(
             "A further quick mode (message ID {:08x}, {} octets) was answered with an informational message of {} octets: the tunnel is not renewed, or a second one not made.",
             exchange.id, asked.length, refused.length
         ),
@@ -454,7 +454,7 @@ fn not_started(story: &Story<'_>, findings: &mut Findings) {
         Basis::Absence {
             of: story.initiator(),
         },
-        format!(
+        say!(
             "Phase 1 was done with {}, and in {waited} after it nobody began a quick mode.",
             last.message
         ),

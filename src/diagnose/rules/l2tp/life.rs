@@ -5,7 +5,7 @@ use vpnscope_dissectors::l2tp::MessageType;
 use super::{closed_by, step_of};
 use crate::diagnose::rules::liveness::DPD_TIMEOUT;
 use crate::diagnose::rules::reachability::RESPONSE_LOST;
-use crate::diagnose::{Basis, Finding, Findings, Outcome, Stage};
+use crate::diagnose::{Basis, Finding, Findings, Outcome, Stage, say};
 use crate::track::l2tp::L2tp;
 use crate::track::session::{Session, Side, Stamp};
 
@@ -53,7 +53,7 @@ fn repeated_until_dead(session: &Session, facts: &L2tp) -> Option<Finding> {
         &RESPONSE_LOST,
         Stage::L2tpControl,
         basis,
-        format!(
+        say!(
             "The {}'s {} was sent {} times over {}, {how}, while PPP worked{}.",
             control.from.word(),
             control.message_type,
@@ -96,14 +96,14 @@ fn keepalive_unanswered(facts: &L2tp, side: Side) -> Option<Finding> {
         &DPD_TIMEOUT,
         Stage::TunnelData,
         Basis::Absence { of: peer },
-        format!(
+        say!(
             "The session worked; then the {} sent {count} {what} without an answer.",
             side.word()
         ),
     )
-    .frame(at, format!("{what}, unanswered"));
+    .frame(at, say!("{what}, unanswered"));
     if let Some(last) = last {
-        finding = finding.frame(last, format!("{what}, still unanswered"));
+        finding = finding.frame(last, say!("{what}, still unanswered"));
     }
     Some(finding)
 }

@@ -6,7 +6,7 @@ use super::{
     L2TP_CDN, L2TP_NO_RESPONSE, L2TP_STOPCCN, L2TP_TUNNEL_AUTH_FAILED, closed_by, step_of,
 };
 use crate::diagnose::rules::reachability::{self, RESPONSE_LOST, enough};
-use crate::diagnose::{Basis, Confidence, Finding, Findings, Stage};
+use crate::diagnose::{Basis, Confidence, Finding, Findings, Stage, say};
 use crate::time::Span;
 use crate::track::l2tp::{Closing, L2tp};
 use crate::track::session::{Session, Side};
@@ -39,7 +39,7 @@ fn unanswered(session: &Session, facts: &L2tp) -> Option<Finding> {
         &L2TP_NO_RESPONSE,
         Stage::L2tpControl,
         Basis::Absence { of: Side::Gateway },
-        format!(
+        say!(
             "The SCCRQ was sent {} times over {} to {}, and nothing came back.",
             step.sent(),
             step.spread(),
@@ -88,7 +88,7 @@ fn answers_lost(session: &Session, facts: &L2tp) -> Option<Finding> {
             &RESPONSE_LOST,
             Stage::L2tpControl,
             Basis::Absence { of: Side::Client },
-            format!(
+            say!(
                 "The gateway answered the {ask} and repeated its {answer} {} times, and the client never went on.",
                 answered.repeats.count
             ),
@@ -121,7 +121,7 @@ fn not_acknowledged(session: &Session, facts: &L2tp, side: Side) -> Option<Findi
         cause,
         Stage::L2tpControl,
         Basis::Absence { of: peer },
-        format!(
+        say!(
             "The {}'s {} was sent {} times over {} and never acknowledged.",
             side.word(),
             control.message_type,
@@ -173,7 +173,7 @@ fn tunnel_secret(session: &Session, facts: &L2tp) -> Option<Finding> {
         &L2TP_TUNNEL_AUTH_FAILED,
         Stage::L2tpControl,
         if sure { Basis::Seen } else { Basis::Inferred },
-        format!(
+        say!(
             "The {} closed the tunnel during its authentication: {}.",
             stop.from.word(),
             words(stop, true)
@@ -200,20 +200,20 @@ fn words(closing: &Closing, is_stop: bool) -> String {
             } else {
                 CallResult(code).to_string()
             };
-            format!("result {code} ({name})")
+            say!("result {code} ({name})")
         },
     );
     let error = closing
         .error
         .filter(|code| *code != 0)
         .map_or_else(String::new, |code| {
-            format!(", error {code} ({})", ErrorCode(code))
+            say!(", error {code} ({})", ErrorCode(code))
         });
     let text = closing
         .message
         .as_ref()
-        .map_or_else(String::new, |text| format!(", \"{text}\""));
-    format!("{result}{error}{text}")
+        .map_or_else(String::new, |text| say!(", \"{text}\""));
+    say!("{result}{error}{text}")
 }
 
 /// StopCCN before anything worked.
@@ -231,7 +231,7 @@ fn stopped(session: &Session, facts: &L2tp) -> Option<Finding> {
         &L2TP_STOPCCN,
         Stage::L2tpControl,
         Basis::Seen,
-        format!(
+        say!(
             "The {} closed the tunnel before it was of use: {}.",
             stop.from.word(),
             words(stop, true)
@@ -259,7 +259,7 @@ fn call_ended(session: &Session, closing: &Closing) -> Finding {
         &L2TP_CDN,
         Stage::L2tpControl,
         Basis::Seen,
-        format!(
+        say!(
             "The {} ended the call before PPP was up: {}.",
             closing.from.word(),
             words(closing, false)

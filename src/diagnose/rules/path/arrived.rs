@@ -1,7 +1,7 @@
 //! What the receiver's side shows: part of a message arrives, again and again, never all of it.
 
 use super::{FRAGMENT_LOST, PMTU_BLACKHOLE, SIDES, stage, went_on, with_ike_fragmentation};
-use crate::diagnose::{Basis, Confidence, Context, Finding, Findings, Stage};
+use crate::diagnose::{Basis, Confidence, Context, Finding, Findings, Stage, say};
 use crate::time::Span;
 use crate::track::ike1::FragmentSet;
 use crate::track::ike2::Message;
@@ -64,7 +64,7 @@ fn ip_finding(
         &FRAGMENT_LOST,
         stage(session),
         Basis::Absence { of: side },
-        format!(
+        say!(
             "The {} sent a message in IP fragments {} time(s) (largest fragment {largest} octets), and {which}; it never became whole.",
             side.word(),
             list.len()
@@ -78,7 +78,7 @@ fn ip_finding(
                     frame: *frame,
                     ..datagram.at
                 },
-                format!("IP fragment of the {}, the rest is missing", side.word()),
+                say!("IP fragment of the {}, the rest is missing", side.word()),
             );
         }
     }
@@ -114,7 +114,7 @@ pub(super) fn esp_in_part(session: &Session, findings: &mut Findings) {
             &FRAGMENT_LOST,
             Stage::EspData,
             Basis::Absence { of: side },
-            format!(
+            say!(
                 "{} ESP packets of the {} came in IP fragments of which some never arrived here (largest fragment {largest} octets); {whole} came whole.",
                 list.len(),
                 side.word()
@@ -184,7 +184,7 @@ fn cisco_fragments(session: &Session) -> Option<Finding> {
         let what = match sets.first().map(|set| (set.missing(), set.total)) {
             Some((missing, Some(total))) if !missing.is_empty() => {
                 let list: Vec<String> = missing.iter().map(u8::to_string).collect();
-                format!("number {} of {total}", list.join(", "))
+                say!("number {} of {total}", list.join(", "))
             }
             _ => "the last".to_string(),
         };
@@ -192,7 +192,7 @@ fn cisco_fragments(session: &Session) -> Option<Finding> {
             &FRAGMENT_LOST,
             stage(session),
             Basis::Absence { of: side },
-            format!(
+            say!(
                 "Of the IKE fragments (Cisco) of the {}'s message {what} never arrived here, while the others came {times} time(s).",
                 side.word()
             ),
@@ -235,7 +235,7 @@ fn ike_finding(session: &Session, side: Side, message: &Message) -> Option<Findi
         cause,
         stage(session),
         Basis::Absence { of: side },
-        format!(
+        say!(
             "Of {} IKE fragments of the {}'s message, number {} never arrived here in {times} sending(s){why}. The largest that did was {} octets of IP.",
             fragments.total,
             side.word(),
@@ -246,7 +246,7 @@ fn ike_finding(session: &Session, side: Side, message: &Message) -> Option<Findi
     .sure(if times >= 3 { Confidence::Certain } else { Confidence::Likely })
     .candidates(&["fragment-lost", "pmtu-blackhole"]);
     if only_last {
-        finding = finding.remedy(format!(
+        finding = finding.remedy(say!(
             "Make IKE fragments at the {} no larger than {} octets of IP, which arrive, or 576 to be safe everywhere (strongSwan: fragment_size).",
             side.word(),
             fragments.largest_ip

@@ -2,7 +2,7 @@
 
 use super::{FRAG_NEEDED_IGNORED, FRAGMENT_LOST, PMTU_BLACKHOLE, SIDES, stage};
 use crate::diagnose::mtu::{Overhead, to_try};
-use crate::diagnose::{Basis, Finding, Findings, Stage};
+use crate::diagnose::{Basis, Finding, Findings, Stage, say};
 use crate::track::path::{Limit, Sizes, Vanished};
 use crate::track::session::{Session, Side, Stamp};
 
@@ -57,7 +57,7 @@ fn ignored(session: &Session, side: Side, limit: &Limit) -> Option<Finding> {
         &FRAG_NEEDED_IGNORED,
         if works { Stage::EspData } else { stage(session) },
         Basis::Seen,
-        format!(
+        say!(
             "A router told the {} that the path takes {} octets (frame {}), and it sent {} datagram(s) of up to {} octets all the same, not to be fragmented.",
             side.word(),
             limit.mtu,
@@ -66,9 +66,9 @@ fn ignored(session: &Session, side: Side, limit: &Limit) -> Option<Finding> {
             last.1
         ),
     )
-    .frame(limit.at, format!("ICMP: too big, MTU {}", limit.mtu));
+    .frame(limit.at, say!("ICMP: too big, MTU {}", limit.mtu));
     for (stamp, size) in limit.ignored.iter().take(8) {
-        finding = finding.frame(*stamp, format!("{size} octets all the same"));
+        finding = finding.frame(*stamp, say!("{size} octets all the same"));
     }
     Some(advise(finding, session, side, limit.mtu))
 }
@@ -147,7 +147,7 @@ impl Hole {
             cause,
             Stage::EspData,
             Basis::Absence { of: side.other() },
-            format!(
+            say!(
                 "ESP of the {} in datagrams of up to {} octets is answered; datagrams of {} octets, {how}, were sent {} times over {} and never answered, and no ICMP said why.",
                 side.word(),
                 self.passes,
@@ -160,12 +160,12 @@ impl Hole {
         for stamp in self.rounds.iter().take(12) {
             finding = finding.frame(
                 *stamp,
-                format!("ESP in {} octets of IP, unanswered", self.fails),
+                say!("ESP in {} octets of IP, unanswered", self.fails),
             );
         }
         let offloaded = session.path.of(side).offloaded;
         if offloaded > 0 {
-            finding = finding.needs(format!(
+            finding = finding.needs(say!(
                 "a capture without offload (ethtool -K … tso off gso off gro off) or from a span port: {offloaded} datagrams were longer than any link takes"
             ));
         }
@@ -185,13 +185,13 @@ fn advise(finding: Finding, session: &Session, side: Side, mtu: u32) -> Finding 
         .filter(|flow| flow.from == side)
         .find_map(|flow| Overhead::of(flow, suite));
     match overhead {
-        Some(overhead) => finding.remedy(format!(
+        Some(overhead) => finding.remedy(say!(
             "For a path MTU of {mtu}, set the MTU inside the tunnel to {} and clamp the TCP MSS to {} ({}); lower both until large transfers pass.",
             overhead.inner(mtu),
             overhead.mss(mtu),
             overhead.words()
         )),
-        None => finding.remedy(format!(
+        None => finding.remedy(say!(
             "Keep what the {} sends within {mtu} octets of IP; lower that until it passes.",
             side.word()
         )),

@@ -2,7 +2,7 @@
 
 use super::{FRAGMENT_LOST, PMTU_BLACKHOLE, stage, went_on, with_ike_fragmentation};
 use crate::diagnose::rules::reachability::enough;
-use crate::diagnose::{Basis, Finding};
+use crate::diagnose::{Basis, Finding, say};
 use crate::track::path::USUAL_MTU;
 use crate::track::session::{Session, Stamp, Step};
 
@@ -40,7 +40,7 @@ pub(super) fn never_heard(session: &Session) -> Option<(Option<Stamp>, Finding)>
     let mut finding = unheard(session, step, parts, asked, passed);
     if let Some(asked) = asked {
         for stamp in asked.repeats.stamps.iter().filter(|s| **s > step.at) {
-            finding = finding.frame(*stamp, format!("{} again", asked.message));
+            finding = finding.frame(*stamp, say!("{} again", asked.message));
         }
     }
     if parts.is_some_and(|(_, largest)| largest <= SMALLEST_LINK) {
@@ -50,7 +50,7 @@ pub(super) fn never_heard(session: &Session) -> Option<(Option<Stamp>, Finding)>
             .remedy("Capture at the other end at the same time: the numbers of the IKE fragments stand in clear and show which are missing.")
             .specific();
     } else if let Some((_, largest)) = parts {
-        finding = finding.remedy(format!(
+        finding = finding.remedy(say!(
             "Make IKE fragments smaller than {largest} octets of IP at the {} (strongSwan: fragment_size).",
             step.from.word()
         ));
@@ -77,7 +77,7 @@ fn unheard(
     let (cause, how) = match (step.fragments, parts) {
         (2.., _) => (
             &FRAGMENT_LOST,
-            format!("{} octets in {} IP fragments", step.ip_len, step.fragments),
+            say!("{} octets in {} IP fragments", step.ip_len, step.fragments),
         ),
         (_, Some((total, largest))) => (
             // Hardly any link takes less: another filter than size is at work.
@@ -86,15 +86,15 @@ fn unheard(
             } else {
                 &PMTU_BLACKHOLE
             },
-            format!("{total} IKE fragments of up to {largest} octets of IP, not to be fragmented"),
+            say!("{total} IKE fragments of up to {largest} octets of IP, not to be fragmented"),
         ),
         _ => (
             &PMTU_BLACKHOLE,
-            format!("{} octets, not to be fragmented", step.ip_len),
+            say!("{} octets, not to be fragmented", step.ip_len),
         ),
     };
     let silence = match asked {
-        Some(asked) => format!(
+        Some(asked) => say!(
             "the {} repeats its {} as if nothing had come",
             other.word(),
             asked.message
@@ -105,7 +105,7 @@ fn unheard(
         cause,
         stage(session),
         Basis::Absence { of: other },
-        format!(
+        say!(
             "The {} ({how}) was sent {} time(s) over {}, and {silence}; messages of up to {passed} octets in one piece were answered.",
             step.message,
             step.sent(),

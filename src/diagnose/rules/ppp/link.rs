@@ -7,7 +7,7 @@ use super::{
     with_step,
 };
 use crate::diagnose::rules::reachability::enough;
-use crate::diagnose::{Basis, Confidence, Finding, Stage};
+use crate::diagnose::{Basis, Confidence, Finding, Stage, say};
 use crate::track::ppp::{Half, Method, Ppp, Value};
 use crate::track::session::{Session, Side};
 
@@ -32,7 +32,7 @@ pub(super) fn looped(_: &Session, ppp: &Ppp) -> Option<Finding> {
             &PPP_LCP_LOOP,
             Stage::PppLcp,
             Basis::Seen,
-            format!("Both sides use the magic number {magic:08x}: the link is looped back."),
+            say!("Both sides use the magic number {magic:08x}: the link is looped back."),
         )
         .frame(at, "LCP with the peer's own magic number"),
     )
@@ -60,13 +60,13 @@ fn authentication_protocol(session: &Session, ppp: &Ppp) -> Option<Finding> {
     let peer = who(side.other());
     let loops = !refusal.rejected && refusal.count >= 3;
     let instead = match refusal.instead {
-        Some(Value::Authentication(method)) => format!(" and wants {}", method.name()),
+        Some(Value::Authentication(method)) => say!(" and wants {}", method.name()),
         _ => String::new(),
     };
     let (cause, summary) = if loops {
         (
             &PPP_LCP_LOOP,
-            format!(
+            say!(
                 "The {} insists on {asked}; the {peer} refused it {} times{instead}, and neither gave in.",
                 who(side),
                 refusal.count
@@ -75,7 +75,7 @@ fn authentication_protocol(session: &Session, ppp: &Ppp) -> Option<Finding> {
     } else {
         (
             &PPP_AUTH_PROTOCOL_MISMATCH,
-            format!(
+            say!(
                 "The {} demands {asked}; the {peer} {} it{instead}, and the link ended.",
                 who(side),
                 if refusal.rejected {
@@ -112,7 +112,7 @@ fn refused_again(session: &Session, ppp: &Ppp) -> Option<Finding> {
         &PPP_LCP_LOOP,
         Stage::PppLcp,
         Basis::Seen,
-        format!(
+        say!(
             "The {} refused the {}'s LCP option {} {} times, and they never agreed.",
             who(side.other()),
             who(side),
@@ -134,7 +134,7 @@ fn peer_refuses_to_authenticate(session: &Session, ppp: &Ppp) -> Option<Finding>
         &PPP_AUTH_PROTOCOL_MISMATCH,
         Stage::PppLcp,
         Basis::Inferred,
-        format!("The {} ended the link: \"{}\".", who(end.by), end.text),
+        say!("The {} ended the link: \"{}\".", who(end.by), end.text),
     )
     .candidates(&["ppp-auth-failed"]);
     Some(with_step(finding, session, end.step))
@@ -165,7 +165,7 @@ fn silent(session: &Session, ppp: &Ppp) -> Option<Finding> {
         &PPP_LCP_LOOP,
         Stage::PppLcp,
         Basis::Absence { of: silent },
-        format!(
+        say!(
             "The {} sent {asked} LCP Configure-Request(s), and the {} never answered nor sent LCP of its own.",
             who(side),
             who(silent)
@@ -185,7 +185,7 @@ fn ended_early(session: &Session, ppp: &Ppp) -> Option<Finding> {
         &PPP_LCP_LOOP,
         Stage::PppLcp,
         Basis::Inferred,
-        format!(
+        say!(
             "The {} ended the link during its negotiation{}.",
             who(end.by),
             quoted(&end.text)

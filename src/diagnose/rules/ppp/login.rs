@@ -7,7 +7,7 @@ use vpnscope_dissectors::ppp::MsChapError;
 use super::{PPP_AUTH_FAILED, PPP_AUTH_PROTOCOL_MISMATCH, who, with_step};
 use crate::diagnose::rules::radius::RADIUS_TIMEOUT;
 use crate::diagnose::rules::reachability::enough;
-use crate::diagnose::{Basis, Confidence, Finding, Stage};
+use crate::diagnose::{Basis, Confidence, Finding, Stage, say};
 use crate::time::Span;
 use crate::track::ppp::{Decision, Login, Ppp};
 use crate::track::session::Session;
@@ -19,8 +19,8 @@ pub(super) fn refused(session: &Session, ppp: &Ppp) -> Option<Finding> {
     let user = login
         .user
         .as_ref()
-        .map_or_else(String::new, |user| format!(" of '{user}'"));
-    let summary = format!(
+        .map_or_else(String::new, |user| say!(" of '{user}'"));
+    let summary = say!(
         "The {} refused the {} login{user}{}.",
         who(login.authenticator),
         login.method.name(),
@@ -77,14 +77,14 @@ fn reason(verdict: &Decision) -> String {
             MsChapError::CHANGING_PASSWORD => " (changing the password failed)",
             _ => "",
         };
-        format!(" with E={code}{words}")
+        say!(" with E={code}{words}")
     });
     let text = if verdict.text.is_empty() {
         String::new()
     } else {
-        format!(": \"{}\"", verdict.text)
+        say!(": \"{}\"", verdict.text)
     };
-    format!("{error}{text}")
+    say!("{error}{text}")
 }
 
 /// MS-CHAPv2 Success without the server's proof: a client has to leave then.
@@ -102,7 +102,7 @@ pub(super) fn unproven(session: &Session, ppp: &Ppp) -> Option<Finding> {
         &PPP_AUTH_FAILED,
         Stage::PppAuthentication,
         Basis::Inferred,
-        format!(
+        say!(
             "The {}'s MS-CHAPv2 Success lacks the proof \"S=\" with forty hex digits, and the {} ended the link.",
             who(login.authenticator),
             who(ended.by)
@@ -134,7 +134,7 @@ pub(super) fn undecided(session: &Session, ppp: &Ppp) -> Option<Finding> {
             Basis::Absence {
                 of: login.authenticator.other(),
             },
-            format!(
+            say!(
                 "The {} asked for {method} {} time(s) and the {} never answered.",
                 who(login.authenticator),
                 step.sent(),
@@ -151,7 +151,7 @@ pub(super) fn undecided(session: &Session, ppp: &Ppp) -> Option<Finding> {
         Basis::Absence {
             of: login.authenticator,
         },
-        format!(
+        say!(
             "The {} sent its {method} login {} time(s) and got no verdict.",
             who(login.authenticator.other()),
             step.sent()

@@ -6,7 +6,7 @@ use super::{
     CONFIG_NO_ADDRESS, PPP_IPCP_REJECTED, PPP_MPPE_REQUIRED, closed, ended_by, quoted, refusals,
     tries, who, with_step,
 };
-use crate::diagnose::{Basis, Finding, Stage};
+use crate::diagnose::{Basis, Finding, Stage, say};
 use crate::track::ppp::{Ppp, Value};
 use crate::track::session::{Session, Side};
 
@@ -62,17 +62,17 @@ fn encryption(session: &Session, ppp: &Ppp) -> Option<Finding> {
         Stage::PppNetwork,
         if said { Basis::Seen } else { Basis::Inferred },
         match (refusal, rejected) {
-            (Some((side, _)), _) => format!(
+            (Some((side, _)), _) => say!(
                 "The {} refused MPPE in CCP and the {} ended the link.",
                 who(side.other()),
                 who(side)
             ),
-            (None, Some(rejected)) => format!(
+            (None, Some(rejected)) => say!(
                 "The {} rejected CCP and the {} ended the link.",
                 who(rejected.by),
                 who(rejected.by.other())
             ),
-            (None, None) => format!(
+            (None, None) => say!(
                 "The {} ended the link: \"{}\".",
                 ender.map_or("peer", who),
                 end.map_or("", |end| end.text.as_str())
@@ -100,7 +100,7 @@ fn protocol_rejected(session: &Session, ppp: &Ppp) -> Option<Finding> {
         &PPP_IPCP_REJECTED,
         Stage::PppNetwork,
         Basis::Seen,
-        format!(
+        say!(
             "The {} rejected IPCP: it does not do IPv4 on this link.",
             who(rejected.by)
         ),
@@ -135,7 +135,7 @@ fn address(session: &Session, ppp: &Ppp) -> Option<Finding> {
                 &CONFIG_NO_ADDRESS,
                 Stage::PppNetwork,
                 Basis::Seen,
-                format!(
+                say!(
                     "The gateway rejected the client's request for an address (last {}): it assigns none.",
                     std::net::Ipv4Addr::from(asked)
                 ),
@@ -160,7 +160,7 @@ fn address(session: &Session, ppp: &Ppp) -> Option<Finding> {
                 cause,
                 Stage::PppNetwork,
                 Basis::Seen,
-                format!(
+                say!(
                     "The gateway refused the client's address {} times and proposed {instead}; they never agreed.",
                     refusal.count
                 ),
@@ -183,7 +183,7 @@ fn network_ended(session: &Session, ppp: &Ppp) -> Option<Finding> {
             &PPP_IPCP_REJECTED,
             Stage::PppNetwork,
             Basis::Seen,
-            format!(
+            say!(
                 "The {} terminated {}{}.",
                 who(end.by),
                 crate::track::ppp::fold::short_name(end.protocol),
@@ -201,7 +201,7 @@ fn network_ended(session: &Session, ppp: &Ppp) -> Option<Finding> {
             &PPP_IPCP_REJECTED,
             Stage::PppNetwork,
             Basis::Seen,
-            format!(
+            say!(
                 "IPCP option {} was refused {} times and never agreed.",
                 IpcpOption(refusal.option),
                 refusal.count
@@ -216,9 +216,7 @@ fn network_ended(session: &Session, ppp: &Ppp) -> Option<Finding> {
             &PPP_IPCP_REJECTED,
             Stage::PppNetwork,
             Basis::Absence { of: Side::Gateway },
-            format!(
-                "The client sent {asked} IPCP Configure-Requests and the gateway never answered."
-            ),
+            say!("The client sent {asked} IPCP Configure-Requests and the gateway never answered."),
         )
         .candidates(&["config-no-address", "response-lost"]);
         return Some(with_step(finding, session, Some(step)));

@@ -7,7 +7,7 @@ use super::super::super::reachability::enough;
 use super::super::{settled, step, tell};
 use super::{CERTIFICATES, moved};
 use crate::diagnose::ike1::Story;
-use crate::diagnose::{Basis, Confidence, Finding, Findings, Stage};
+use crate::diagnose::{Basis, Confidence, Finding, Findings, Stage, say};
 use crate::track::ike1::Message;
 use crate::track::session::Step;
 
@@ -52,18 +52,18 @@ fn responder_refused(story: &Story<'_>, answered: &Step, findings: &mut Findings
         return;
     }
     let how = match (left, closed) {
-        (Some(left), _) => format!(
+        (Some(left), _) => say!(
             "left with an informational message after {}",
             left.at.time - answered.at.time
         ),
         (None, Some(_)) => "closed its port".to_string(),
-        (None, None) => format!("kept silent while it was sent {} times", answered.sent()),
+        (None, None) => say!("kept silent while it was sent {} times", answered.sent()),
     };
     let mut finding = Finding::failure(
         &AUTH_FAILED,
         Stage::IkeAuthentication,
         Basis::Inferred,
-        format!(
+        say!(
             "The {} answered with {}, which holds its hash; the {} {how} instead of sending the third message: it does not accept what the {} proved.",
             story.responder().word(),
             answered.message,
@@ -81,7 +81,7 @@ fn responder_refused(story: &Story<'_>, answered: &Step, findings: &mut Findings
     if let Some(icmp) = closed {
         finding = finding.frame(
             icmp.at,
-            format!("ICMP port unreachable from {}", icmp.reporter),
+            say!("ICMP port unreachable from {}", icmp.reporter),
         );
         for stamp in &icmp.repeats.stamps {
             finding = finding.frame(*stamp, "ICMP port unreachable again");
@@ -127,7 +127,7 @@ fn initiator_refused(story: &Story<'_>, third: &Message, answered: &Step, findin
     let how = match (answers.is_empty(), begged) {
         (false, _) => "answered it with an informational message".to_string(),
         (true, 0) => "did not answer".to_string(),
-        (true, n) => format!("sent its second message {n} time(s) again"),
+        (true, n) => say!("sent its second message {n} time(s) again"),
     };
     let mut finding = Finding::failure(
         cause,
@@ -137,7 +137,7 @@ fn initiator_refused(story: &Story<'_>, third: &Message, answered: &Step, findin
         } else {
             Basis::Inferred
         },
-        format!(
+        say!(
             "The {} was sent {} time(s), and the {} {how}.",
             sent.message,
             sent.sent(),

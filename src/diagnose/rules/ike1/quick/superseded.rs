@@ -2,7 +2,7 @@
 
 use super::{QUICK_MODE_SUPERSEDED, is_done, step};
 use crate::diagnose::ike1::Story;
-use crate::diagnose::{Basis, Finding, Findings, Stage};
+use crate::diagnose::{Basis, Finding, Findings, Stage, say};
 use crate::track::ike1::{Exchange, kind};
 
 /// Whether a later quick mode completed: the earlier one does not matter any more.
@@ -44,27 +44,28 @@ pub(super) fn note(
         &QUICK_MODE_SUPERSEDED,
         Stage::IpsecChild,
         Basis::Seen,
-        format!(
+        say!(
             "The quick mode with message ID {:08x} was given up{why}, and the one with message ID {:08x} made the tunnel; {repeats} retransmission(s) of the old one are harmless.",
             exchange.id, heir.id
         ),
     )
-    .frame(first.at, format!("{} of message ID {:08x}", first.message, exchange.id));
+    .frame(first.at, say!("{} of message ID {:08x}", first.message, exchange.id));
     for message in exchange.messages.iter().skip(1) {
         if let Some(step) = story.step(message) {
             finding = finding.step(step, " of the exchange that was given up");
         }
     }
     for stamp in &first.repeats.stamps {
-        finding = finding.frame(*stamp, format!("{} again", first.message));
+        finding = finding.frame(*stamp, say!("{} again", first.message));
     }
     for message in &heir.messages {
         if let Some(step) = story.step(message) {
             finding = finding.frame(
                 step.at,
-                format!(
+                say!(
                     "{} of message ID {:08x}, which succeeds",
-                    step.message, heir.id
+                    step.message,
+                    heir.id
                 ),
             );
         }
