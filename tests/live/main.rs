@@ -22,6 +22,7 @@
 mod common;
 
 mod control;
+mod docs;
 mod judged;
 mod life;
 mod losses;
