@@ -322,3 +322,59 @@ fn all_interfaces_at_once_are_judged_too() {
     assert!([113, 276].contains(&link), "{link}");
     assert_eq!(finals(&lines), of_file(&path));
 }
+
+/// An interface without Ethernet: what is written to the file comes in by it.
+#[expect(unsafe_code, reason = "no crate here makes a tun interface")]
+fn tun(name: &str) -> std::fs::File {
+    use std::os::fd::AsRawFd as _;
+    /// `TUNSETIFF`; `IFF_TUN` and `IFF_NO_PI` together.
+    const SET: libc::c_ulong = 0x4004_54ca;
+    const PLAIN_IP: u16 = 0x1001;
+    let tun = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun")
+        .unwrap();
+    let mut request = [0u8; 40];
+    request[..name.len()].copy_from_slice(name.as_bytes());
+    request[16..18].copy_from_slice(&PLAIN_IP.to_ne_bytes());
+    // SAFETY: the kernel reads and writes the 40 octets of a `struct ifreq`, which are there.
+    let done = unsafe { libc::ioctl(tun.as_raw_fd(), SET, request.as_mut_ptr()) };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    run(&format!("ip link set {name} addrgenmode none"));
+    run(&format!("ip link set {name} mtu 9000 up"));
+    tun
+}
+
+#[test]
+fn an_interface_without_ethernet_is_judged_too() {
+    use std::io::Write as _;
+    if !inside("judged::an_interface_without_ethernet_is_judged_too") {
+        return;
+    }
+    if !Path::new("/dev/net/tun").exists() {
+        println!("skipped: there is no /dev/net/tun");
+        return;
+    }
+    let mut tun = tun("t0");
+    let path = common::repository("pcaps/ikev2-psk-mismatch/client.pcap");
+    for filter in [&[][..], &["--all-traffic"]] {
+        let words = [&["-i", "t0", "--format", "ndjson"][..], filter].concat();
+        let child = capture_of(&words, 1);
+        let mut source = file::open(&path, 0).unwrap();
+        while let Some(frame) = source.next_frame() {
+            if frame.octets[12..14] == [8, 0] {
+                tun.write_all(&frame.octets[14..]).unwrap();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        let lines = lines(&stop(child));
+        let report = lines.iter().find(|line| line["type"] == "capture").unwrap();
+        assert_eq!(
+            (&report["link_types"][0], &report["frames"]),
+            (&101.into(), &4.into())
+        );
+        assert_eq!(finals(&lines), of_file(&path));
+    }
+}

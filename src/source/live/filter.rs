@@ -35,6 +35,10 @@ pub(super) fn default_for(link: LinkType) -> String {
             // Each `vlan` moves the offsets of everything to its right.
             format!("{plain} or (vlan and ({plain} or (vlan and ({plain}))))")
         }
+        // libpcap knows no tags there; the kernel takes one off, and what is below another passes.
+        LinkType::LINUX_SLL | LinkType::LINUX_SLL2 => {
+            format!("{ETHERNET} or ether proto 0x8100 or ether proto 0x88a8 or {IP}")
+        }
         _ => IP.into(),
     }
 }
@@ -172,6 +176,22 @@ mod tests {
             for kind in [0x8863, 0x8864, 0x8847, 0x8848] {
                 assert!(program.filter(&ethernet(tags, kind, &[0; 46])));
             }
+        }
+    }
+
+    #[test]
+    fn a_cooked_capture_passes_the_same_and_what_is_tagged() {
+        let program = compiled(113, LinkType::LINUX_SLL);
+        let cooked =
+            |kind: u16, packet: &[u8]| [&[0; 14][..], &kind.to_be_bytes(), packet].concat();
+        for (what, kind, packet) in wanted() {
+            assert!(program.filter(&cooked(kind, &packet)), "{what}");
+        }
+        for (what, kind, packet) in unwanted() {
+            assert!(!program.filter(&cooked(kind, &packet)), "{what}");
+        }
+        for kind in [0x8863, 0x8864, 0x8847, 0x8848, 0x8100, 0x88a8] {
+            assert!(program.filter(&cooked(kind, &[0; 46])), "{kind:04x}");
         }
     }
 
