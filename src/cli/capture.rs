@@ -93,6 +93,11 @@ pub(super) fn run(mut args: Args) -> anyhow::Result<Exit> {
     let streams = budgets.streams(args.choice.hints());
     let mut walk = Walk::with(budgets.fragments(), streams, config);
     walk.keep_flow();
+    // For those who wait for it before they try what fails.
+    output::complain(&format!(
+        "vpnscope: capturing on {}",
+        args.interfaces.join(", ")
+    ));
     let now = live::clock();
     let capture = Capture {
         walk,

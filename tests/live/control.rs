@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::common::repository;
 use crate::wire::{
-    PROGRAM, capture_of, inside, ipv4, lines, said, send, send_some, send_unanswered, sender,
-    signal, start, stop,
+    PROGRAM, capture, inside, ipv4, lines, said, send, send_some, send_unanswered, sender, signal,
+    start, stop,
 };
 
 #[test]
@@ -174,7 +174,7 @@ fn several_interfaces_make_one_capture() {
     crate::wire::veth("vc", "vd", 1500);
     let both = ["-i", "va", "-i", "vc"];
     let words = [&both[..], &["--format", "ndjson", "--all-traffic"]].concat();
-    let child = capture_of(&words, 2);
+    let child = capture(&words);
     let count = send(&repository("pcaps/ikev2-psk-mismatch/client.pcap"));
     sender("vd").sendpacket(ipv4(1, 17, 60)).unwrap();
     std::thread::sleep(Duration::from_millis(300));

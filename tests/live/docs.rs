@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::common::repository;
-use crate::wire::{PROGRAM, folder, inside, said, send, veth};
+use crate::wire::{PROGRAM, folder, inside, listening, said, send, veth};
 
 #[test]
 fn the_commands_of_the_page_on_capturing_run() {
@@ -33,7 +33,7 @@ fn the_commands_of_the_page_on_capturing_run() {
         } else {
             std::fs::copy(&capture, &night).unwrap();
         }
-        let child = Command::new(PROGRAM)
+        let mut child = Command::new(PROGRAM)
             .args(&words)
             .current_dir(&folder)
             .stdout(std::process::Stdio::piped())
@@ -41,7 +41,7 @@ fn the_commands_of_the_page_on_capturing_run() {
             .spawn()
             .unwrap();
         if is_capture {
-            std::thread::sleep(std::time::Duration::from_millis(700));
+            listening(&mut child);
             send(&capture);
         }
         let output = child.wait_with_output().unwrap();

@@ -11,7 +11,7 @@ use vpnscope::source::{Frame, FrameSource, LinkType, file};
 
 use crate::common;
 use crate::wire::{
-    INSIDE, PROGRAM, again, can, capture_of, folder, inside, lines, run, send, stop, veth,
+    INSIDE, PROGRAM, again, can, capture, folder, inside, lines, run, send, stop, veth,
 };
 
 const CAPTURE: &str = "VPNSCOPE_SEND";
@@ -167,9 +167,9 @@ fn one(path: &Path) -> Result<String, String> {
     let whole = folder.join("whole.pcapng");
     let write = ["--write", "all", "-w", whole.to_str().unwrap()];
     let children: [Child; 3] = [
-        capture_of(&[&all[..], &write].concat(), 1),
-        capture_of(&[&all[..], &["--threads", "2"]].concat(), 2),
-        capture_of(&[&common[..], &["--buffer", "16M"]].concat(), 1),
+        capture(&[&all[..], &write].concat()),
+        capture(&[&all[..], &["--threads", "2"]].concat()),
+        capture(&[&common[..], &["--buffer", "16M"]].concat()),
     ];
     let count = send(&sent);
     std::thread::sleep(Duration::from_millis(300));
@@ -313,7 +313,7 @@ fn all_interfaces_at_once_are_judged_too() {
         return;
     }
     let path = common::repository("pcaps/ikev2-psk-mismatch/client.pcap");
-    let child = capture_of(&["-i", "any", "--format", "ndjson"], 1);
+    let child = capture(&["-i", "any", "--format", "ndjson"]);
     send(&path);
     std::thread::sleep(Duration::from_millis(300));
     let lines = lines(&stop(child));
@@ -360,7 +360,7 @@ fn an_interface_without_ethernet_is_judged_too() {
     let path = common::repository("pcaps/ikev2-psk-mismatch/client.pcap");
     for filter in [&[][..], &["--all-traffic"]] {
         let words = [&["-i", "t0", "--format", "ndjson"][..], filter].concat();
-        let child = capture_of(&words, 1);
+        let child = capture(&words);
         let mut source = file::open(&path, 0).unwrap();
         while let Some(frame) = source.next_frame() {
             if frame.octets[12..14] == [8, 0] {

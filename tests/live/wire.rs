@@ -95,15 +95,8 @@ pub fn has(program: &str) -> bool {
     found
 }
 
-/// Packet sockets open in this namespace.
-fn sockets() -> usize {
-    let list = std::fs::read_to_string("/proc/net/packet").unwrap();
-    list.lines().count() - 1
-}
-
-/// Runs `vpnscope capture` with these words, and returns when it listens on so many rings.
-pub fn capture_of(words: &[&str], rings: usize) -> Child {
-    let before = sockets();
+/// Runs `vpnscope capture` with these words, and returns when it says that it captures.
+pub fn capture(words: &[&str]) -> Child {
     let mut child = Command::new(PROGRAM)
         .arg("capture")
         .args(words)
@@ -111,13 +104,21 @@ pub fn capture_of(words: &[&str], rings: usize) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    wait_until(|| {
-        let ended = child.try_wait().unwrap();
-        assert!(ended.is_none(), "{words:?}: {ended:?}");
-        sockets() >= before + rings
-    });
-    std::thread::sleep(Duration::from_millis(150));
+    listening(&mut child);
     child
+}
+
+/// Reads what a capture says first, and nothing after it.
+pub fn listening(child: &mut Child) {
+    use std::io::Read as _;
+    let mut line = Vec::new();
+    let mut octet = [0];
+    let errors = child.stderr.as_mut().unwrap();
+    while errors.read(&mut octet).unwrap() == 1 && octet[0] != b'\n' {
+        line.push(octet[0]);
+    }
+    let line = String::from_utf8_lossy(&line);
+    assert!(line.starts_with("vpnscope: capturing on "), "{line}");
 }
 
 /// On `va`, with a small buffer where none is asked for.
@@ -127,7 +128,7 @@ pub fn start(more: &[&str]) -> Child {
     } else {
         &["--buffer", "8M"]
     };
-    capture_of(&[&["-i", "va"], small, more].concat(), 1)
+    capture(&[&["-i", "va"], small, more].concat())
 }
 
 pub fn wait_until(mut condition: impl FnMut() -> bool) {
