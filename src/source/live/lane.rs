@@ -108,7 +108,8 @@ impl Lane {
             filter: handle.filter.clone(),
             interface,
             head: None,
-            seen_up_to: Timestamp(i64::MIN),
+            // Nothing came before it was opened.
+            seen_up_to: wall_clock(),
             link: handle.link,
             is_lost: false,
             is_given: false,
@@ -143,7 +144,6 @@ impl Lane {
             .name(format!("ring {}", self.name))
             .spawn(move || work.go());
         let Ok(thread) = thread else { return };
-        self.seen_up_to = wall_clock() - LATE;
         self.way = Way::Apart(Reader {
             full,
             empty,
