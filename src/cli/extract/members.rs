@@ -24,7 +24,12 @@ pub(super) struct Members {
 impl Members {
     /// Walks a file and notes which frames are of a session. Sessions are counted on over
     /// files.
-    pub(super) fn of(args: &Args, mut source: FileSource, session: u32, sessions: &mut u32) -> Self {
+    pub(super) fn of(
+        args: &Args,
+        mut source: FileSource,
+        session: u32,
+        sessions: &mut u32,
+    ) -> Self {
         let mut members = Self::default();
         let mut walk = args.budgets.walk(*sessions, Hints::default());
         while let Some(frame) = source.next_frame() {
