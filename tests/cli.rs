@@ -366,6 +366,42 @@ fn every_decoded_frame_fits_the_schema() {
     }
 }
 
+/// What `compare` and `explain` print; the tests of `replay` check every document of theirs.
+#[test]
+fn comparisons_and_explanations_fit_their_schemas() {
+    let schema = json(&["schema", "compare"]);
+    for name in [
+        "ikev2-psk-mismatch",
+        "l2tp-pap-auth-failed",
+        "ikev2-nat-mapping-changed",
+    ] {
+        let client = format!("client=pcaps/{name}/client.pcap");
+        let gateway = format!("gateway=pcaps/{name}/gateway.pcap");
+        let value = json(&["compare", "--format", "json", &client, &gateway]);
+        let faults = common::schema::faults(&schema, &value);
+        assert!(faults.is_empty(), "{name}: {faults:#?}");
+        assert!(!value["sessions"].as_array().unwrap().is_empty(), "{name}");
+    }
+    let schema = json(&["schema", "explain"]);
+    let queries: &[&[&str]] = &[
+        &[],
+        &["809"],
+        &["NO_PROPOSAL_CHOSEN"],
+        &["psk-mismatch"],
+        &["ike-authentication"],
+        &["received NO_PROPOSAL_CHOSEN notify error"],
+        &["809", "--in", FAILED],
+    ];
+    for query in queries {
+        let mut args = vec!["explain", "--format", "json"];
+        args.extend(*query);
+        let output = run(&args);
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let faults = common::schema::faults(&schema, &value);
+        assert!(faults.is_empty(), "{query:?}: {faults:#?}");
+    }
+}
+
 #[test]
 fn other_schemas_are_schemas() {
     for of in ["report", "decode", "compare", "replay", "explain"] {

@@ -13,16 +13,19 @@ mod clients;
 #[path = "replay_lab/gateways.rs"]
 mod gateways;
 mod lab;
+#[path = "replay_lab/raw.rs"]
+mod raw;
+#[path = "replay_lab/safety.rs"]
+mod safety;
 #[path = "replay_lab/stream.rs"]
 mod stream;
 
-use std::net::UdpSocket;
 use std::process::Stdio;
 use std::time::Duration;
 
 use lab::namespace::{GATEWAY, Namespaces};
 use lab::strongswan::{NO_COOKIES, Setup, Strongswan};
-use lab::{Folder, Run, free_udp, has, pcap, replay, skip, text, until, vpnscope};
+use lab::{Folder, Run, has, pcap, replay, skip, text, until, vpnscope};
 
 const FAST: [&str; 2] = ["--timing", "fast"];
 
@@ -244,138 +247,4 @@ fn ike_scan_is_answered() {
         served.stderr
     );
     assert_eq!(served.json()["reached"], "Main Mode 1");
-}
-
-/// Raw frames.
-#[test]
-fn frames_reach_the_other_end_of_the_cable() {
-    let Some(net) = Namespaces::new() else { return };
-    let file = pcap("ikev2-psk-established/client.pcap");
-    let mut command = net.vpnscope();
-    command.arg("replay").arg(&file).args([
-        "--raw",
-        net.client_interface(),
-        "--yes",
-        "--rate",
-        "fast",
-    ]);
-    command.args(["--map", "203.0.113.10=198.51.100.1", "--loop", "2"]);
-    let run = Run::of(&command.stdin(Stdio::null()).output().unwrap());
-    run.exits(0);
-    assert!(run.stdout.starts_with("sent "), "{}", run.stdout);
-    let name = net.gateway_interface().to_string();
-    let counted = net
-        .gateway("cat")
-        .arg(format!("/sys/class/net/{name}/statistics/rx_packets"))
-        .output()
-        .unwrap();
-    let counted: u64 = String::from_utf8_lossy(&counted.stdout)
-        .trim()
-        .parse()
-        .unwrap_or(0);
-    let sent: u64 = run.stdout.split(' ').nth(1).unwrap().parse().unwrap();
-    assert!(sent > 0 && counted >= sent, "{sent} {counted}");
-}
-
-#[test]
-fn without_terminal_and_consent_nothing_is_sent() {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_millis(300)))
-        .unwrap();
-    let target = socket.local_addr().unwrap().to_string();
-    let file = pcap("ikev2-psk-established/client.pcap");
-    for more in [&[][..], &["--dry-run"], &["--show-script"]] {
-        let output = vpnscope()
-            .arg("replay")
-            .arg(&file)
-            .args(["--target", &target])
-            .args(more)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let wanted = if more.is_empty() { 2 } else { 0 };
-        Run::of(&output).exits(wanted);
-        assert!(
-            socket.recv(&mut [0; 2000]).is_err(),
-            "{more:?} sent something"
-        );
-    }
-}
-
-#[test]
-fn bad_requests_are_refused_with_a_reason() {
-    let good = "ikev2-psk-established/client.pcap";
-    let cases: &[(&str, &[&str], &str)] = &[
-        (good, &["--target", "255.255.255.255"], "broadcast"),
-        (good, &["--target", "224.0.0.1"], "multicast"),
-        (good, &["--target", "[ff02::1]:500"], "multicast"),
-        (
-            good,
-            &["--target", "127.0.0.1", "--session", "99"],
-            "no session 99",
-        ),
-        (
-            good,
-            &["--target", "127.0.0.1", "--listen", "127.0.0.1"],
-            "cannot be used with",
-        ),
-        (good, &[], "required"),
-        (
-            good,
-            &["--target", "127.0.0.1", "--set", "nonsense=1"],
-            "not known",
-        ),
-        (
-            "ikev2-capture-starts-late/client.pcap",
-            &["--target", "127.0.0.1"],
-            "",
-        ),
-        (
-            "no-such-file.pcap",
-            &["--target", "127.0.0.1"],
-            "no-such-file",
-        ),
-        (good, &["--raw", "no-such-interface"], "no such interface"),
-    ];
-    for (file, more, reason) in cases {
-        let run = replay(vpnscope(), &pcap(file), more);
-        run.exits(2);
-        assert!(run.stderr.contains(reason), "{more:?}: {}", run.stderr);
-    }
-}
-
-#[test]
-fn nobody_there_nonsense_and_floods_end_with_2() {
-    let good = pcap("ikev2-psk-established/client.pcap");
-    let refused = format!("127.0.0.1:{}", free_udp());
-    let run = replay(
-        vpnscope(),
-        &good,
-        &args(&refused, &["--source-port", &free_udp().to_string()]),
-    );
-    assert!(
-        run.exits(2).says("not-played")["why"]
-            .as_str()
-            .unwrap()
-            .contains("nothing listens")
-    );
-    let cases: [(&str, usize); 3] = [("silent", 0), ("nonsense", 1), ("flood", 3000)];
-    for (name, answers) in cases {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let target = socket.local_addr().unwrap().to_string();
-        let port = free_udp().to_string();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 2000];
-            while let Ok((_, from)) = socket.recv_from(&mut buffer) {
-                for n in 0..answers {
-                    let _ = socket.send_to(format!("nonsense {n}").as_bytes(), from);
-                }
-            }
-        });
-        let started = std::time::Instant::now();
-        let run = replay(vpnscope(), &good, &args(&target, &["--source-port", &port]));
-        run.exits(2).says("not-played");
-        assert!(started.elapsed() < Duration::from_secs(30), "{name}");
-    }
 }

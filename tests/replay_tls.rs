@@ -445,3 +445,128 @@ fn dtls10_is_spoken_to_old_servers() {
         judgement.why
     );
 }
+
+/// Plays a labelled capture on the command line, then what that gave: the same.
+fn twice(name: &str, session: &str, server: &Server, reached: &str) -> serde_json::Value {
+    let folder = lab::Folder::new();
+    let record = folder.0.join("record.pcapng");
+    let at = server.at();
+    let arguments = ["--target", &at, "--timing", "fast", "--session"];
+    let first = [
+        &arguments[..],
+        &[session, "--record", record.to_str().unwrap()],
+    ]
+    .concat();
+    let first = lab::replay(lab::vpnscope(), &lab::pcap(name), &first);
+    let json = first.json();
+    assert_eq!(json["reached"], reached, "{name}: {json:#}");
+    let again = [&arguments[..], &["1"]].concat();
+    let again = lab::replay(lab::vpnscope(), &record, &again);
+    again.exits(0).says("same");
+    json
+}
+
+/// The second of two connections took up the session of the first. The offer is left out, so
+/// the server goes the whole way: that is expected, and nothing else differs.
+#[test]
+fn resumptions_go_the_whole_way() {
+    let options = ["-tls1_2", "-cipher", "ECDHE-RSA-AES256-GCM-SHA384"];
+    let Some(server) = Server::openssl(&options, false) else {
+        return;
+    };
+    for name in ["tls12-resumption-ticket", "tls12-resumption-session-id"] {
+        let file = format!("{name}/single.pcap");
+        let json = twice(&file, "2", &server, "ServerHello");
+        let steps = json["steps"].as_array().unwrap();
+        let answer = steps
+            .iter()
+            .find(|s| s["received"] == "ServerHello")
+            .unwrap();
+        let fields = answer["fields"].as_array().unwrap();
+        let of = |name: &str| fields.iter().find(|f| f["field"] == name).unwrap();
+        for field in ["messages", "certificate"] {
+            assert_eq!(of(field)["verdict"], "expected", "{name}: {json:#}");
+        }
+        assert!(
+            of("messages")["live"]
+                .as_str()
+                .unwrap()
+                .ends_with("server_hello_done")
+        );
+    }
+}
+
+/// A HelloRetryRequest that was recorded is passed, and the ServerHello after it compared.
+#[test]
+fn recorded_retries_are_played_to_the_end() {
+    let Some(server) = Server::openssl(&["-tls1_3", "-groups", "P-521"], false) else {
+        return;
+    };
+    let json = twice("tls13-hello-retry/single.pcap", "1", &server, "ServerHello");
+    let retried =
+        json["steps"].as_array().unwrap().iter().any(|step| {
+            step["received"] == "HelloRetryRequest" && !step["recorded_frame"].is_null()
+        });
+    assert!(retried, "{json:#}");
+}
+
+/// A ClientHello in many DTLS fragments arrives whole.
+#[test]
+fn dtls_hellos_are_fragmented() {
+    let Some(server) = Server::openssl(&["-dtls1_2"], true) else {
+        return;
+    };
+    let recorded = recorded("dtls12-gnutls/single.pcap", Protocol::Dtls, 443);
+    let judgement = play(recorded, &server, set("fragment=60"));
+    assert_eq!(
+        judgement.reached.as_deref(),
+        Some("ServerHello"),
+        "{}",
+        judgement.why
+    );
+}
+
+/// Every version that servers still speak.
+#[test]
+fn versions_are_spoken() {
+    for (option, name, version) in [
+        ("-tls1", "tls10-rsa", "TLS 1.0"),
+        ("-tls1_1", "tls10-rsa", "TLS 1.1"),
+        ("-tls1_2", "tls12-mutual", "TLS 1.2"),
+        ("-tls1_3", "tls13-chacha20", "TLS 1.3"),
+    ] {
+        let Some(server) = Server::openssl(&[option], false) else {
+            return;
+        };
+        let mut settings = settings();
+        if option == "-tls1_1" {
+            settings
+                .variations
+                .push(Variation::parse("version=0302").unwrap());
+        }
+        let file = format!("{name}/single.pcap");
+        let judgement = play(recorded(&file, Protocol::Tls, 443), &server, settings);
+        assert_eq!(
+            field(&judgement, "version"),
+            Some(version),
+            "{option}: {}",
+            judgement.why
+        );
+    }
+}
+
+#[test]
+fn gnutls_over_tcp() {
+    for (priority, name) in [
+        ("NORMAL:-VERS-ALL:+VERS-TLS1.2", "tls12-mutual/single.pcap"),
+        (
+            "NORMAL:-VERS-ALL:+VERS-TLS1.3",
+            "tls13-chacha20/single.pcap",
+        ),
+    ] {
+        let Some(server) = Server::gnutls(&["--priority", priority], false) else {
+            return;
+        };
+        twice(name, "1", &server, "ServerHello");
+    }
+}

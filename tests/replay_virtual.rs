@@ -444,3 +444,18 @@ fn every_capture_is_played_or_refused() {
     }
     assert!(played > 80, "{played}");
 }
+
+/// A DTLS association that takes up the session of a TLS channel is announced as hopeless.
+#[test]
+fn a_channel_of_anyconnect_is_said_to_be_one() {
+    let dtls = flow(
+        "oc-established-dtls12-legacy/client.pcap",
+        Protocol::Dtls,
+        443,
+    );
+    let client = replayer(dtls, settings(Side::Client));
+    let note = client.script().note.unwrap();
+    assert!(note.contains("AnyConnect"), "{note}");
+    let own = flow("dtls12-gnutls/single.pcap", Protocol::Dtls, 443);
+    assert_eq!(replayer(own, settings(Side::Client)).script().note, None);
+}

@@ -183,6 +183,8 @@ struct Leave {
     control: Option<usize>,
     /// How often it took a refusal of its Configure-Request before.
     refusals: u32,
+    /// Whether LCP is being terminated: the rest comes when the client has agreed.
+    is_terminating: bool,
 }
 
 impl L2tp {
@@ -553,7 +555,7 @@ impl Player for L2tp {
     }
 
     fn satisfied(&self) -> bool {
-        self.done
+        self.done || self.leave.is_terminating
     }
 }
 

@@ -314,7 +314,7 @@ impl Reader {
         let source = SocketAddr::new(envelope.source, envelope.source_port);
         let destination = SocketAddr::new(envelope.destination, envelope.destination_port);
         let (client, gateway) = (self.conversation.client, self.conversation.gateway);
-        if self.selection.frames.is_some() {
+        if self.selection.frames.is_some() && client.ip() != gateway.ip() {
             // The session named the frame; ports and even addresses may have moved.
             return if source.ip() == gateway.ip() || destination.ip() == client.ip() {
                 Some(Side::Gateway)

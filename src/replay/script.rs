@@ -72,6 +72,8 @@ pub struct Script {
     pub steps: Vec<Step>,
     /// Where it ends, and why.
     pub end: &'static str,
+    /// What is to be expected, where that is known beforehand.
+    pub note: Option<&'static str>,
     /// Places of later messages of ours, which only `--blind` sends.
     pub later: Vec<usize>,
     /// Where the first message goes.
@@ -131,6 +133,7 @@ impl Script {
             transport: recording.transport,
             steps,
             end: reach.end,
+            note: note(recording),
             later,
             first_channel: begins.map_or(Channel::Primary, |first| first.channel),
             recorded_port: match recording.gateway.port() {
@@ -214,6 +217,9 @@ impl Script {
             }
         }
         let _ = writeln!(text, "  ends: {}", self.end);
+        if let Some(note) = self.note {
+            let _ = writeln!(text, "  note: {note}");
+        }
         if !self.later.is_empty() {
             let what = if settings.blind {
                 "sent blindly, as recorded"
@@ -224,6 +230,18 @@ impl Script {
         }
         text
     }
+}
+
+/// A DTLS association that takes up a session which a TLS connection opened: that of AnyConnect.
+fn note(recording: &Conversation) -> Option<&'static str> {
+    let said = compare::describe_all(recording);
+    let resumes = said
+        .iter()
+        .any(|one| one.resumes && one.from == Side::Gateway);
+    (recording.protocol == Protocol::Dtls && resumes).then_some(
+        "the recorded hello takes up a session that is gone; where a TLS channel opened it, as for \
+         AnyConnect, expect the gateway to drop this one",
+    )
 }
 
 fn substitutions(protocol: Protocol, message: &Message) -> Vec<Substitution> {

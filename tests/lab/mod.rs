@@ -18,12 +18,15 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub mod libreswan;
 pub mod namespace;
 pub mod ocserv;
+#[path = "../common/schema.rs"]
+mod schema;
 pub mod strongswan;
 pub mod tls;
 pub mod xl2tpd;
@@ -175,6 +178,15 @@ pub fn free_udp() -> u16 {
         .port()
 }
 
+/// The schema of what `replay` says.
+fn published() -> &'static serde_json::Value {
+    static SCHEMA: OnceLock<serde_json::Value> = OnceLock::new();
+    SCHEMA.get_or_init(|| {
+        let printed = vpnscope().args(["schema", "replay"]).output().unwrap();
+        serde_json::from_slice(&printed.stdout).unwrap()
+    })
+}
+
 /// What a run of the program said.
 pub struct Run {
     pub status: i32,
@@ -191,9 +203,14 @@ impl Run {
         }
     }
 
+    /// The document, which fits the schema that is published.
+    #[track_caller]
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
+        let value = serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr));
+        let faults = schema::faults(published(), &value);
+        assert!(faults.is_empty(), "{faults:#?}\n{value:#}");
+        value
     }
 
     /// Asserts the exit status, showing everything where it is another one.

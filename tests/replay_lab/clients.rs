@@ -12,11 +12,11 @@ use super::lab::{Folder, Run, free_tcp, has, long, pcap, replay, skip, text, unt
 use super::{args, stream};
 
 /// The program, playing the gateway.
-struct Played(Option<Child>);
+pub(super) struct Played(Option<Child>);
 
 impl Played {
     /// Plays the gateway of `file`; `port` is one it then listens on.
-    fn start(net: &Namespaces, file: &Path, port: u16, more: &[&str]) -> Self {
+    pub(super) fn start(net: &Namespaces, file: &Path, port: u16, more: &[&str]) -> Self {
         let program = net.gateway(env!("CARGO_BIN_EXE_vpnscope"));
         let one = Self::run(program, file, GATEWAY, more);
         let listens = until(Duration::from_secs(10), || {
@@ -48,7 +48,7 @@ impl Played {
         Self(Some(child))
     }
 
-    fn end(mut self) -> Run {
+    pub(super) fn end(mut self) -> Run {
         Run::of(&self.0.take().unwrap().wait_with_output().unwrap())
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::args;
+use super::clients::Played;
 use super::lab::libreswan::Libreswan;
 use super::lab::namespace::{GATEWAY, Namespaces};
 use super::lab::ocserv::Ocserv;
@@ -245,31 +246,66 @@ fn a_failure_beyond_reach_is_no_progress() {
 #[test]
 fn rounds_for_another_group_are_passed() {
     let Some(net) = Namespaces::new() else { return };
-    let Some(mut gateway) = Strongswan::start(&net, &setup(2, "aes256-sha256-modp2048")) else {
+    let folder = Folder::new();
+    // What a client says that offers several groups: charon, to a gateway that is played.
+    let offer = folder.0.join("offer.pcapng");
+    let groups = setup(2, "aes256-sha256-x25519-ecp256-ecp384-modp3072");
+    let Some(client) = Strongswan::client(&net, &groups) else {
         return;
     };
-    // Offers x25519 first and others after it.
-    let many = pcap("libreswan-ikev2-no-proposal-chosen/client.pcap");
-    let script = run(&net, &many, &["--show-script"]);
-    script.exits(0);
-    for proposal in [
-        "aes256-sha512-modp2048",
-        "aes256-sha512-ecp256",
-        "aes256-sha512-modp4096",
-    ] {
-        gateway.load(&net, &setup(2, proposal));
-        let json = run(&net, &many, &["--want", "progress"]).json();
+    let good = pcap("ikev2-psk-established/client.pcap");
+    let more = ["--record", offer.to_str().unwrap()];
+    let played = Played::start(&net, &good, 500, &more);
+    client.initiate(&net, 1);
+    drop(client);
+    played.end();
+    let Some(mut gateway) = Strongswan::start(&net, &setup(2, "aes256-sha256-ecp256")) else {
+        return;
+    };
+    for group in ["ecp256", "ecp384", "modp3072"] {
+        gateway.load(&net, &setup(2, &format!("aes256-sha256-{group}")));
+        let record = folder.0.join(format!("{group}.pcapng"));
+        let asked = "IKE_SA_INIT response (INVALID_KE_PAYLOAD)";
+        let passed = run(&net, &offer, &["--record", record.to_str().unwrap()]);
+        let json = passed.exits(1).says("different");
+        assert_eq!(json["reached"], "IKE_SA_INIT response", "{group}: {json:#}");
         let steps = json["steps"].as_array().unwrap();
-        let asked = steps
-            .iter()
-            .any(|s| s["received"] == "IKE_SA_INIT response (INVALID_KE_PAYLOAD)");
-        if asked {
-            assert_eq!(
-                json["reached"], "IKE_SA_INIT response",
-                "{proposal}: {json:#}"
-            );
-        }
+        assert!(
+            steps.iter().any(|s| s["received"] == asked),
+            "{group}: {json:#}"
+        );
+        let kept = run(&net, &offer, &["--set", "keep=key-share"]).json();
+        assert_eq!(kept["reached"], asked, "{group}: {kept:#}");
+        // The recorded round is passed with the recorded share.
+        run(&net, &record, &[]).exits(0).says("same");
+        // A group that was not offered is not answered (RFC 7296 section 1.3).
+        let other = setup(2, "aes256-sha256-modp4096");
+        gateway.load(&net, &other);
+        run(&net, &offer, &[]).exits(1);
     }
+}
+
+/// An answer that comes in IP fragments, which the recorded one did not.
+#[test]
+fn fragments_of_a_live_answer_are_seen() {
+    let Some(net) = Namespaces::new() else { return };
+    let file = pcap("ikev1-aggressive-psk-mismatch/client.pcap");
+    // A cable takes no more at one end than at the other.
+    for (mut ip, name) in [
+        (net.gateway("ip"), net.gateway_interface()),
+        (net.client("ip"), net.client_interface()),
+    ] {
+        let narrow = ip
+            .args(["link", "set", name, "mtu", "400"])
+            .output()
+            .unwrap();
+        assert!(narrow.status.success());
+    }
+    let played = Played::start(&net, &file, 500, &[]);
+    let json = run(&net, &file, &[]).exits(1).says("different");
+    let why = json["why"].as_str().unwrap();
+    assert!(why.contains("fragments is 2, recorded was 1"), "{why}");
+    drop(played);
 }
 
 #[test]

@@ -28,8 +28,11 @@ pub(crate) fn flow(name: &str, protocol: Protocol, port: u16) -> Conversation {
     let mut source = file::open(&path(name), 0).unwrap();
     let mut ends = None;
     while let Some(frame) = source.next_frame() {
-        let envelope = vpnscope::decap::decap(&frame).envelope;
-        if envelope.destination_port == port && ends.is_none() {
+        let segment = vpnscope::decap::decap(&frame);
+        let envelope = &segment.envelope;
+        let is_udp = matches!(segment.content, vpnscope::decap::Content::Udp { .. });
+        let fits = is_udp == (protocol != Protocol::Tls);
+        if envelope.destination_port == port && fits && ends.is_none() {
             ends = Some((
                 SocketAddr::new(envelope.source, envelope.source_port),
                 SocketAddr::new(envelope.destination, port),

@@ -29,6 +29,9 @@ pub(super) fn resolve(text: &str) -> anyhow::Result<(IpAddr, Option<u16>)> {
     if let Ok(at) = text.parse::<SocketAddr>() {
         return Ok((at.ip(), Some(at.port())));
     }
+    if text.contains([',', '/', ' ']) {
+        bail!("{text} is more than one target: a replay goes to one host");
+    }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => {
             let port = port.parse().with_context(|| format!("{text}: no port"))?;
@@ -65,6 +68,9 @@ pub(super) fn announce(replayer: &Replayer, target: &drive::Target, args: &Args)
         args.max_messages,
         script.end
     ));
+    if let Some(note) = script.note {
+        output::complain(&format!("vpnscope: {note}"));
+    }
     if args.blind && !script.later.is_empty() {
         output::complain(&format!(
             "vpnscope: --blind: then {} later messages as recorded, with whatever credentials are in them",

@@ -45,6 +45,7 @@ impl L2tp {
                 self.urgent.push_back(reply);
                 self.done = true;
             }
+            code::TERMINATE_ACK if self.leave.is_terminating => self.leave(),
             code::ECHO => {
                 let mut data = self.magic.to_vec();
                 data.extend(packet.data.get(4..).unwrap_or_default());
@@ -174,7 +175,11 @@ impl L2tp {
         if let Some(packet) = self.leave.terminate.take() {
             let outgoing = self.data(&packet);
             self.urgent.push_back(outgoing);
+            // A StopCCN at once would take away what the client has not read yet.
+            self.leave.is_terminating = true;
+            return;
         }
+        self.leave.is_terminating = false;
         if let Some(place) = self.leave.control.take() {
             self.queue.push_back(place);
             self.done = true;

@@ -35,6 +35,8 @@ impl Flight {
         let mut joined = Vec::new();
         let mut records = Records::new(octets);
         let mut cut = false;
+        // Octets of a hello that stands in clear after ChangeCipherSpec and goes on.
+        let mut clear = 0;
         for record in records.by_ref() {
             let Ok(record) = record else {
                 cut = true;
@@ -42,7 +44,13 @@ impl Flight {
             };
             flight.version.get_or_insert(record.version);
             match record.content_type {
-                ContentType::HANDSHAKE if !flight.changed => joined.extend(record.fragment.iter()),
+                ContentType::HANDSHAKE
+                    if !flight.changed || clear > 0 || hello(&record.fragment).is_some() =>
+                {
+                    let whole = hello(&record.fragment).filter(|_| flight.changed && clear == 0);
+                    clear = whole.unwrap_or(clear).saturating_sub(record.fragment.len());
+                    joined.extend(record.fragment.iter());
+                }
                 ContentType::ALERT if !flight.changed && record.fragment.len() == 2 => {
                     flight.alerts.extend(Alert::parse(&record.fragment));
                 }
@@ -117,6 +125,17 @@ impl Flight {
             .find(|(this, _)| *this == kind)
             .map(|(_, body)| body.as_slice())
     }
+}
+
+/// The length of the hello that begins here in clear. In the compatibility mode of TLS 1.3 the
+/// second ClientHello and the ServerHello after it follow a ChangeCipherSpec that changes nothing
+/// (RFC 8446 §D.4).
+fn hello(octets: &[u8]) -> Option<usize> {
+    let &[1 | 2, 0, high, low, 3, 3, ..] = octets else {
+        return None;
+    };
+    let whole = usize::from(u16::from_be_bytes([high, low])) + 4;
+    (whole >= octets.len() && octets.len() >= 38).then_some(whole)
 }
 
 /// Whether more octets could make it a record.
