@@ -87,7 +87,7 @@ fn bad_requests_are_refused_with_a_reason() {
             "its octets are not in the capture",
         ),
         (
-            "ikev2-esp-one-way/client.pcap",
+            "ikev2-psk-mismatch/client.pcap",
             &["--target", "127.0.0.1", "--session", "77"],
             "the capture holds 1 (",
         ),

@@ -128,7 +128,7 @@ impl Flight {
 }
 
 /// The length of the hello that begins here in clear. In the compatibility mode of TLS 1.3 the
-/// second ClientHello and the ServerHello after it follow a ChangeCipherSpec that changes nothing
+/// second ClientHello and the ServerHello after it follow a `ChangeCipherSpec` that changes nothing
 /// (RFC 8446 §D.4).
 fn hello(octets: &[u8]) -> Option<usize> {
     let &[1 | 2, 0, high, low, 3, 3, ..] = octets else {
