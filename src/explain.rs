@@ -13,6 +13,7 @@ use crate::report::SeenAs;
 
 mod catalogue;
 mod judge;
+mod kinds;
 mod lookup;
 mod markdown;
 mod model;
@@ -31,20 +32,31 @@ const SEEN_AS: usize = 12;
 const OF_ONE_PRODUCT: usize = 5;
 
 /// The codes and log lines behind which `cause` can stand: those that users report most
-/// first, then those that mean it most often, at most a dozen. Names of protocol codes are left out: users do not see them.
+/// first, then those that mean it most often, at most a dozen. Names of protocol codes are
+/// left out: users do not see them.
 pub fn seen_as(cause: &str) -> Vec<SeenAs> {
-    seen_as_any(&[cause])
+    seen(&[cause], |_| true)
 }
 
-/// The same for a cause and those that it may be more exactly.
-pub fn seen_as_any(causes: &[&str]) -> Vec<SeenAs> {
+/// The same for the first of `causes` and those that it may be more exactly, as far as users
+/// see them where a session is of this kind (`ikev1`, `tls`, …).
+pub fn seen_in(kind: &str, causes: &[&str]) -> Vec<SeenAs> {
+    seen(causes, |entry| kinds::fits(entry, kind))
+}
+
+/// How many places what a cause may be stands behind the cause itself.
+const BEHIND: usize = 3;
+
+fn seen(causes: &[&str], fits: impl Fn(&Entry) -> bool) -> Vec<SeenAs> {
     let mut ranked: Vec<(usize, &'static Entry)> = Catalogue::builtin()
         .entries()
         .iter()
-        .filter(|entry| entry.is_seen_by_users())
+        .filter(|entry| entry.is_seen_by_users() && fits(entry))
         .filter_map(|entry| {
-            let mut codes = entry.causes.iter();
-            let rank = codes.position(|code| causes.contains(&code.as_str()))?;
+            let place = |wanted: &str| entry.causes.iter().position(|code| code == wanted);
+            let (own, others) = causes.split_first()?;
+            let other = others.iter().filter_map(|code| place(code)).min();
+            let rank = place(own).or(other.map(|place| place.saturating_add(BEHIND)))?;
             Some((rank, entry))
         })
         .collect();

@@ -123,6 +123,9 @@ pub struct EndpointReport {
     pub ip: String,
     /// UDP or TCP port, 0 where there is none.
     pub port: u16,
+    /// Hardware address, where it is all that there is: `PPPoE` runs below IP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<String>,
 }
 
 /// One attempt of one client at one gateway.
@@ -491,7 +494,15 @@ pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
     let endpoint = |e: &crate::track::session::Endpoint| EndpointReport {
         ip: e.ip.to_string(),
         port: e.port,
+        hardware: None,
     };
+    let (mut client, mut gateway) = (endpoint(&session.client), endpoint(&session.gateway));
+    let mut is_gateway_known = session.kind != Kind::Dns;
+    if let Detail::Pppoe(facts) = &session.detail {
+        client.hardware = Some(hardware(facts.client));
+        gateway.hardware = facts.server.map(hardware);
+        is_gateway_known = facts.server.is_some();
+    }
     let mut retransmissions = session.retransmissions();
     let octets = session.tls().map(tls::octets);
     if let Some(facts) = session.tls() {
@@ -502,8 +513,8 @@ pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
     SessionReport {
         id,
         kind: session.kind.word(),
-        client: endpoint(&session.client),
-        gateway: (session.kind != Kind::Dns).then(|| endpoint(&session.gateway)),
+        client,
+        gateway: is_gateway_known.then_some(gateway),
         gateway_name: session.gateway_name.clone(),
         roles_known: session.roles_known,
         first: session.first.time.to_string(),
@@ -513,7 +524,11 @@ pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
         stage: verdict.stage.word(),
         cause: verdict.cause,
         confidence: verdict.confidence.word(),
-        findings: verdict.findings.iter().map(finding).collect(),
+        findings: verdict
+            .findings
+            .iter()
+            .map(|one| finding(one, session.kind))
+            .collect(),
         offered,
         negotiated,
         counters: Counters {
@@ -546,6 +561,10 @@ pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
     }
 }
 
+fn hardware(mac: crate::track::pppoe::Mac) -> String {
+    mac.map(|octet| format!("{octet:02x}")).join(":")
+}
+
 fn esp(flow: &EspFlow) -> EspReport {
     EspReport {
         spi: format!("{:08x}", flow.spi),
@@ -561,11 +580,14 @@ fn esp(flow: &EspFlow) -> EspReport {
     }
 }
 
-fn finding(finding: &crate::diagnose::Finding) -> FindingReport {
+fn finding(finding: &crate::diagnose::Finding, kind: Kind) -> FindingReport {
     let mut remedies = finding.remedies.clone();
     let general = !finding.specific && finding.severity != Severity::Info;
     if general || remedies.is_empty() {
-        remedies.extend(finding.cause.remedies.iter().map(ToString::to_string));
+        // What the rule said for this session is not said again.
+        let others = finding.cause.remedies.iter();
+        let others = others.filter(|other| !finding.remedies.iter().any(|own| own == *other));
+        remedies.extend(others.map(ToString::to_string));
     }
     let open = !finding.candidates.is_empty()
         || finding.confidence != crate::diagnose::Confidence::Certain;
@@ -594,7 +616,7 @@ fn finding(finding: &crate::diagnose::Finding) -> FindingReport {
             })
             .collect(),
         remedies,
-        seen_as: seen_as(finding),
+        seen_as: seen_as(finding, kind),
         needs: finding.needs.clone().or_else(|| {
             finding
                 .cause
@@ -606,10 +628,10 @@ fn finding(finding: &crate::diagnose::Finding) -> FindingReport {
 }
 
 /// What users see of the cause, and of those that it may be.
-fn seen_as(finding: &crate::diagnose::Finding) -> Vec<SeenAs> {
+fn seen_as(finding: &crate::diagnose::Finding, kind: Kind) -> Vec<SeenAs> {
     let mut codes = vec![finding.cause.code];
     codes.extend(&finding.candidates);
-    crate::explain::seen_as_any(&codes)
+    crate::explain::seen_in(kind.word(), &codes)
 }
 
 fn rung(session: &Session, step: &Step) -> Rung {

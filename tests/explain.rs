@@ -398,6 +398,241 @@ const PAIRS: &[(&str, &str, &str)] = &[
         "ikev1-pfs-mismatch/client.pcap",
         "child-refused",
     ),
+    ("651", "pppoe-no-answer/single.pcap", "no-response"),
+    (
+        "error 809",
+        "crafted-rate-limited-by-gateway/single.pcap",
+        "rate-limited-by-gateway",
+    ),
+    (
+        "809",
+        "crafted-non-esp-marker-missing/single.pcap",
+        "non-esp-marker-missing",
+    ),
+    (
+        "789",
+        "crafted-ikev1-answered-in-ikev2/single.pcap",
+        "version-mismatch",
+    ),
+    (
+        "789",
+        "crafted-ikev1-message-1-unanswered/single.pcap",
+        "no-response",
+    ),
+    (
+        "789",
+        "libreswan-ikev1-psk-mismatch/gateway.pcap",
+        "psk-mismatch",
+    ),
+    (
+        "787",
+        "crafted-ikev1-psk-mismatch-payload-malformed/single.pcap",
+        "psk-mismatch",
+    ),
+    (
+        "792",
+        "ikev1-phase2-proposal-mismatch/client.pcap",
+        "child-proposal-mismatch",
+    ),
+    ("792", "ikev1-qm3-lost/client.pcap", "request-never-arrived"),
+    (
+        "13805",
+        "libreswan-client-no-response/client.pcap",
+        "no-response",
+    ),
+    (
+        "13805",
+        "ikev2-last-fragment-dropped/gateway.pcap",
+        "fragment-lost",
+    ),
+    ("13813", "ikev2-udp500-dropped/client.pcap", "no-response"),
+    (
+        "13868",
+        "crafted-error-ignored/single.pcap",
+        "proposal-mismatch",
+    ),
+    (
+        "60 second timeout exceeded after 7 retransmits",
+        "crafted-error-ignored/single.pcap",
+        "proposal-mismatch",
+    ),
+    (
+        "no SA proposal chosen",
+        "crafted-no-peer-config/single.pcap",
+        "no-peer-config",
+    ),
+    (
+        "no IKE config found for 10.1.0.1...10.1.0.2, sending NO_PROPOSAL_CHOSEN",
+        "crafted-no-peer-config/single.pcap",
+        "no-peer-config",
+    ),
+    (
+        "All SA proposals found unacceptable",
+        "ikev1-phase1-proposal-mismatch/gateway.pcap",
+        "proposal-mismatch",
+    ),
+    (
+        "QM FSM error",
+        "ikev1-phase2-proposal-mismatch/gateway.pcap",
+        "child-refused",
+    ),
+    (
+        "Reserved Not Zero on Payload 5",
+        "l2tp-ipsec-psk-mismatch/gateway.pcap",
+        "psk-mismatch",
+    ),
+    (
+        "received NO_PROPOSAL_CHOSEN notify error",
+        "ikescan-main-mode-refused/client.pcap",
+        "proposal-mismatch",
+    ),
+    (
+        "717",
+        "crafted-ikev1-mode-config-no-address/single.pcap",
+        "config-no-address",
+    ),
+    (
+        "no address available",
+        "crafted-ikev1-mode-config-no-address/single.pcap",
+        "config-no-address",
+    ),
+    (
+        "Invalid SPI",
+        "ikev2-gateway-restarted/client.pcap",
+        "dpd-timeout",
+    ),
+    (
+        "Declaring peer dead",
+        "ikev2-gateway-restarted/gateway.pcap",
+        "dpd-timeout",
+    ),
+    (
+        "duplicate Message ID 1; retransmitting response",
+        "ikev2-response-lost/gateway.pcap",
+        "response-lost",
+    ),
+    (
+        "DPD: remote seems to be dead",
+        "crafted-nat-port-split/single.pcap",
+        "nat-port-split",
+    ),
+    (
+        "829",
+        "ikev2-nat-mapping-changed/gateway.pcap",
+        "nat-mapping-changed",
+    ),
+    (
+        "INVALID_KE_PAYLOAD",
+        "crafted-ke-group-mismatch/single.pcap",
+        "ke-group-mismatch",
+    ),
+    (
+        "13824",
+        "crafted-ikev2-answered-in-ikev1/single.pcap",
+        "version-mismatch",
+    ),
+    (
+        "ALM-303046755 reason 21",
+        "crafted-cookie-loop/single.pcap",
+        "cookie-loop",
+    ),
+    (
+        "13846",
+        "crafted-different-backends/single.pcap",
+        "different-backends",
+    ),
+    ("651", "l2tp-cdn/gateway.pcap", "l2tp-cdn"),
+    (
+        "control_finish: Connection closed to 203.0.113.10, serial 1 (), Result code 4, error 0",
+        "l2tp-tunnel-secret-wrong/single.pcap",
+        "l2tp-tunnel-auth-failed",
+    ),
+    (
+        "LCP: timeout sending Config-Requests",
+        "l2tp-auth-protocol-not-agreed/client.pcap",
+        "ppp-lcp-loop",
+    ),
+    (
+        "628",
+        "l2tp-auth-rejected/single.pcap",
+        "ppp-auth-protocol-mismatch",
+    ),
+    (
+        "691",
+        "l2tp-auth-rejected/single.pcap",
+        "ppp-auth-protocol-mismatch",
+    ),
+    (
+        "718",
+        "l2tp-login-without-verdict/single.pcap",
+        "radius-timeout",
+    ),
+    (
+        "734",
+        "l2tp-auth-protocol-not-agreed/client.pcap",
+        "ppp-lcp-loop",
+    ),
+    ("736", "l2tp-ipcp-rejected/client.pcap", "ppp-ipcp-rejected"),
+    ("629", "l2tp-pap-auth-failed/client.pcap", "ppp-auth-failed"),
+    (
+        "E=649",
+        "l2tp-radius-rejects/single.pcap",
+        "ppp-auth-failed",
+    ),
+    ("649", "l2tp-radius-rejects/single.pcap", "ppp-auth-failed"),
+    (
+        "Access-Reject",
+        "l2tp-radius-rejects/single.pcap",
+        "ppp-auth-failed",
+    ),
+    (
+        "alert 48",
+        "tls12-alert-server-unknown-ca/single.pcap",
+        "cert-untrusted",
+    ),
+    (
+        "certificate_expired",
+        "tls12-alert-client-cert-expired/single.pcap",
+        "cert-expired",
+    ),
+    (
+        "alert 70",
+        "oc-tls-version-mismatch-old-server/client.pcap",
+        "tls-version-mismatch",
+    ),
+    ("10061", "oc-tcp-refused/client.pcap", "tcp-refused"),
+    (
+        "0x80072746",
+        "oc-gateway-killed-mid-session/client.pcap",
+        "peer-deleted",
+    ),
+    ("10060", "oc-tcp-synack-lost/client.pcap", "tcp-no-answer"),
+    ("868", "oc-dns-no-answer/client.pcap", "dns-no-answer"),
+    (
+        "ocserv client certificate verification failed",
+        "oc-client-cert-untrusted/gateway.pcap",
+        "cert-rejected",
+    ),
+    (
+        "Server certificate verify failed: certificate not activated",
+        "oc-cert-not-yet-valid/client.pcap",
+        "cert-not-yet-valid",
+    ),
+    (
+        "CSTP Dead Peer Detection detected dead peer!",
+        "oc-client-vanishes/gateway.pcap",
+        "dpd-timeout",
+    ),
+    (
+        "failed authentication",
+        "oc-login-wrong-password-tls12/gateway.pcap",
+        "login-failed",
+    ),
+    (
+        "DTLS session resume failed; possible MITM attack",
+        "oc-dtls-resume-wrong-cipher/client.pcap",
+        "dtls-cipher-mismatch",
+    ),
 ];
 
 fn judged(query: &str, file: &str) -> Explanation {

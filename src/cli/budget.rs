@@ -49,6 +49,7 @@ pub(super) enum What {
 pub(crate) struct Budgets {
     /// How much may be held at a time, such as sessions=50000,stream-octets=64M
     #[arg(
+        id = "budget",
         long = "budget",
         value_name = "WHAT=N",
         value_delimiter = ',',

@@ -23,6 +23,14 @@ mod single;
 const SESSIONS: usize = 64;
 /// How many frames stand for one cause.
 const FRAMES: usize = 6;
+/// What stands where encryption hides which of several causes it is.
+const PARENTS: &[&str] = &[
+    "auth-failed",
+    "cert-rejected",
+    "child-refused",
+    "login-failed",
+    "tls-hello-rejected",
+];
 /// How many causes an answer excludes at least, where the capture allows it.
 const EXCLUDED: usize = 2;
 
@@ -127,7 +135,7 @@ fn settle(entry: &Entry, found: &mut Match, sessions: &[&SessionReport]) -> BTre
         let is_listed = entry.causes.iter().any(|code| code == finding.code);
         let code = match (left.as_slice(), entry.causes.first()) {
             ([code, ..], Some(first)) if entry.names_cause && *code == first => *code,
-            ([code], _) if !is_listed => *code,
+            ([code], _) if !is_listed && PARENTS.contains(&finding.code) => *code,
             _ => continue,
         };
         let verdict = found
@@ -162,7 +170,8 @@ fn add_primary(found: &mut Match, sessions: &[&SessionReport]) {
         .iter()
         .any(|session| session.cause.is_some_and(&listed));
     if let Some(finding) = missing.filter(|_| !any_listed && !found.causes.is_empty()) {
-        let is_parent = finding.candidates.iter().any(|code| listed(code));
+        let is_parent =
+            PARENTS.contains(&finding.code) && finding.candidates.iter().any(|code| listed(code));
         let how = if is_parent {
             "encryption hides for which of several reasons: "
         } else if found.different_attempt.is_some() {

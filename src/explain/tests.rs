@@ -303,6 +303,39 @@ fn findings_are_seen_as_what_users_read() {
 }
 
 #[test]
+fn what_users_see_depends_on_what_they_dial() {
+    let codes = |kind: &str, causes: &[&str]| -> Vec<String> {
+        let all = seen_in(kind, causes).into_iter();
+        all.map(|seen| format!("{} {}", seen.product, seen.code))
+            .collect()
+    };
+    let refused = [
+        "auth-failed",
+        "psk-mismatch",
+        "id-mismatch",
+        "cert-rejected",
+    ];
+    let two = codes("ikev2", &refused);
+    assert_eq!(two[0], "Windows 13801");
+    assert!(!two.iter().any(|seen| seen == "Windows 789"), "{two:?}");
+    let one = codes("ikev1", &["psk-mismatch"]);
+    assert_eq!(one[0], "Windows 789");
+    assert!(!one.iter().any(|seen| seen == "Windows 13801"), "{one:?}");
+    let tls = codes("tls", &["cert-untrusted"]);
+    assert!(tls.iter().any(|seen| seen.starts_with("openconnect")));
+    assert!(
+        !tls.iter()
+            .any(|seen| seen.contains("13801") || seen.contains("810"))
+    );
+    let line = codes("pppoe", &["no-response"]);
+    assert!(line.contains(&"Windows 651".to_owned()), "{line:?}");
+    assert!(!line.iter().any(|seen| seen == "Windows 809"));
+    for kind in ["ikev1", "ikev2", "l2tp"] {
+        assert_eq!(codes(kind, &["no-response"])[0], "Windows 809");
+    }
+}
+
+#[test]
 fn text_is_narrow_and_complete() {
     let text = render_text(&explain("809").unwrap());
     assert!(text.contains("Windows 809 (stage reachability)"));

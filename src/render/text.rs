@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::escape::harmless;
-use crate::report::{CaptureReport, Evicted, FindingReport, Report, Rung, SessionReport, Summary};
+use crate::report::{
+    CaptureReport, EndpointReport, Evicted, FindingReport, Report, Rung, SessionReport, Summary,
+};
 
 /// Columns.
 const WIDTH: usize = 80;
@@ -190,12 +192,16 @@ fn session(
     }
     ladder(out, session, style)?;
     remedies(out, session, style)?;
-    let terms: Vec<String> = session
-        .wireshark_filter
-        .split(" || ")
-        .map(|term| term.replace(' ', NO_BREAK))
-        .collect();
-    wrapped(out, "  Wireshark: ", &terms.join(" || "))
+    // Lines break before and after the words that join terms, not within one.
+    let whole = session.wireshark_filter.replace(' ', NO_BREAK);
+    let joined = ["&&", "||"].iter().fold(whole, |filter, word| {
+        filter.replace(&format!("{NO_BREAK}{word}{NO_BREAK}"), &format!(" {word} "))
+    });
+    wrapped(out, "  Wireshark: ", &joined)
+}
+
+fn address(end: &EndpointReport) -> &str {
+    end.hardware.as_deref().unwrap_or(&end.ip)
 }
 
 fn headline(
@@ -209,7 +215,7 @@ fn headline(
         .as_ref()
         .map(|n| format!(" ({})", harmless(n)))
         .unwrap_or_default();
-    let gateway = session.gateway.as_ref().map_or("?", |g| g.ip.as_str());
+    let gateway = session.gateway.as_ref().map_or("?", address);
     let roles = if session.roles_known {
         ""
     } else {
@@ -220,7 +226,7 @@ fn headline(
         "{}  {}  {} → {gateway}{name}{roles}",
         style.outcome(session.outcome),
         session.kind,
-        session.client.ip,
+        address(&session.client),
     )?;
     let attempts = match others.len() {
         0 => format!("  session {}", session.id),

@@ -131,9 +131,11 @@ fn unanswered(session: &Session, facts: &Pppoe) -> Option<Finding> {
         say!("The client sent {count} {asked} and no {wanted} came back."),
     )
     .step(step, "")
-    .remedy(
-        "Check the line to the provider: no access concentrator answers on this network or VLAN.",
-    );
+    // No gateway on the internet is asked here, so its remedies do not help.
+    .specific()
+    .remedy("Check the line: modem in bridge mode, cable, VLAN tag that the provider asks for.")
+    .remedy("Ask the provider whether the line is up and its access concentrator answers.")
+    .needs("a capture on the line's side of the modem, at the same time");
     Some(if count >= 3 || enough(step, session) {
         finding
     } else {

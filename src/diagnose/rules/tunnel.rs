@@ -280,10 +280,10 @@ fn fell_back(story: &Story<'_>, findings: &mut Findings) {
         say!(
             "DTLS worked until {} and then nothing came back over UDP{}; at {} the client {how}.",
             clock(run.first.map_or(last_udp.time, |first| first.time)),
-            if run.count > 0 {
-                say!(" to {} datagram(s) over {}", run.count, run.spread())
-            } else {
-                String::new()
+            match run.count {
+                0 => String::new(),
+                1 => " to one datagram".to_owned(),
+                count => say!(" to {count} datagrams over {}", run.spread()),
             },
             clock(at.time)
         ),

@@ -86,6 +86,7 @@ fn sessions(mut tracker: Tracker, end: i64) -> Vec<Session> {
 fn a_flood_of_half_open_tunnels_stays_within_the_budget() {
     let mut tracker = Tracker::new(Config {
         sessions: 1000,
+        waits: false,
         ..Config::default()
     });
     let mut closed = 0u32;
@@ -113,6 +114,7 @@ fn half_open_tunnels_cost_no_more_than_the_budget() {
     const FLOOD: u32 = 100_000;
     let mut tracker = Tracker::new(Config {
         sessions: 50,
+        waits: false,
         ..Config::default()
     });
     for n in 0..FLOOD {
