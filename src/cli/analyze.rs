@@ -173,6 +173,14 @@ impl Press<'_> {
                     serde_json::to_writer(&mut self.out, &line)?;
                     self.out.write_all(b"\n")?;
                 }
+                for hint in &report.hints {
+                    let line = Line {
+                        r#type: "hint",
+                        what: &serde_json::json!({ "hint": hint }),
+                    };
+                    serde_json::to_writer(&mut self.out, &line)?;
+                    self.out.write_all(b"\n")?;
+                }
                 let line = Line {
                     r#type: "summary",
                     what: &report.summary,

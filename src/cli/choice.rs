@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use crate::assemble::Hints;
 use crate::desk::Filed;
+use crate::report::compare::Wanted;
 use crate::time::Timestamp;
-use crate::track;
 
 /// Which sessions to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -95,19 +95,29 @@ impl Choice {
         self.gateway.map(|(ip, _)| ip)
     }
 
-    /// Whether a comparison reports a session; its number there is another one.
-    pub(super) fn takes_compared(
+    /// What a comparison does with a session that several points saw: numbered on its own,
+    /// with the addresses that each point saw.
+    pub(super) fn of_compared(
         &self,
-        session: &track::Session,
+        number: u32,
+        seen: &[&Filed],
         verdict: &crate::diagnose::Verdict,
-    ) -> bool {
+    ) -> Wanted {
         use crate::diagnose::Outcome;
+        let ours = seen.iter().any(|filed| self.is_between(filed));
+        if !ours || self.session.is_some_and(|id| id != number) {
+            return Wanted::No;
+        }
         let trouble = matches!(verdict.outcome, Outcome::Failed | Outcome::Degraded);
-        self.client.is_none_or(|ip| session.client.ip == ip)
-            && self.gateway.is_none_or(|(ip, port)| {
-                session.gateway.ip == ip && port.is_none_or(|port| session.gateway.port == port)
-            })
-            && self.only.is_none_or(|Only::Failed| trouble)
+        let of_vpn = seen.iter().any(|filed| filed.of_vpn);
+        if !self.takes_tls(of_vpn, trouble) {
+            return Wanted::Counted;
+        }
+        if self.only.is_none_or(|Only::Failed| trouble) {
+            Wanted::Yes
+        } else {
+            Wanted::No
+        }
     }
 
     /// What `auto` means where an interface is captured from.
@@ -131,12 +141,7 @@ impl Choice {
         if !self.names(filed) {
             return Fate::NotAsked;
         }
-        let reported = match self.tls {
-            Tls::All => true,
-            Tls::Failed | Tls::Auto => filed.of_vpn || filed.is_trouble(),
-            Tls::Vpn => filed.of_vpn,
-        };
-        if !reported {
+        if !self.takes_tls(filed.of_vpn, filed.is_trouble()) {
             return Fate::Counted;
         }
         if self.only.is_none_or(|Only::Failed| filed.is_trouble()) {
@@ -146,13 +151,25 @@ impl Choice {
         }
     }
 
+    const fn takes_tls(&self, of_vpn: bool, trouble: bool) -> bool {
+        match self.tls {
+            Tls::All => true,
+            Tls::Failed | Tls::Auto => of_vpn || trouble,
+            Tls::Vpn => of_vpn,
+        }
+    }
+
     /// Whether the user's addresses and number are a session's.
     fn names(&self, filed: &Filed) -> bool {
+        self.is_between(filed) && self.session.is_none_or(|id| filed.session.id == id)
+    }
+
+    /// Whether the user's addresses are a session's.
+    fn is_between(&self, filed: &Filed) -> bool {
         let session = &filed.session;
         self.client.is_none_or(|ip| session.client.ip == ip)
             && self.gateway.is_none_or(|(ip, port)| {
                 session.gateway.ip == ip && port.is_none_or(|port| session.gateway.port == port)
             })
-            && self.session.is_none_or(|id| session.id == id)
     }
 }

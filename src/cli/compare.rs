@@ -8,7 +8,7 @@ use super::output;
 use super::{Common, Exit, Format};
 use crate::compare::{Point, Watcher, compare};
 use crate::render;
-use crate::report::compare::{CompareReport, report};
+use crate::report::compare::{CompareReport, ComparedSession, report};
 use crate::source::file;
 use crate::source::{Format as FileFormat, Frame, FrameSource, Statistics};
 
@@ -79,23 +79,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Trouble);
     }
     let comparison = compare(watched);
-    let report = report(&comparison, |session, verdict| {
-        args.choice.takes_compared(session, verdict)
+    let report = report(&comparison, |number, seen, verdict| {
+        args.choice.of_compared(number, seen, verdict)
     });
-    let trouble = comparison
-        .sessions
-        .iter()
-        .any(|(_, j)| is_trouble(&j.verdict));
+    let trouble = report.sessions.iter().any(ComparedSession::is_trouble);
     if trouble && exit < Exit::Findings {
         exit = Exit::Findings;
     }
     write(args, &report)?;
     Ok(exit)
-}
-
-fn is_trouble(verdict: &crate::diagnose::Verdict) -> bool {
-    use crate::diagnose::Outcome;
-    matches!(verdict.outcome, Outcome::Failed | Outcome::Degraded)
 }
 
 fn write(args: &Args, report: &CompareReport) -> anyhow::Result<()> {

@@ -100,6 +100,24 @@ impl Expected {
     }
 }
 
+/// What the same session has at every point: the initiator's SPI or cookie, or the random of the
+/// first `ClientHello`.
+fn mark(session: &crate::track::Session) -> Option<u64> {
+    if let Some(facts) = session.ike2() {
+        return facts.sas.first().map(|sa| sa.initiator_spi);
+    }
+    if let Some(facts) = session.ike1() {
+        return Some(facts.initiator_cookie);
+    }
+    let facts = session.tls()?;
+    let tls = facts.connections.iter().flat_map(|c| c.hellos.first());
+    let dtls = facts.associations.iter().flat_map(|a| a.hellos.first());
+    // Its first four octets were a clock once.
+    let random = tls.chain(dtls).next()?.random;
+    let tail = random.last_chunk::<8>().copied()?;
+    Some(u64::from_be_bytes(tail)).filter(|mark| *mark != 0)
+}
+
 /// Captures that hold the same sessions: points that want to be compared.
 #[derive(Debug, Default)]
 pub(super) struct Twins {
@@ -113,12 +131,7 @@ impl Twins {
 
     /// Notes a session.
     pub(super) fn see(&mut self, session: &crate::track::Session) {
-        let spi = match (session.ike2(), session.ike1()) {
-            (Some(facts), _) => facts.sas.first().map(|sa| sa.initiator_spi),
-            (None, Some(facts)) => Some(facts.initiator_cookie),
-            (None, None) => None,
-        };
-        let Some(spi) = spi else { return };
+        let Some(spi) = mark(session) else { return };
         let capture = session.first.capture;
         match self.first.get(&spi) {
             Some(other) if *other != capture => {

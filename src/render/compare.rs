@@ -17,11 +17,18 @@ pub fn report(out: &mut impl Write, report: &CompareReport, style: Style) -> io:
     }
     for session in &report.sessions {
         text::compared(out, &captures, &session.session, style)?;
-        ladder(out, report, session)?;
+        ladder(out, session)?;
         writeln!(out)?;
     }
     if report.sessions.is_empty() {
         writeln!(out, "No VPN session in any of the captures.")?;
+    }
+    if report.summary.tls_not_reported > 0 {
+        writeln!(
+            out,
+            "{} TLS or DTLS session(s) that work and are no VPN's are not shown (--tls all).",
+            report.summary.tls_not_reported
+        )?;
     }
     for point in &report.vantages {
         let clock = match (point.capture, point.uncertainty_ns) {
@@ -56,11 +63,7 @@ fn signed(ns: i64) -> String {
     format!("{sign}{}", seconds(ns))
 }
 
-fn ladder(
-    out: &mut impl Write,
-    report: &CompareReport,
-    session: &ComparedSession,
-) -> io::Result<()> {
+fn ladder(out: &mut impl Write, session: &ComparedSession) -> io::Result<()> {
     let names: Vec<&str> = session.path.iter().map(String::as_str).collect();
     let width = names
         .iter()
@@ -72,10 +75,6 @@ fn ladder(
         head.push_str(&format!(" {:<width$}", harmless(name)));
     }
     writeln!(out, "{}", head.trim_end())?;
-    let start = session
-        .messages
-        .iter()
-        .find_map(|m| m.seen.values().flatten().next());
     let total = session.messages.len();
     for (number, message) in session.messages.iter().enumerate() {
         if total > LADDER && number >= LADDER / 2 && number + LADDER / 2 < total {
@@ -86,7 +85,6 @@ fn ladder(
         }
         line(out, message, &names, width)?;
     }
-    let _ = (start, report);
     if session.messages_not_shown > 0 {
         writeln!(
             out,

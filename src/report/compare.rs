@@ -9,7 +9,8 @@ use super::{CaptureReport, SessionReport, Summary};
 use crate::compare::group::{Group, Row};
 use crate::compare::record::{Record, What};
 use crate::compare::{Comparison, Point};
-use crate::diagnose::Severity;
+use crate::desk::Filed;
+use crate::diagnose::{Outcome, Severity, Verdict};
 use crate::time::Span;
 
 /// Name and version of this model.
@@ -90,14 +91,34 @@ pub struct SeenReport {
     pub time: String,
 }
 
-/// Builds the report of those sessions that `takes` wants.
+/// What is done with a session of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// It is reported.
+    Yes,
+    /// It is one of TLS that nothing marks as a VPN's: counted, not reported.
+    Counted,
+    /// Other sessions were asked for.
+    No,
+}
+
+impl ComparedSession {
+    /// Whether it failed or is degraded.
+    pub fn is_trouble(&self) -> bool {
+        let trouble = [Outcome::Failed, Outcome::Degraded];
+        trouble.iter().any(|o| o.word() == self.session.outcome)
+    }
+}
+
+/// Builds the report of those sessions that `wants` wants: it is given a session's number, the
+/// session as each point saw it, and the verdict.
 pub fn report(
     comparison: &Comparison,
-    mut takes: impl FnMut(&crate::track::Session, &crate::diagnose::Verdict) -> bool,
+    mut wants: impl FnMut(u32, &[&Filed], &Verdict) -> Wanted,
 ) -> CompareReport {
     let mut summary = Summary::default();
     let mut sessions = Vec::new();
-    for (group, judgement) in &comparison.sessions {
+    for (id, (group, judgement)) in (1u32..).zip(&comparison.sessions) {
         let (point, number) = judgement.base;
         let Some(filed) = comparison
             .points
@@ -106,11 +127,19 @@ pub fn report(
         else {
             continue;
         };
-        if !takes(&filed.session, &judgement.verdict) {
-            continue;
+        let points = comparison.points.iter().zip(&group.members);
+        let seen: Vec<&Filed> = points
+            .flat_map(|(p, list)| list.iter().filter_map(|number| p.filed.get(*number)))
+            .collect();
+        match wants(id, &seen, &judgement.verdict) {
+            Wanted::Yes => {}
+            Wanted::Counted => {
+                summary.tls_not_reported += 1;
+                continue;
+            }
+            Wanted::No => continue,
         }
         summary.count(filed.session.kind.word(), &judgement.verdict);
-        let id = u32::try_from(sessions.len() + 1).unwrap_or(u32::MAX);
         let mut session = super::session(id, &filed.session, &judgement.verdict);
         notes(comparison, group, &mut session);
         session

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use vpnscope::decap::decap;
 use vpnscope::diagnose::{Confidence, Outcome};
 use vpnscope::render;
-use vpnscope::report::compare::report;
+use vpnscope::report::compare::{Wanted, report};
 
 use super::common::damage::{self, Owned};
 use super::{capture, causes, together};
@@ -50,7 +50,7 @@ fn farther(near: &[Owned], client: IpAddr, ahead: i64, there: i64, back: i64) ->
 fn text(comparison: &vpnscope::compare::Comparison) -> String {
     let mut out = Vec::new();
     let style = render::text::Style { colour: false };
-    render::compare::report(&mut out, &report(comparison, |_, _| true), style).unwrap();
+    render::compare::report(&mut out, &report(comparison, |_, _, _| Wanted::Yes), style).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -77,7 +77,7 @@ fn the_offset_of_a_clock_lies_within_its_uncertainty() {
         assert!(off <= uncertainty, "{off} within {uncertainty}");
         assert!(uncertainty <= there + back, "{uncertainty}");
         assert!(clock.pairs > 4);
-        let vantages = serde_json::to_value(report(&both, |_, _| true)).unwrap();
+        let vantages = serde_json::to_value(report(&both, |_, _, _| Wanted::Yes)).unwrap();
         assert_eq!(vantages["vantages"][1]["clock_offset_ns"], clock.offset.0);
         assert_eq!(vantages["vantages"][1]["uncertainty_ns"], uncertainty);
         assert!(text(&both).contains(" ± "), "{}", text(&both));
@@ -140,7 +140,7 @@ fn octets_changed_on_the_way_stand_before_what_they_led_to() {
     assert_eq!(verdict.cause, Some("payload-altered"));
     assert_eq!(verdict.outcome, Outcome::Failed);
     assert!(verdict.findings[0].evidence.len() >= 2);
-    let told = serde_json::to_value(report(&both, |_, _| true)).unwrap();
+    let told = serde_json::to_value(report(&both, |_, _, _| Wanted::Yes)).unwrap();
     let altered = told["sessions"][0]["messages"]
         .as_array()
         .unwrap()
@@ -187,7 +187,7 @@ fn a_rewritten_mss_is_told() {
             .any(|n| n.contains("client's SYN offers an MSS of 1460 at client and of 1260")),
         "{notes:?}"
     );
-    let told = serde_json::to_value(report(&both, |_, _| true)).unwrap();
+    let told = serde_json::to_value(report(&both, |_, _, _| Wanted::Yes)).unwrap();
     let syn = &told["sessions"][0]["messages"][0];
     let changed: Vec<&str> = syn["changed"]
         .as_array()
@@ -323,7 +323,7 @@ fn fragments_are_found_by_their_datagram() {
             .any(|e| e.what.contains("seen at client, not at gateway")),
         "{verdict:#?}"
     );
-    let told = serde_json::to_value(report(&both, |_, _| true)).unwrap();
+    let told = serde_json::to_value(report(&both, |_, _, _| Wanted::Yes)).unwrap();
     let messages = told["sessions"][0]["messages"].as_array().unwrap();
     let lost = messages
         .iter()
