@@ -110,8 +110,8 @@ fn mark(session: &crate::track::Session) -> Option<u64> {
         return Some(facts.initiator_cookie);
     }
     let facts = session.tls()?;
-    let tls = facts.connections.iter().flat_map(|c| c.hellos.first());
-    let dtls = facts.associations.iter().flat_map(|a| a.hellos.first());
+    let tls = facts.connections.iter().filter_map(|c| c.hellos.first());
+    let dtls = facts.associations.iter().filter_map(|a| a.hellos.first());
     // Its first four octets were a clock once.
     let random = tls.chain(dtls).next()?.random;
     let tail = random.last_chunk::<8>().copied()?;

@@ -103,6 +103,16 @@ pub struct Story<'a> {
 }
 
 impl<'a> Story<'a> {
+    /// How sure something that did not come can be: where the channel shows every octet of
+    /// both ends, the capture loses nothing and sees both directions.
+    pub fn sure_of_silence(&self) -> Confidence {
+        if self.channel.is_some_and(Connection::is_whole) {
+            Confidence::Certain
+        } else {
+            Confidence::Likely
+        }
+    }
+
     /// Reads a TLS or DTLS session; `None` for any other.
     pub fn of(session: &'a Session, context: &Context) -> Option<Self> {
         let facts = session.tls()?;

@@ -3,6 +3,7 @@
 use super::{Basis, Confidence, Context, Finding, Outcome, Severity, say};
 use crate::time::Span;
 use crate::track::session::{Session, Side};
+use crate::track::tls::Connection;
 
 /// Causes whose message stands in clear, but is contradicted by another one just as short: a
 /// second look-up, an earlier connection, an answer before the end. Nothing in TCP, TLS or DNS
@@ -76,6 +77,12 @@ fn traps(finding: &mut Finding, session: &Session, context: &Context) {
     if finding.confidence != Confidence::Certain {
         return;
     }
+    // Of TCP one knows octet for octet what is missing.
+    let torn = session.tls().is_some_and(|facts| {
+        let open = |c: &&Connection| c.opening.answer.is_some();
+        facts.connections.iter().filter(open).any(|c| !c.is_whole())
+    });
+    let gaps = gaps || torn;
     if gaps || dropped || evicted {
         finding.confidence = Confidence::Likely;
         note(

@@ -149,7 +149,8 @@ impl Score {
         let healthy = accept
             .iter()
             .all(|a| strings(&a["outcome"]) == BTreeSet::from(["established".to_string()]));
-        if let Some(right) = right.filter(|_| !certain.is_empty()) {
+        let may = |f: &&&Filed| f.verdict.cause.is_some_and(|cause| certain.contains(cause));
+        if let Some(right) = right.filter(may) {
             self.could_be_certain += 1;
             let sure = right.verdict.confidence == Confidence::Certain;
             self.is_certain += u32::from(sure);

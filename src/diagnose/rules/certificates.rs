@@ -578,7 +578,15 @@ fn client_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings: 
         None => Finding::failure(
             &CERT_REJECTED,
             Stage::TlsHandshake,
-            Basis::Inferred,
+            // Every octet was seen, the client had the whole flight, and said nothing more.
+            if connection.is_whole()
+                && connection.is_heard(Side::Gateway)
+                && story.phase == Phase::Flight
+            {
+                Basis::Proven
+            } else {
+                Basis::Inferred
+            },
             say!(
                 "The client left with a {what} after the gateway's flight, without finishing the handshake; {version} hides the certificate and the reason."
             ),

@@ -119,11 +119,20 @@ fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
         return;
     }
     let least = suite.least_success(true).unwrap_or_default();
+    // The next message ID went to something else: there was one exchange of IKE_AUTH and no
+    // EAP, whose first answer may be as short.
+    let went_on = |e: &&Exchange| e.sa == exchange.sa && e.by == exchange.by && e.id == 2;
+    let next = story.facts.of_kind(kind::INFORMATIONAL).find(went_on);
+    let proven = exchange.id == 1 && next.is_some() && !story.childless();
     findings.push(
         Finding::failure(
             &CHILD_REFUSED,
             Stage::IpsecChild,
-            Basis::Inferred,
+            if proven && story.session.esp.is_empty() {
+                Basis::Proven
+            } else {
+                Basis::Inferred
+            },
             say!(
                 "The gateway's IKE_AUTH answer is {} octets: more than one error notify, but less than the {least} that the smallest granted tunnel takes with this suite; no ESP followed.",
                 answered.length

@@ -591,7 +591,8 @@ fn unanswered(story: &Story<'_>, association: &Association) -> Option<Finding> {
             last.time - hello.at.time,
             fallback(story)
         ),
-    );
+    )
+    .sure(story.sure_of_silence());
     for message in associations.flat_map(|known| &known.messages) {
         found = found.frame(message.at, "DTLS ClientHello");
         for stamp in message.repeats.stamps.iter().take(4) {

@@ -90,6 +90,7 @@ fn dead(story: &Story<'_>, findings: &mut Findings) -> bool {
                 datagrams.count
             ),
         )
+        .sure(story.sure_of_silence())
         .frame(heard, say!("last of the {}", silent.word()));
         for stamp in [datagrams.first, datagrams.last].into_iter().flatten() {
             finding = finding.frame(stamp, "datagram without an answer");
@@ -288,6 +289,7 @@ fn fell_back(story: &Story<'_>, findings: &mut Findings) {
             clock(at.time)
         ),
     )
+    .sure(story.sure_of_silence())
     .candidates(&["nat-mapping-changed"])
     .frame(at, say!("the client {how}"));
     for (stamp, what) in [

@@ -54,6 +54,8 @@ pub struct Connection {
     pub not_tls: Option<NotTls>,
     /// FIN of each side.
     pub fin: PerSide<Option<Stamp>>,
+    /// Octets that each side sent, as its FIN says.
+    pub length: PerSide<Option<u32>>,
     /// The first RST.
     pub reset: Option<Reset>,
     /// Octets of each side that its peer acknowledged, and when last.
@@ -251,6 +253,7 @@ impl Connection {
             alerts: Vec::new(),
             not_tls: None,
             fin: PerSide::default(),
+            length: PerSide::default(),
             reset: None,
             acked: PerSide::default(),
             sent: PerSide::default(),
@@ -384,6 +387,34 @@ impl Connection {
                 hole.lost_by_capture = true;
             }
         }
+    }
+
+    /// Whether every octet that either end sent or acknowledged was seen, from the first one
+    /// on: a capture that shows this loses nothing and sees both directions.
+    pub fn is_whole(&self) -> bool {
+        // A FIN counts as an octet.
+        let all =
+            |side| u64::from(self.acked.of(side).octets) <= self.sent.of(side).saturating_add(1);
+        let ended = |side| {
+            let fin = self.length.of(side).unwrap_or(0);
+            let reset = self.reset.filter(|reset| reset.from == side);
+            let said = fin.max(reset.map_or(0, |reset| reset.offset));
+            // A RST may stand behind a FIN.
+            u64::from(said) <= self.sent.of(side).saturating_add(1)
+        };
+        ended(Side::Client)
+            && ended(Side::Gateway)
+            && self.opening.syn.is_some()
+            && self.opening.answer.is_some()
+            && self.gaps == 0
+            && self.holes.iter().all(|hole| hole.filled.is_some())
+            && all(Side::Client)
+            && all(Side::Gateway)
+    }
+
+    /// Whether the peer acknowledged every octet that a side sent.
+    pub fn is_heard(&self, side: Side) -> bool {
+        u64::from(self.acked.of(side).octets) >= *self.sent.of(side)
     }
 
     /// When an end opened the connection, as far as it was seen.

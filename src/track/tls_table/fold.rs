@@ -103,7 +103,8 @@ pub(super) fn fact(
             }
             connection.closed.get_or_insert(at);
         }
-        Fact::Fin { .. } => {
+        Fact::Fin { offset } => {
+            connection.length.of_mut(from).get_or_insert(offset);
             connection.fin.of_mut(from).get_or_insert(at);
             if connection.fin.client.is_some() && connection.fin.gateway.is_some() {
                 connection.closed.get_or_insert(at);
