@@ -46,6 +46,13 @@ fn hold(score: &Score, what: &str, least_right: f64) {
         "false alarms: {:#?}",
         score.false_alarm
     );
+    // Where the truth allows it, most right answers say so.
+    assert!(
+        score.is_certain * 100 >= score.could_be_certain * 60,
+        "{what}: only {} of {} right answers are certain",
+        score.is_certain,
+        score.could_be_certain
+    );
     let share = f64::from(score.right) / f64::from(score.files);
     assert!(
         share >= least_right,

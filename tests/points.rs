@@ -218,7 +218,7 @@ fn what_does_not_continue_is_no_slice() {
 
 fn block(kind: u32, body: &[u8]) -> Vec<u8> {
     let mut body = body.to_vec();
-    while body.len() % 4 != 0 {
+    while !body.len().is_multiple_of(4) {
         body.push(0);
     }
     let length = u32::try_from(body.len() + 12).unwrap().to_le_bytes();

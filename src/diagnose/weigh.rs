@@ -7,7 +7,8 @@ use crate::track::tls::Connection;
 
 /// Causes whose message stands in clear, but is contradicted by another one just as short: a
 /// second look-up, an earlier connection, an answer before the end. Nothing in TCP, TLS or DNS
-/// proves that such a one is not missing from the capture.
+/// proves that such a one is not missing from the capture; an end of which every octet is there
+/// is the last word.
 const CONTRADICTABLE: &[&str] = &[
     "dns-nxdomain",
     "tcp-refused",
@@ -23,6 +24,11 @@ const ANSWERED_WITHIN: Span = Span::from_secs(60);
 
 /// Applies the traps of the capture to every finding.
 pub(super) fn weigh(mut list: Vec<Finding>, session: &Session, context: &Context) -> Vec<Finding> {
+    // Of a connection that shows every octet nothing is missing that could contradict.
+    let whole = session.tls().is_some_and(|facts| {
+        let mut all = facts.connections.iter();
+        !facts.connections.is_empty() && all.all(Connection::is_whole)
+    });
     for finding in &mut list {
         if finding.severity == Severity::Info {
             continue;
@@ -33,7 +39,8 @@ pub(super) fn weigh(mut list: Vec<Finding>, session: &Session, context: &Context
             Basis::Absence { of } => absence(finding, of, session, context),
         }
         traps(finding, session, context);
-        if CONTRADICTABLE.contains(&finding.cause.code) {
+        let last_word = ["tls-hello-rejected", "tcp-reset"].contains(&finding.cause.code) && whole;
+        if CONTRADICTABLE.contains(&finding.cause.code) && !last_word {
             finding.confidence = finding.confidence.min(Confidence::Likely);
         }
         told(finding, session);
@@ -78,10 +85,9 @@ fn traps(finding: &mut Finding, session: &Session, context: &Context) {
         return;
     }
     // Of TCP one knows octet for octet what is missing.
-    let torn = session.tls().is_some_and(|facts| {
-        let open = |c: &&Connection| c.opening.answer.is_some();
-        facts.connections.iter().filter(open).any(|c| !c.is_whole())
-    });
+    let torn = session
+        .tls()
+        .is_some_and(|facts| facts.connections.iter().any(Connection::is_torn));
     let gaps = gaps || torn;
     if gaps || dropped || evicted {
         finding.confidence = Confidence::Likely;

@@ -649,7 +649,13 @@ fn gateway_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings:
         .as_ref()
         .is_some_and(|chain| chain.count == 0);
     if empty || sent_empty_certificate(connection) {
-        let basis = if empty { Basis::Seen } else { Basis::Inferred };
+        // A record with room for an empty certificate only, in a flight of which every octet
+        // was seen.
+        let basis = match (empty, connection.is_whole()) {
+            (true, _) => Basis::Seen,
+            (false, true) => Basis::Proven,
+            (false, false) => Basis::Inferred,
+        };
         findings.push(demanded(
             connection,
             at,

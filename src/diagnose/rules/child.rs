@@ -123,7 +123,7 @@ fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
     // EAP, whose first answer may be as short.
     let went_on = |e: &&Exchange| e.sa == exchange.sa && e.by == exchange.by && e.id == 2;
     let next = story.facts.of_kind(kind::INFORMATIONAL).find(went_on);
-    let proven = exchange.id == 1 && next.is_some() && !story.childless();
+    let proven = exchange.id == 1 && next.is_some() && could_hold;
     findings.push(
         Finding::failure(
             &CHILD_REFUSED,

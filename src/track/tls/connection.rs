@@ -406,10 +406,14 @@ impl Connection {
             && ended(Side::Gateway)
             && self.opening.syn.is_some()
             && self.opening.answer.is_some()
-            && self.gaps == 0
-            && self.holes.iter().all(|hole| hole.filled.is_some())
+            && !self.is_torn()
             && all(Side::Client)
             && all(Side::Gateway)
+    }
+
+    /// Whether the capture lacks octets that were sent.
+    pub fn is_torn(&self) -> bool {
+        self.gaps > 0 || self.holes.iter().any(|hole| hole.filled.is_none())
     }
 
     /// Whether the peer acknowledged every octet that a side sent.
