@@ -15,12 +15,13 @@
 //! Nothing here judges, and nothing asks for the time: time is what the segments say.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use hashbrown::HashMap;
 use vpnscope_dissectors::Verdict;
 
 use super::Hints;
-use crate::decap::{Addresses, Content, Envelope, Flow, Segment, Tcp};
+use crate::decap::{Addresses, Content, Envelope, Flow, Quoted, Segment, Tcp};
 use crate::time::{Span, Timestamp};
 
 mod half;
@@ -314,6 +315,8 @@ struct Connection<U> {
     opener_first: bool,
     roles_known: bool,
     last: Timestamp,
+    /// The time of the last segment, so that those after it are not before it.
+    clock: Timestamp,
     closed: bool,
     appetite: Appetite,
     halves: [Half; 2],
@@ -330,6 +333,20 @@ impl<U> Connection<U> {
         } else {
             flow.reversed()
         }
+    }
+
+    /// The time of a segment that follows others in the file. A little too early by its stamp,
+    /// as where several clocks or queues stamp, it is taken to have come just after them; much
+    /// too early, the clock was set.
+    fn straighten(&mut self, time: Timestamp) -> Timestamp {
+        const LITTLE: Span = Span::from_millis(100);
+        let behind = self.clock.since(time);
+        self.clock = if behind > Span(0) && behind < LITTLE {
+            self.clock + Span(1)
+        } else {
+            time
+        };
+        self.clock
     }
 
     const fn party(&self, sender_first: bool) -> Party {
@@ -487,6 +504,11 @@ impl<U: Reader> Assembler<U> {
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
+        let straight = Envelope {
+            time: connection.straighten(envelope.time),
+            ..*envelope
+        };
+        let envelope = &straight;
         connection.last = connection.last.max(envelope.time);
         let incoming = Incoming {
             envelope,
@@ -700,6 +722,7 @@ impl<U: Reader> Assembler<U> {
             opener_first: key.flow() == flow,
             roles_known,
             last: envelope.time,
+            clock: entry.last(),
             closed: false,
             appetite: Appetite::All,
             halves: [Half::default(), Half::default()],
@@ -782,6 +805,40 @@ impl<U: Reader> Assembler<U> {
     ) {
         let (key, _) = Key::of(envelope.capture, quoted);
         self.follow(&key, envelope, sink);
+    }
+
+    /// Whether a connection is known, followed or only opened.
+    pub fn knows(&self, capture: u16, flow: &Flow) -> bool {
+        let (key, _) = Key::of(capture, flow);
+        self.connections.contains_key(&key) || self.openings.contains(&key)
+    }
+
+    /// The same for a segment whose addresses a translator, or whoever rewrote the capture, left
+    /// as they were: the error's receiver, the ports and the number of its SYN still tell.
+    pub fn touch_foreign(
+        &mut self,
+        told: IpAddr,
+        quoted: &Quoted<'_>,
+        envelope: &Envelope,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) {
+        const FEW: usize = 64;
+        let sequence = quoted.payload.get(4..8).and_then(<[u8]>::first_chunk::<4>);
+        let Some(sequence) = sequence.map(|octets| u32::from_be_bytes(*octets)) else {
+            return;
+        };
+        if self.openings.len() > FEW {
+            return;
+        }
+        let key = self.openings.find(|key, entry| {
+            let flow = entry.flow(key);
+            flow.source == (told, quoted.source_port)
+                && flow.destination.1 == quoted.destination_port
+                && entry.sequence(Party::Opener) == Some(sequence)
+        });
+        if let Some(key) = key {
+            self.follow(&key, envelope, sink);
+        }
     }
 
     /// When [`Assembler::advance`] has something to do.

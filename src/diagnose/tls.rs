@@ -174,7 +174,7 @@ pub fn after_handshake(
 fn is_after(record: &RecordSeen, finished: Option<Stamp>) -> bool {
     // Of the frame that ends the client's flight only what the client adds counts.
     finished.is_some_and(|at| {
-        record.at.time > at.time || (record.at == at && record.from == Side::Client)
+        record.at.comes_after(at) || (record.at == at && record.from == Side::Client)
     })
 }
 
@@ -268,7 +268,7 @@ fn is_up(connection: &Connection) -> bool {
     if client_flight(connection).all(is_alert_only) {
         return false;
     }
-    let mut answers = data(Side::Gateway).filter(|record| record.at.time > flight.time);
+    let mut answers = data(Side::Gateway).filter(|record| record.at.comes_after(flight));
     let gateway_left = end(connection).is_by(Side::Gateway);
     if gateway_left {
         return answers.any(|record| !is_alert_only(record));

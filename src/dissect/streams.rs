@@ -186,11 +186,17 @@ impl Streams {
             destination: (quoted.destination, quoted.destination_port),
         };
         let hints = self.hints;
-        self.tcp.touch(&flow, envelope, &mut |reader, delivery| {
+        let mut give = |reader: &mut Reader, delivery: &Delivery<'_>| {
             let appetite = reader.take(delivery, hints, sink);
             reader.show_if_expected(delivery, hints, sink);
             appetite
-        });
+        };
+        if self.tcp.knows(envelope.capture, &flow) {
+            self.tcp.touch(&flow, envelope, &mut give);
+        } else {
+            let told = envelope.destination;
+            self.tcp.touch_foreign(told, &quoted, envelope, &mut give);
+        }
     }
 
     /// When [`Streams::advance`] has something to do.

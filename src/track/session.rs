@@ -92,6 +92,12 @@ impl Stamp {
     pub fn follows(self, other: Self) -> bool {
         self.time + Self::JITTER >= other.time
     }
+
+    /// Whether it stands after another one of the same capture: by its time, and where clocks
+    /// are too coarse to tell, by its frame.
+    pub fn comes_after(self, other: Self) -> bool {
+        (self.time, self.frame) > (other.time, other.frame)
+    }
 }
 
 impl From<&Envelope> for Stamp {

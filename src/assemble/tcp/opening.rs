@@ -377,6 +377,15 @@ impl Openings {
         }
     }
 
+    /// The first that fits.
+    pub(super) fn find(&self, fits: impl Fn(&Key, &Entry) -> bool) -> Option<Key> {
+        let v4 = self.v4.iter().map(|(key, entry)| (Key::V4(*key), entry));
+        let v6 = self.v6.iter().map(|(key, entry)| (Key::V6(*key), entry));
+        v4.chain(v6)
+            .find(|(key, entry)| fits(key, entry))
+            .map(|(key, _)| key)
+    }
+
     /// Takes out what was quiet since `before`, and gives what `matters` of it, oldest first.
     pub(super) fn expire(
         &mut self,
