@@ -102,9 +102,10 @@ impl Streams {
         }
     }
 
-    /// Connections and associations let go of early.
+    /// Connections, associations and messages of these let go of early.
     pub const fn evicted(&self) -> u64 {
-        self.tcp.counters().evicted + self.dtls.counters().evicted
+        let dtls = self.dtls.counters();
+        self.tcp.counters().evicted + dtls.evicted + dtls.messages
     }
 
     /// Copies of segments made by a span port.

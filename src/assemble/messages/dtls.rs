@@ -119,8 +119,10 @@ pub struct Item<'a> {
 /// What happened so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
-    /// Associations let go of early because there were too many.
+    /// Associations let go of early because there were too many, or too much was held.
     pub evicted: u64,
+    /// Messages let go of early because too many of one direction were incomplete.
+    pub messages: u64,
 }
 
 /// All associations.
@@ -156,6 +158,8 @@ struct Direction {
     id_len: Option<usize>,
     /// The random of its hello.
     random: Option<[u8; 32]>,
+    /// Incomplete messages that were let go of.
+    dropped: u64,
 }
 
 /// A message that was whole.
@@ -241,6 +245,7 @@ impl Assembler {
         association.datagram(flow, frame, payload, sink);
         let before = if known { before } else { 0 };
         self.held = (self.held + association.held()).saturating_sub(before);
+        self.counters.messages += association.take_dropped();
         if self.held > self.config.octets {
             self.evict(sink);
         }
@@ -377,6 +382,11 @@ const fn is_clear_handshake(record: &PlainRecord<'_>) -> bool {
 impl Association {
     fn held(&self) -> usize {
         size_of::<Self>() + self.client.held() + self.server.held()
+    }
+
+    /// Incomplete messages let go of since the last call.
+    fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.client.dropped) + std::mem::take(&mut self.server.dropped)
     }
 
     fn direction(&mut self, from_client: bool) -> &mut Direction {
@@ -674,6 +684,7 @@ impl Direction {
         let index = known.unwrap_or_else(|| {
             if self.partial.len() >= PARTIAL_KEPT {
                 self.partial.remove(0);
+                self.dropped += 1;
             }
             self.partial.push(Partial::new(fragment));
             self.partial.len() - 1
