@@ -134,9 +134,12 @@ impl Desk {
         } else {
             diagnose(&session, &self.context)
         };
-        let of_vpn = session
-            .tls()
-            .is_none_or(|facts| tls::evidence(&session, facts, &self.context).is_some());
+        let trouble = matches!(verdict.outcome, Outcome::Failed | Outcome::Degraded);
+        let of_vpn = session.tls().is_none_or(|facts| {
+            tls::evidence(&session, facts, &self.context)
+                // A name alone is a reason to tell of a failure, no more.
+                .is_some_and(|evidence| trouble || evidence != tls::Vpn::Name)
+        });
         let is_sstp = session
             .tls()
             .is_some_and(|facts| facts.connections.iter().any(tls::is_sstp));

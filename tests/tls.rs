@@ -251,3 +251,82 @@ fn healthy_web_traffic_of_others_is_counted_and_not_reported() {
     }
     assert!(files > 100 && not_reported > 50, "{files} {not_reported}");
 }
+
+/// Ten clients at once, one with the wrong password, one that does not trust the gateway: at the
+/// clients' side each has its own address, at the gateway's all have the translator's.
+#[test]
+fn of_ten_interleaved_clients_the_right_two_fail() {
+    for file in ["client", "gateway"] {
+        let path = format!("pcaps/oc-ten-clients/{file}.pcap");
+        let (report, status) = analyze(&[&path]);
+        assert_eq!((sessions(&report).len(), status), (10, 1), "{file}");
+        for session in sessions(&report) {
+            let port = session["client"]["port"].as_u64().unwrap();
+            let (outcome, cause) = match port {
+                47836 => ("failed", Some("login-failed")),
+                43812 => ("failed", Some("cert-rejected")),
+                _ => ("established", None),
+            };
+            assert_eq!(session["outcome"], outcome, "{file} {port}");
+            assert_eq!(session["cause"].as_str(), cause, "{file} {port}");
+            // Those that work have their own DTLS channel.
+            let kind = if cause.is_none() { "tls-vpn" } else { "tls" };
+            assert_eq!(session["kind"], kind, "{file} {port}");
+        }
+    }
+}
+
+/// Captures of one client each, played at once: the verdict of each is the one it has alone.
+#[test]
+fn sessions_do_not_disturb_each_other() {
+    let names = [
+        "oc-established-tls12",
+        "oc-cert-name-mismatch-tls12",
+        "oc-established-tls13-dtls12-psk",
+        "oc-dtls-other-node",
+        "oc-client-cert-missing",
+        "oc-dtls-udp-blocked",
+        "oc-tls-version-mismatch-old-server",
+        "oc-tls-pmtu-blackhole",
+        "oc-dtls-rekey",
+        "oc-login-wrong-password-tls12",
+    ];
+    // The certificates are judged at the time of the capture, so that stays what it was.
+    let begun = common::datagrams("oc-cert-name-mismatch-tls12/client.pcap")[0].0;
+    let mut all: Vec<(i64, Vec<u8>)> = Vec::new();
+    let mut expected = Vec::new();
+    for (n, name) in (0u8..).zip(names) {
+        let file = format!("{name}/client.pcap");
+        let (report, _) = analyze(&["--tls", "all", &format!("pcaps/{file}")]);
+        let [session] = &sessions(&report)[..] else {
+            panic!("{name}");
+        };
+        expected.push((session["outcome"].clone(), session["cause"].clone()));
+        let list = common::datagrams(&file);
+        let start = list[0].0;
+        for (time, mut ip) in list {
+            // Every client gets an address of its own; checksums go wrong with it.
+            for at in [12, 16] {
+                if ip[at..at + 4] == [10, 1, 0, 2] {
+                    ip[at + 3] = 100 + n;
+                }
+            }
+            let at = time - start + i64::from(n) * 70_000_000;
+            all.push((begun + at, ip));
+        }
+    }
+    all.sort_by_key(|(time, _)| *time);
+    let octets = common::capture(&all, &wrap::ALL[0]);
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("together.pcap");
+    std::fs::write(&path, octets).unwrap();
+    let (report, _) = analyze(&["--tls", "all", path.to_str().unwrap()]);
+    assert_eq!(sessions(&report).len(), names.len());
+    for (n, name) in names.iter().enumerate() {
+        let ip = format!("10.1.0.{}", 100 + n);
+        let mut own = sessions(&report).iter().filter(|s| s["client"]["ip"] == ip);
+        let session = own.next().unwrap_or_else(|| panic!("{name}"));
+        assert!(own.next().is_none(), "{name}");
+        let got = (session["outcome"].clone(), session["cause"].clone());
+        assert_eq!(got, expected[n], "{name}");
+    }
+}

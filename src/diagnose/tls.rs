@@ -469,7 +469,8 @@ pub fn stage(story: &Story<'_>) -> Stage {
         }
         Phase::Late => Stage::TunnelData,
         Phase::Up if story.facts.has_tunnel() || is_tunnel(story) => Stage::TunnelData,
-        Phase::Up if story.vpn.is_some() => Stage::VpnLogin,
+        // A name alone makes no web server a gateway.
+        Phase::Up if story.vpn.is_some_and(|vpn| vpn != Vpn::Name) => Stage::VpnLogin,
         Phase::Up => Stage::TlsHandshake,
     }
 }
@@ -500,7 +501,8 @@ pub fn logins(connection: &Connection) -> (u32, u32) {
     let mut after = 0;
     let mut last: Option<&RecordSeen> = None;
     let mut in_tunnel = false;
-    for record in after_handshake(connection) {
+    // Tickets of TLS 1.3 come before the first request.
+    for record in after_handshake(connection).skip_while(|record| record.from == Side::Gateway) {
         let turn = last.is_none_or(|last| last.from != record.from);
         let pause = last.is_some_and(|last| record.at.time - last.at.time > PAUSE);
         in_tunnel |= exchanges > 0 && pause && record.length < 400;

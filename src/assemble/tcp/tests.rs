@@ -68,8 +68,8 @@ impl Bench {
     fn open(config: Config) -> Self {
         let mut bench = Self::new(config);
         bench.syn(0);
-        bench.from_server(flow(0), 0, Tcp::SYN | Tcp::ACK, b"");
-        bench.from_client(flow(0), 1, Tcp::ACK, b"");
+        bench.server(flow(0), 0, Tcp::SYN | Tcp::ACK, b"");
+        bench.client(flow(0), 1, Tcp::ACK, b"");
         bench
     }
 
@@ -114,11 +114,11 @@ impl Bench {
     }
 
     fn syn(&mut self, client: u32) {
-        self.from_client(flow(client), 0, Tcp::SYN, b"");
+        self.client(flow(client), 0, Tcp::SYN, b"");
     }
 
     /// Offsets count from the SYN.
-    fn from_client(&mut self, flow: Flow, offset: u32, flags: u8, octets: &[u8]) {
+    fn client(&mut self, flow: Flow, offset: u32, flags: u8, octets: &[u8]) {
         self.segment(
             flow,
             CLIENT_ISN.wrapping_add(offset),
@@ -128,7 +128,7 @@ impl Bench {
         );
     }
 
-    fn from_server(&mut self, flow: Flow, offset: u32, flags: u8, octets: &[u8]) {
+    fn server(&mut self, flow: Flow, offset: u32, flags: u8, octets: &[u8]) {
         let acknowledged = CLIENT_ISN.wrapping_add(1);
         self.segment(
             flow.reversed(),
@@ -162,7 +162,7 @@ impl Bench {
     }
 
     fn data(&mut self, offset: u32, octets: &[u8]) {
-        self.from_client(flow(0), 1 + offset, Tcp::ACK, octets);
+        self.client(flow(0), 1 + offset, Tcp::ACK, octets);
     }
 
     /// The server acknowledges so many octets.
@@ -425,7 +425,7 @@ fn connections_beyond_the_budget_are_let_go_of_and_counted() {
     });
     for client in 0..1000 {
         bench.syn(client);
-        bench.from_client(flow(client), 1, Tcp::ACK, b"hello");
+        bench.client(flow(client), 1, Tcp::ACK, b"hello");
         assert!(bench.assembler.connections.len() <= 160);
     }
     let evicted = bench.assembler.counters().evicted;
@@ -447,7 +447,7 @@ fn octets_that_readers_hold_are_bounded() {
     bench.hoards = true;
     for client in 0..1000 {
         bench.syn(client);
-        bench.from_client(flow(client), 1, Tcp::ACK, &[1; 1000]);
+        bench.client(flow(client), 1, Tcp::ACK, &[1; 1000]);
         assert!(bench.assembler.held <= 50_000);
     }
     assert!(bench.assembler.counters().evicted >= 950);

@@ -251,9 +251,19 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
     if connection.gaps > 0 || connection.cut_messages > 0 {
         return;
     }
+    // Who says nothing but an alert has left, even if the other end closes first.
+    let refusal = client_flight(connection).last().map(|record| record.at);
+    if let Some(at) = refusal.filter(|_| story.end != End::None && only_alerts(connection)) {
+        client_left(&story, connection, at, "an encrypted alert", findings);
+        return;
+    }
     match story.end {
         End::Fin(Side::Client, at) | End::Reset(Side::Client, at) => {
-            client_left(&story, connection, at, findings);
+            let what = match story.end {
+                End::Reset(..) => "a RST",
+                _ => "a FIN",
+            };
+            client_left(&story, connection, at, what, findings);
         }
         End::Fin(Side::Gateway, at) | End::Reset(Side::Gateway, at) => {
             gateway_left(&story, connection, at, findings);
@@ -280,7 +290,12 @@ fn by_alert(story: &Story<'_>, connection: &Connection, alert: &AlertSeen) -> Op
         && empty
         && matches!(
             description,
-            AlertDescription::HANDSHAKE_FAILURE | AlertDescription::BAD_CERTIFICATE
+            // The last is what GnuTLS says.
+            AlertDescription::HANDSHAKE_FAILURE
+                | AlertDescription::BAD_CERTIFICATE
+                | AlertDescription::CERTIFICATE_UNKNOWN
+                | AlertDescription::ACCESS_DENIED
+                | AlertDescription::DECODE_ERROR
         );
     if wanted {
         return Some(demanded(
@@ -523,15 +538,25 @@ const CHILDREN: [&str; 5] = [
     "cert-missing-eku",
 ];
 
+/// In TLS 1.3: whether an encrypted alert is all that the client says after the hellos.
+fn only_alerts(connection: &Connection) -> bool {
+    let mut flight = client_flight(connection).peekable();
+    connection.is_tls13()
+        && flight.peek().is_some()
+        && flight.all(|record| may_be_alert(connection, record.length))
+}
+
 /// The client left after the gateway's flight and before it finished.
-fn client_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings: &mut Findings) {
+fn client_left(
+    story: &Story<'_>,
+    connection: &Connection,
+    at: Stamp,
+    what: &str,
+    findings: &mut Findings,
+) {
     let refused = match story.phase {
         Phase::Flight => true,
-        // An encrypted alert is all that the client says.
-        Phase::ClientFinished => {
-            connection.is_tls13()
-                && client_flight(connection).all(|record| may_be_alert(connection, record.length))
-        }
+        Phase::ClientFinished => only_alerts(connection),
         _ => false,
     };
     // Who greets twice without being asked to is no client that checks certificates.
@@ -540,10 +565,6 @@ fn client_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings: 
     if !refused || greets_twice || is_resumed(connection) {
         return;
     }
-    let what = match story.end {
-        End::Reset(..) => "RST",
-        _ => "FIN",
-    };
     let chain = connection.chains.gateway.as_ref();
     let shown = chain.map_or_else(Vec::new, |chain| {
         reasons(chain, Side::Gateway, &expected_names(story))
@@ -557,7 +578,7 @@ fn client_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings: 
                 Stage::TlsHandshake,
                 Basis::Inferred,
                 say!(
-                    "The client left with a {what} after the gateway's certificate, which in clear shows: {}.",
+                    "The client left with {what} after the gateway's certificate, which in clear shows: {}.",
                     shown.iter().map(|r| r.says.as_str()).collect::<Vec<_>>().join("; ")
                 ),
             );
@@ -571,7 +592,7 @@ fn client_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings: 
             Stage::TlsHandshake,
             Basis::Inferred,
             say!(
-                "The client left with a {what} after the gateway's certificate. Dates, names and chain are in order as far as they show: probably the client does not know the CA."
+                "The client left with {what} after the gateway's certificate. Dates, names and chain are in order as far as they show: probably the client does not know the CA."
             ),
         )
         .candidates(&["cert-untrusted"]),
@@ -588,7 +609,7 @@ fn client_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings: 
                 Basis::Inferred
             },
             say!(
-                "The client left with a {what} after the gateway's flight, without finishing the handshake; {version} hides the certificate and the reason."
+                "The client left with {what} after the gateway's flight, without finishing the handshake; {version} hides the certificate and the reason."
             ),
         )
         .candidates(&CHILDREN),
@@ -602,7 +623,7 @@ fn client_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings: 
     if let Some(last) = last_record(connection, Side::Gateway) {
         finding = finding.frame(last, "end of the gateway's flight");
     }
-    findings.push(finding.frame(at, say!("TCP {what} of the client")));
+    findings.push(finding.frame(at, say!("{what} of the client")));
 }
 
 fn last_record(connection: &Connection, from: Side) -> Option<Stamp> {
