@@ -808,7 +808,7 @@ impl<U: Reader> Assembler<U> {
     }
 
     /// Whether a connection is known, followed or only opened.
-    pub fn knows(&self, capture: u16, flow: &Flow) -> bool {
+    pub fn is_known(&self, capture: u16, flow: &Flow) -> bool {
         let (key, _) = Key::of(capture, flow);
         self.connections.contains_key(&key) || self.openings.contains(&key)
     }

@@ -192,7 +192,7 @@ impl Streams {
             reader.show_if_expected(delivery, hints, sink);
             appetite
         };
-        if self.tcp.knows(envelope.capture, &flow) {
+        if self.tcp.is_known(envelope.capture, &flow) {
             self.tcp.touch(&flow, envelope, &mut give);
         } else {
             let told = envelope.destination;

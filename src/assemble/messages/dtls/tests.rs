@@ -146,7 +146,7 @@ fn fragments_in_any_order_make_the_message() {
             panic!("{:?}", bench.given);
         };
         assert_eq!((octets, frames.len()), (&body(), 4), "{order:?}");
-        assert_eq!(bench.assembler.held, 0);
+        assert!(bench.assembler.held <= size_of::<Association>());
     }
 }
 
@@ -210,7 +210,7 @@ fn a_message_of_sixteen_mebibytes_is_passed_by() {
     for n in 0..1000 {
         bench.server(&fragment(11, 2, (1 << 24) - 1, n * 1000, &[0; 1000]));
     }
-    assert_eq!(bench.assembler.held, 0);
+    assert!(bench.assembler.held <= size_of::<Association>());
     assert_eq!(
         bench
             .given
@@ -252,7 +252,7 @@ fn a_million_tiny_records_are_counted_and_not_kept() {
         bench.given.last(),
         Some(&Given::Incomplete(11, 100_000, 1024))
     );
-    assert_eq!(bench.assembler.held, 0);
+    assert!(bench.assembler.held <= size_of::<Association>());
 }
 
 #[test]
