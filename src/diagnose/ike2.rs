@@ -192,6 +192,7 @@ impl<'a> Story<'a> {
             && has_room(exchange.response.as_ref())
             && !self.used_after(exchange)
             && self.session.esp.is_empty()
+            && self.session.knows_esp()
     }
 
     /// Whether EAP succeeded and the last round of `IKE_AUTH` was the one that closes it: the

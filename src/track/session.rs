@@ -708,6 +708,17 @@ impl Session {
         }
     }
 
+    /// Whether ESP of this session would be known as such in a capture: on other UDP ports than
+    /// IKE's own nothing tells it from other datagrams.
+    pub fn knows_esp(&self) -> bool {
+        let usual = |port: u16| matches!(port, 500 | 4500);
+        !self.esp.is_empty()
+            || self
+                .steps
+                .last()
+                .is_none_or(|step| usual(step.flow.source.1) || usual(step.flow.destination.1))
+    }
+
     /// The IKEv2 facts, where it is IKEv2.
     pub fn ike2(&self) -> Option<&Ike2> {
         match &self.detail {

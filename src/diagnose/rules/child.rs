@@ -285,7 +285,9 @@ fn has_tunnel(story: &Story<'_>) -> bool {
 fn is_hasty(story: &Story<'_>, asked: &Step) -> bool {
     let granted = story.auths().next_back().and_then(|e| e.response.as_ref());
     let unused = story.session.esp.iter().all(|flow| flow.first > asked.at);
-    unused && granted.is_some_and(|answer| asked.at.time - answer.at.time <= Span::from_secs(1))
+    unused
+        && story.session.knows_esp()
+        && granted.is_some_and(|answer| asked.at.time - answer.at.time <= Span::from_secs(1))
 }
 
 fn suite_of(story: &Story<'_>, exchange: &Exchange) -> Option<crate::track::ike2::Suite> {

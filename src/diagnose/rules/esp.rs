@@ -131,6 +131,7 @@ fn no_esp(session: &Session, findings: &mut Findings) {
         || farewell.by != exchange.by
         || story.used_after(exchange)
         || story.hides_child(exchange)
+        || !session.knows_esp()
     {
         return;
     }

@@ -141,7 +141,8 @@ fn never_used(story: &Story<'_>, findings: &mut Findings) {
     let (Some(made), Some(left)) = (made, story.farewell()) else {
         return;
     };
-    if !session.esp.is_empty() || session.vantage.started_late || findings.any_trouble() {
+    let seen = !session.esp.is_empty() || !session.knows_esp();
+    if seen || session.vantage.started_late || findings.any_trouble() {
         return;
     }
     findings.push(
