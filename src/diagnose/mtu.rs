@@ -2,7 +2,9 @@
 //!
 //! RFC 4303 §2: SPI and sequence number, IV, payload with padding, pad length and next header,
 //! ICV. The algorithms of an ESP SA are negotiated encrypted; those that fit every length seen
-//! are taken, the IKE SA's own first, because most configurations use the same for both.
+//! are taken, the IKE SA's own first, because most configurations use the same for both. Where
+//! several fit, those of a block cipher, which add more: a tunnel set too small works, one set too
+//! large does not.
 
 use crate::track::esp::{EspFlow, Over};
 use crate::track::ike2::Suite;
@@ -27,17 +29,21 @@ const HEADER: u32 = 8;
 /// Pad length and next header.
 const TRAILER: u32 = 2;
 
-/// What ESP uses in the field: IV, block, ICV. AES-GCM and ChaCha20-Poly1305; AES-CBC with
-/// SHA-2-256, SHA-1 or MD5, SHA-2-384, SHA-2-512; 3DES with the same.
+/// What ESP uses in the field: IV, block, ICV. AES-CBC with SHA-2-256, SHA-1 or MD5, SHA-2-384,
+/// SHA-2-512; 3DES with SHA-2-256, SHA-1 or MD5; AES-GCM and ChaCha20-Poly1305. What fits fewer
+/// lengths stands first; of SHA-2-256 and SHA-2-512, which no length tells apart, the usual one.
 const USUAL: &[(u32, u32, u32)] = &[
-    (8, 4, 16),
     (16, 16, 16),
     (16, 16, 12),
     (16, 16, 24),
     (16, 16, 32),
-    (8, 8, 12),
     (8, 8, 16),
+    (8, 8, 12),
+    (8, 4, 16),
 ];
+
+/// So many different lengths that all fit a block of 16 do not do so by chance.
+const TELLING: usize = 4;
 
 /// The most often met path MTUs, descending.
 const MTUS: &[u32] = &[
@@ -54,6 +60,16 @@ impl Overhead {
             })
         };
         let same = suite.and_then(as_in_ike).filter(|sizes| fits(*sizes));
+        let mut lengths: Vec<u32> = flow.head.iter().map(|(_, len)| *len).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        // A stream cipher fits whatever a block cipher makes.
+        let blocks = USUAL.iter().copied().filter(|(_, block, _)| *block == 16);
+        let blocky = blocks.into_iter().find(|sizes| fits(*sizes));
+        let same = match (same, blocky) {
+            (Some((_, 4, _)), Some(other)) if lengths.len() >= TELLING => Some(other),
+            (same, _) => same,
+        };
         let (iv, block, icv) = same.or_else(|| USUAL.iter().copied().find(|s| fits(*s)))?;
         Some(Self {
             ip: if flow.flow.source.0.is_ipv6() { 40 } else { 20 },
@@ -116,6 +132,8 @@ pub fn to_try(passes: u32, fails: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Timestamp;
+    use crate::track::session::{Side, Stamp};
 
     #[test]
     fn inner_sizes_follow_from_the_outer_ones() {
@@ -139,6 +157,82 @@ mod tests {
             icv: 16,
         };
         assert_eq!(gcm.inner(1280), 1206);
+    }
+
+    /// What ESP makes of an inner datagram, written from RFC 4303 §2 alone.
+    fn outer(o: &Overhead, inner: u32) -> u32 {
+        let mut sealed = inner + 2;
+        while sealed % o.block != 0 {
+            sealed += 1;
+        }
+        o.ip + o.udp + 4 + 4 + o.iv + sealed + o.icv
+    }
+
+    #[test]
+    fn the_inner_size_is_the_largest_that_fits() {
+        let suites = [
+            ("AES-CBC, SHA-1-96", 16, 16, 12, 1438, 1422),
+            ("AES-CBC, SHA-2-256-128", 16, 16, 16, 1438, 1422),
+            ("AES-CBC, SHA-2-384-192", 16, 16, 24, 1422, 1422),
+            ("AES-CBC, SHA-2-512-256", 16, 16, 32, 1422, 1406),
+            ("3DES, SHA-1-96", 8, 8, 12, 1446, 1438),
+            ("AES-GCM-16, ChaCha20-Poly1305", 8, 4, 16, 1446, 1438),
+            ("AES-GCM-8", 8, 4, 8, 1454, 1446),
+            ("AES-CTR, SHA-1-96", 8, 4, 12, 1450, 1442),
+        ];
+        for (name, iv, block, icv, plain, in_udp) in suites {
+            for (ip, udp) in [(20, 0), (20, 8), (40, 0), (40, 8)] {
+                let one = Overhead {
+                    ip,
+                    udp,
+                    iv,
+                    block,
+                    icv,
+                };
+                for mtu in [576, 1280, 1400, 1492, 1500, 9000] {
+                    let inner = one.inner(mtu);
+                    assert!(outer(&one, inner) <= mtu, "{name} {ip} {udp} {mtu}");
+                    assert!(outer(&one, inner + 1) > mtu, "{name} {ip} {udp} {mtu}");
+                    assert_eq!(one.mss(mtu), inner - 40);
+                }
+                let known = match (ip, udp) {
+                    (20, 0) => plain,
+                    (20, 8) => in_udp,
+                    _ => continue,
+                };
+                assert_eq!(one.inner(1500), known, "{name} {udp}");
+            }
+        }
+    }
+
+    fn flow(over: Over, lengths: &[u32]) -> EspFlow {
+        let at = |frame| Stamp {
+            capture: 0,
+            frame,
+            time: Timestamp(0),
+        };
+        let from = "192.0.2.1".parse().unwrap();
+        let to = "198.51.100.1".parse().unwrap();
+        let addresses = crate::decap::Flow {
+            source: (from, 0),
+            destination: (to, 0),
+        };
+        let mut flow = EspFlow::new(1, Side::Client, over, addresses, at(1), 1);
+        flow.head = lengths.iter().map(|len| (at(1), *len)).collect();
+        flow
+    }
+
+    #[test]
+    fn block_ciphers_show_in_the_lengths() {
+        // 8 + 16 + n·16 + 16: AES-CBC with SHA-2-256, although IKE itself may use AES-GCM.
+        let cbc = Overhead::of(&flow(Over::Ip, &[136, 152, 168, 1448]), None).unwrap();
+        assert_eq!((cbc.iv, cbc.block, cbc.icv), (16, 16, 16));
+        assert_eq!(cbc.udp, 0);
+        // 8 + 8 + n·4 + 16.
+        let gcm = Overhead::of(&flow(Over::Udp, &[120, 124, 132, 1436]), None).unwrap();
+        assert_eq!((gcm.iv, gcm.block, gcm.icv, gcm.udp), (8, 4, 16, 8));
+        // Nothing fits 17 octets.
+        assert_eq!(Overhead::of(&flow(Over::Ip, &[17]), None), None);
     }
 
     #[test]
