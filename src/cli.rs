@@ -17,6 +17,7 @@ mod extract;
 #[cfg(feature = "live")]
 mod interfaces;
 mod keep;
+mod members;
 mod output;
 #[cfg(feature = "replay")]
 mod replay;

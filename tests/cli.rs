@@ -251,6 +251,40 @@ fn client_gateway_and_number_choose_sessions() {
 }
 
 #[test]
+fn decode_chooses_frames_as_analyze_chooses_sessions() {
+    let file = common::repository("pcaps/libreswan-ikev1-dpd-timeout/client.pcap");
+    let file = file.to_str().unwrap();
+    let frames = |chosen: &[&str]| -> Vec<u64> {
+        let mut arguments = vec!["decode", "--format", "ndjson"];
+        arguments.extend(chosen);
+        arguments.push(file);
+        text(&run(&arguments).stdout)
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<Value>(line).unwrap()["frame"]
+                    .as_u64()
+                    .unwrap()
+            })
+            .collect()
+    };
+    let all = frames(&[]);
+    let (first, second) = (frames(&["--session", "1"]), frames(&["--session", "2"]));
+    assert!(!first.is_empty() && !second.is_empty());
+    assert!(
+        first
+            .iter()
+            .all(|frame| all.contains(frame) && !second.contains(frame))
+    );
+    assert_eq!(frames(&["--client", "192.168.77.23"]), all);
+    assert_eq!(frames(&["--client", "192.0.2.77"]), Vec::<u64>::new());
+    assert_eq!(frames(&["--gateway", "198.51.100.7:500"]), all);
+    assert!(frames(&["--until", "2020-01-01T00:00:00Z"]).is_empty());
+    // What was not asked for is no finding.
+    assert_eq!(status(&["decode", "--client", "192.0.2.77", file]), 0);
+    assert_eq!(status(&["decode", "--session", "2", file]), 1);
+}
+
+#[test]
 fn since_and_until_cut_the_capture() {
     let whole = json(&["analyze", "--format", "json", HEALTHY]);
     let capture = &whole["captures"][0];

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::assemble::Hints;
+use crate::decap::Flow;
 use crate::desk::Filed;
 use crate::report::compare::Wanted;
 use crate::time::Timestamp;
@@ -62,6 +63,58 @@ pub(super) struct Choice {
     /// Which TLS and DTLS sessions
     #[arg(long, value_enum, default_value = "auto")]
     tls: Tls,
+}
+
+/// Which frames.
+#[derive(Debug, clap::Args)]
+pub(super) struct FrameChoice {
+    /// Only conversations of this client
+    #[arg(long, value_name = "ADDR")]
+    client: Option<IpAddr>,
+    /// Only conversations with this gateway
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_gateway)]
+    gateway: Option<(IpAddr, Option<u16>)>,
+    /// Only the frames of the session with this number, as `analyze` counts over these files
+    #[arg(long, value_name = "N")]
+    pub(super) session: Option<u32>,
+    /// Only frames from this time on (RFC 3339 or seconds since 1970)
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<Timestamp>,
+    /// Only frames up to this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<Timestamp>,
+}
+
+impl FrameChoice {
+    pub(super) fn takes_time(&self, time: Timestamp) -> bool {
+        self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time <= until)
+    }
+
+    /// Whether a conversation was asked for. What has no ports, as ESP, is at any.
+    pub(super) fn takes_flow(&self, flow: &Flow) -> bool {
+        let ends = [flow.source, flow.destination];
+        let has = |ip: IpAddr| ends.iter().any(|end| end.0 == ip);
+        let is_at = |ip: IpAddr, port: Option<u16>| {
+            ends.iter()
+                .any(|end| end.0 == ip && port.is_none_or(|port| end.1 == port || end.1 == 0))
+        };
+        self.client.is_none_or(has) && self.gateway.is_none_or(|(ip, port)| is_at(ip, port))
+    }
+
+    /// Whether a session was asked for, by its ends and number.
+    pub(super) fn names(&self, session: &track::Session) -> bool {
+        self.client.is_none_or(|ip| session.client.ip == ip)
+            && self.gateway.is_none_or(|(ip, _)| session.gateway.ip == ip)
+            && self.session.is_none_or(|id| session.id == id)
+    }
+
+    /// Who is who.
+    pub(super) const fn hints(&self) -> Hints {
+        Hints {
+            client: self.client,
+            gateway: self.gateway,
+        }
+    }
 }
 
 /// An address, with or without port: `192.0.2.1`, `192.0.2.1:4500`, `[2001:db8::1]:443`.

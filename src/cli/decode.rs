@@ -1,17 +1,20 @@
 //! `vpnscope decode`: every VPN-relevant frame, layer by layer.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::bail;
+
+use super::choice::FrameChoice;
+use super::members::Members;
 use super::output::{self, Out};
 use super::{Common, Exit, Format};
-use crate::assemble::Hints;
 use crate::desk::Desk;
 use crate::render::tree;
 use crate::report::decode::{Builder, FrameReport, Secrets, wire_len};
 use crate::source::FrameSource;
 use crate::source::file::{self, FileSource};
-use crate::track::{Change, Event};
+use crate::track::{Change, Event, Session};
 
 /// Options of `decode`.
 #[derive(Debug, clap::Args)]
@@ -23,21 +26,52 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     #[command(flatten)]
+    choice: FrameChoice,
+    #[command(flatten)]
     common: Common,
+}
+
+/// What goes on from file to file.
+struct Table {
+    desk: Desk,
+    out: Out,
+    /// Whether nothing was written yet.
+    first: bool,
+    /// Sessions in the files before.
+    sessions: u32,
+    /// Whether one that was asked for is in trouble.
+    trouble: bool,
+}
+
+impl Table {
+    fn close(&mut self, choice: &FrameChoice, session: Box<Session>) {
+        let filed = self.desk.close(session);
+        self.trouble |= filed.is_trouble() && choice.names(&filed.session);
+    }
 }
 
 /// Runs `decode`.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let mut out = output::open(args.common.output.as_deref())?;
     let mut exit = Exit::Clean;
-    let mut desk = Desk::default();
-    let mut first = true;
+    let mut table = Table {
+        desk: Desk::default(),
+        out: output::open(args.common.output.as_deref())?,
+        first: true,
+        sessions: 0,
+        trouble: false,
+    };
     if args.format == Format::Json {
-        out.write_all(b"[")?;
+        table.out.write_all(b"[")?;
     }
     for (number, path) in (0u16..).zip(&args.files) {
+        if args.choice.session.is_some() && path == Path::new("-") {
+            bail!("--session reads its input twice, which standard input does not allow");
+        }
         match file::open_within(path, number, &args.common.budgets.file()) {
-            Ok(source) => exit = exit.max(read(source, args, &mut desk, &mut out, &mut first)?),
+            Ok(source) => {
+                let members = members(args, path, number, table.sessions)?;
+                exit = exit.max(read(source, args, members.as_ref(), &mut table)?);
+            }
             Err(error) => {
                 output::complain(&format!("vpnscope: {error}"));
                 exit = Exit::Trouble;
@@ -45,11 +79,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         }
     }
     if args.format == Format::Json {
-        out.write_all(b"]\n")?;
+        table.out.write_all(b"]\n")?;
     }
-    output::close(out)?;
+    output::close(table.out)?;
     // The sessions are diagnosed too: the exit status says whether one of them is in trouble.
-    let verdict = if desk.trouble() > 0 {
+    let verdict = if table.trouble {
         Exit::Findings
     } else {
         Exit::Clean
@@ -57,41 +91,71 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(exit.max(verdict))
 }
 
+/// The frames of the session that was asked for; `None` where none was.
+fn members(
+    args: &Args,
+    path: &Path,
+    number: u16,
+    mut sessions: u32,
+) -> anyhow::Result<Option<Members>> {
+    let Some(session) = args.choice.session else {
+        return Ok(None);
+    };
+    let budgets = &args.common.budgets;
+    let source = file::open_within(path, number, &budgets.file())?;
+    let takes = |time| args.choice.takes_time(time);
+    let members = Members::of(budgets, &takes, source, session, &mut sessions);
+    Ok(Some(members))
+}
+
 /// Decodes one file.
 fn read(
     mut source: FileSource,
     args: &Args,
-    desk: &mut Desk,
-    out: &mut Out,
-    first: &mut bool,
+    members: Option<&Members>,
+    table: &mut Table,
 ) -> anyhow::Result<Exit> {
     let secrets = Secrets(args.common.show_secrets);
-    let mut walk = args.common.budgets.walk(0, Hints::default());
+    let choice = &args.choice;
+    let mut walk = args.common.budgets.walk(table.sessions, choice.hints());
     while let Some(frame) = source.next_frame() {
+        if !choice.takes_time(frame.time) {
+            continue;
+        }
         let mut builder = Builder::default();
         walk.frame_and(&frame, &mut |event: &Event<'_>| {
-            builder.add(event, wire_len(event.envelope), secrets);
+            let flow = event.envelope.flow();
+            let is_member = members.is_none_or(|m| m.has(frame.no, Some(flow)));
+            if is_member && choice.takes_flow(&flow) {
+                builder.add(event, wire_len(event.envelope), secrets);
+            }
         });
         if let Some(report) = builder.take() {
-            write(out, args.format, &report, *first)?;
-            *first = false;
+            write(&mut table.out, args.format, &report, table.first)?;
+            table.first = false;
         }
         while let Some(Change::Closed(session)) = walk.poll() {
-            desk.close(session);
+            table.close(choice, session);
         }
     }
     walk.finish_each(&mut |change| {
         if let Change::Closed(session) = change {
-            desk.close(session);
+            table.close(choice, session);
         }
     });
     let statistics = source.statistics();
-    desk.capture_ended(statistics);
+    table.desk.capture_ended(statistics);
     let mut last = Vec::new();
     while let Some(Change::Closed(session)) = walk.poll() {
         last.push(session);
     }
-    desk.close_each(last, |_| anyhow::Ok(()))?;
+    table.sessions = walk.numbered();
+    let mut trouble = table.trouble;
+    table.desk.close_each(last, |filed| {
+        trouble |= filed.is_trouble() && choice.names(&filed.session);
+        anyhow::Ok(())
+    })?;
+    table.trouble = trouble;
     let mut exit = Exit::Clean;
     for problem in &statistics.problems {
         output::complain(&format!("vpnscope: {}: {}", statistics.name, problem.what));

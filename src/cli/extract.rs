@@ -10,6 +10,7 @@ use super::budget::Budgets;
 use super::choice::{parse_gateway, parse_time};
 use super::keep::outbox::{Known, Outbox};
 use super::keep::shard::Shard;
+use super::members::Members;
 use super::{Exit, output};
 use crate::assemble::Hints;
 use crate::decap::{Addresses, Content, Flow, decap};
@@ -19,10 +20,6 @@ use crate::source::{Frame, FrameSource};
 use crate::time::Timestamp;
 use crate::track::{EspSight, Event, What};
 use crate::walk::{Fate, Front, Sink};
-
-mod members;
-
-use members::Members;
 
 /// Options of `extract`.
 #[derive(Debug, clap::Args)]
@@ -121,9 +118,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         let statistics = match args.session {
             None => all(args, source, &mut out),
             Some(session) => {
-                let members = Members::of(args, source, session, &mut sessions);
+                let takes = |time| args.takes_time(time);
+                let members = Members::of(&args.budgets, &takes, source, session, &mut sessions);
                 let source = file::open_within(path, number, &args.budgets.file())?;
-                members.write(args, source, &mut out)
+                write_members(&members, args, source, &mut out)
             }
         }
         .with_context(|| format!("cannot write {}", args.output.display()))?;
@@ -303,6 +301,29 @@ fn all(
         }
     }
     outbox.finish(&mut |frame| out.frame(frame, &name, filter.as_deref()))?;
+    let statistics = source.statistics().clone();
+    out.ended(&statistics)?;
+    Ok(statistics)
+}
+
+/// Writes the frames of one session.
+fn write_members(
+    members: &Members,
+    args: &Args,
+    mut source: FileSource,
+    out: &mut Press,
+) -> io::Result<crate::source::Statistics> {
+    let mut front = args.front();
+    let name = source.statistics().name.clone();
+    while let Some(frame) = source.next_frame() {
+        if !args.takes_time(frame.time) {
+            continue;
+        }
+        front.frame(&frame, &mut |_: &Event<'_>| {});
+        if members.has(frame.no, front.flow()) {
+            out.frame(&frame, &name, None)?;
+        }
+    }
     let statistics = source.statistics().clone();
     out.ended(&statistics)?;
     Ok(statistics)

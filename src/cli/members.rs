@@ -1,14 +1,14 @@
 //! Which frames are of one session.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
 
-use super::super::keep::Conversation;
-use super::{Args, Press};
+use super::budget::Budgets;
+use super::keep::Conversation;
 use crate::assemble::Hints;
 use crate::decap::Flow;
 use crate::source::FrameSource;
 use crate::source::file::FileSource;
+use crate::time::Timestamp;
 use crate::track::{self, Change, Event, What};
 use crate::walk::Walk;
 
@@ -25,15 +25,16 @@ impl Members {
     /// Walks a file and notes which frames are of a session. Sessions are counted on over
     /// files.
     pub(super) fn of(
-        args: &Args,
+        budgets: &Budgets,
+        takes: &dyn Fn(Timestamp) -> bool,
         mut source: FileSource,
         session: u32,
         sessions: &mut u32,
     ) -> Self {
         let mut members = Self::default();
-        let mut walk = args.budgets.walk(*sessions, Hints::default());
+        let mut walk = budgets.walk(*sessions, Hints::default());
         while let Some(frame) = source.next_frame() {
-            if args.takes_time(frame.time) {
+            if takes(frame.time) {
                 walk.frame_of(&frame, &mut |event, taken| {
                     members.note(event, taken == Some(session));
                 });
@@ -93,33 +94,10 @@ impl Members {
         }
     }
 
-    fn has(&self, no: u64, flow: Option<Flow>) -> bool {
+    pub(super) fn has(&self, no: u64, flow: Option<Flow>) -> bool {
         self.frames.contains(&no)
             || flow
                 .and_then(|flow| self.flows.get(&flow.into()))
                 .is_some_and(|(first, last)| (*first..*last).contains(&no))
-    }
-
-    /// Writes them.
-    pub(super) fn write(
-        &self,
-        args: &Args,
-        mut source: FileSource,
-        out: &mut Press,
-    ) -> io::Result<crate::source::Statistics> {
-        let mut front = args.front();
-        let name = source.statistics().name.clone();
-        while let Some(frame) = source.next_frame() {
-            if !args.takes_time(frame.time) {
-                continue;
-            }
-            front.frame(&frame, &mut |_: &Event<'_>| {});
-            if self.has(frame.no, front.flow()) {
-                out.frame(&frame, &name, None)?;
-            }
-        }
-        let statistics = source.statistics().clone();
-        out.ended(&statistics)?;
-        Ok(statistics)
     }
 }
