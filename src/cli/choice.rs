@@ -102,7 +102,7 @@ impl FrameChoice {
     }
 
     /// Whether a session was asked for, by its ends and number.
-    pub(super) fn names(&self, session: &track::Session) -> bool {
+    pub(super) fn names(&self, session: &crate::track::Session) -> bool {
         self.client.is_none_or(|ip| session.client.ip == ip)
             && self.gateway.is_none_or(|(ip, _)| session.gateway.ip == ip)
             && self.session.is_none_or(|id| session.id == id)
