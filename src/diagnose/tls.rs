@@ -326,6 +326,18 @@ fn keepalive_length(connection: &Connection) -> Option<u16> {
     }
 }
 
+/// Octets that a side sent in all, as the number of its FIN or RST says: nothing of it can be
+/// missing then, whatever the capture lacks (RFC 9293 §3.4). Only where the other end of its
+/// stream was seen too.
+pub fn said_in_all(connection: &Connection, side: Side) -> Option<u32> {
+    connection.opening.answer?;
+    let reset = connection
+        .reset
+        .filter(|reset| reset.from == side && !reset.is_foreign())
+        .map(|reset| reset.offset);
+    connection.length.of(side).or(reset)
+}
+
 /// What ended a connection first.
 pub fn end(connection: &Connection) -> End {
     let mut ends = vec![];

@@ -5,17 +5,22 @@ use crate::time::Span;
 use crate::track::session::{Session, Side};
 use crate::track::tls::Connection;
 
-/// Causes whose message stands in clear, but is contradicted by another one just as short: a
-/// second look-up, an earlier connection, an answer before the end. Nothing in TCP, TLS or DNS
-/// proves that such a one is not missing from the capture; an end of which every octet is there
-/// is the last word.
+/// Causes whose message stands in clear, but is contradicted by another one just as short that
+/// the capture may lack. They are certain only where the rule calls them proven: where the
+/// end of the stream says that there was nothing else.
 const CONTRADICTABLE: &[&str] = &[
+    // "No address" of one record type is contradicted by the answer for another; that the name
+    // does not exist holds for all.
     "dns-nxdomain",
+    // A refusal may be what is left of a tunnel whose gateway died before.
     "tcp-refused",
+    // Both follow an answer of the gateway as well as none; numbers prove that there was none.
     "tcp-reset",
     "tls-hello-rejected",
+    // What is wrong stands in the message before it: another suite, an empty certificate.
     "dtls-alert",
     "tls-alert-handshake-failure",
+    // Has no name: what it answers is all that tells.
     "tls-alert-general-error",
 ];
 
@@ -40,7 +45,8 @@ pub(super) fn weigh(mut list: Vec<Finding>, session: &Session, context: &Context
         }
         traps(finding, session, context);
         let last_word = ["tls-hello-rejected", "tcp-reset"].contains(&finding.cause.code) && whole;
-        if CONTRADICTABLE.contains(&finding.cause.code) && !last_word {
+        let proven = last_word || finding.basis == Basis::Proven;
+        if CONTRADICTABLE.contains(&finding.cause.code) && !proven {
             finding.confidence = finding.confidence.min(Confidence::Likely);
         }
         told(finding, session);

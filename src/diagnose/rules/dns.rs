@@ -124,7 +124,12 @@ fn refused(session: &Session, look: &Look, findings: &mut Findings) {
     let mut finding = Finding::failure(
         cause,
         Stage::Dns,
-        Basis::Seen,
+        // That a name does not exist holds for every type of record.
+        if answer.code == ResponseCode::NXDOMAIN {
+            Basis::Proven
+        } else {
+            Basis::Seen
+        },
         say!("{} answered that {} {says}.", answer.server, look.name),
     )
     .frame(answer.at, say!("DNS answer {}", answer.code));

@@ -4,7 +4,7 @@ use vpnscope_dissectors::tls::{AlertDescription, Authentication, KeyExchange, Ve
 
 use super::reachability::NO_RESPONSE;
 use super::tls_alerts;
-use crate::diagnose::tls::{End, Phase, Story};
+use crate::diagnose::tls::{End, Phase, Story, said_in_all};
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::time::Span;
 use crate::track::session::{Session, Side};
@@ -422,6 +422,9 @@ fn alerted(story: &Story<'_>, connection: &Connection, alert: &AlertSeen, findin
     };
     let basis = if cause.code == TLS_GROUP_MISMATCH.code {
         Basis::Inferred
+    } else if description == AlertDescription::HANDSHAKE_FAILURE && alert.from == Side::Gateway {
+        // A record with an alert, and not an octet more.
+        said(connection, 5 + 2)
     } else {
         Basis::Seen
     };
@@ -508,6 +511,15 @@ fn after_hello(
     }
 }
 
+/// What it rests on that the gateway said so many octets and no more.
+fn said(connection: &Connection, octets: u32) -> Basis {
+    if said_in_all(connection, Side::Gateway) == Some(octets) {
+        Basis::Proven
+    } else {
+        Basis::Seen
+    }
+}
+
 fn rejected(connection: &Connection, at: crate::track::Stamp, how: &str, findings: &mut Findings) {
     let Some(hello) = connection.hellos.last() else {
         return;
@@ -524,7 +536,7 @@ fn rejected(connection: &Connection, at: crate::track::Stamp, how: &str, finding
         Finding::failure(
             &TLS_HELLO_REJECTED,
             Stage::TlsHandshake,
-            Basis::Seen,
+            said(connection, 0),
             say!(
                 "The gateway {how} {} after the ClientHello without any TLS of its own; the client offers {}.",
                 at.time - hello.at.time,
@@ -553,7 +565,7 @@ fn reset_after_hello(
     let mut finding = Finding::failure(
         &TCP_RESET,
         Stage::TlsHandshake,
-        Basis::Seen,
+        said(connection, 0),
         say!(
             "A RST with the gateway's address came {delay} after the ClientHello, before any TLS of the gateway{}.",
             match reset.usual_ttl {
