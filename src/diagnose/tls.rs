@@ -269,7 +269,8 @@ fn is_up(connection: &Connection) -> bool {
         return false;
     }
     let mut answers = data(Side::Gateway).filter(|record| record.at.comes_after(flight));
-    let gateway_left = end(connection).is_by(Side::Gateway);
+    let gateway_left =
+        end(connection).is_by(Side::Gateway) || turned_away(connection, flight).is_some();
     if gateway_left {
         return answers.any(|record| !is_alert_only(record));
     }
@@ -284,6 +285,23 @@ fn is_up(connection: &Connection) -> bool {
         && end(connection)
             .by()
             .is_some_and(|(_, at)| at.time - flight.time > Span::from_millis(500))
+}
+
+/// In TLS 1.3: the record with which the gateway answers the client's flight where that has room
+/// for an alert and nothing follows, although the client has not taken its leave: whoever
+/// closes first, the gateway broke off.
+pub fn turned_away(connection: &Connection, flight: Stamp) -> Option<Stamp> {
+    let of = |side| {
+        connection.kept_records().filter(move |record| {
+            record.from == side && record.content_type == ContentType::APPLICATION_DATA
+        })
+    };
+    let is_alert = |record: &RecordSeen| may_be_alert(connection, record.length);
+    let mut answers = of(Side::Gateway).filter(|record| record.at.comes_after(flight));
+    let first = answers.next()?;
+    let alone = is_alert(first) && answers.next().is_none();
+    let goodbye = of(Side::Client).next_back().is_some_and(is_alert);
+    (alone && !goodbye && end(connection) != End::None).then_some(first.at)
 }
 
 /// Whether a record of TLS 1.3 has room for an alert and nothing else: two octets, the content

@@ -4,7 +4,7 @@ use vpnscope_dissectors::tls::{AlertDescription, Certificate, HandshakeType, Key
 
 use super::tls_alerts;
 use crate::diagnose::tls::{
-    End, Phase, Story, client_flight, may_be_alert, may_be_empty_certificate,
+    End, Phase, Story, client_flight, may_be_alert, may_be_empty_certificate, turned_away,
 };
 use crate::diagnose::{
     Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause, say,
@@ -255,6 +255,12 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
     let refusal = client_flight(connection).last().map(|record| record.at);
     if let Some(at) = refusal.filter(|_| story.end != End::None && only_alerts(connection)) {
         client_left(&story, connection, at, "an encrypted alert", findings);
+        return;
+    }
+    let flight = client_flight(connection).last().map(|record| record.at);
+    let broke = flight.filter(|_| connection.is_tls13() && !only_alerts(connection));
+    if let Some(at) = broke.and_then(|flight| turned_away(connection, flight)) {
+        gateway_left(&story, connection, at, findings);
         return;
     }
     match story.end {

@@ -170,7 +170,9 @@ fn is_login(story: &Story<'_>, connection: &Connection) -> bool {
             let browser = connection
                 .hello()
                 .is_some_and(|hello| !hello.alpn.is_empty());
-            !browser && logins(connection).0 >= 2 && !said_goodbye(connection)
+            // In TLS 1.3 the tickets answer the client's Finished.
+            let asked = if connection.is_tls13() { 3 } else { 2 };
+            !browser && logins(connection).0 >= asked && !said_goodbye(connection)
         }
         Some(_) => true,
     }
