@@ -30,9 +30,16 @@ pub struct Watcher {
     recorder: Recorder,
     desk: Desk,
     filed: Vec<Filed>,
+    held: usize,
+    left_out: u64,
 }
 
 impl Watcher {
+    /// Octets of sessions that are held of one point.
+    const HELD: usize = 64 << 20;
+    /// What a verdict takes, about.
+    const VERDICT: usize = 2048;
+
     /// A point with a name, and the gateway that the user named.
     pub fn new(name: String, gateway: Option<std::net::IpAddr>) -> Self {
         Self {
@@ -41,6 +48,8 @@ impl Watcher {
             recorder: Recorder::new(),
             desk: Desk::new(gateway),
             filed: Vec::new(),
+            held: 0,
+            left_out: 0,
         }
     }
 
@@ -49,8 +58,19 @@ impl Watcher {
         self.recorder.frame(frame);
         self.walk.frame(frame);
         while let Some(Change::Closed(session)) = self.walk.poll() {
-            self.filed.push(self.desk.close(session));
+            let filed = self.desk.close(session);
+            self.keep(filed);
         }
+    }
+
+    /// Holds a session for the comparison, where there is room.
+    fn keep(&mut self, filed: Filed) {
+        if self.held > Self::HELD {
+            self.left_out += 1;
+            return;
+        }
+        self.held += filed.session.octets() + Self::VERDICT;
+        self.filed.push(filed);
     }
 
     /// Ends the watch.
@@ -61,7 +81,9 @@ impl Watcher {
         while let Some(Change::Closed(session)) = self.walk.poll() {
             last.push(session);
         }
-        self.filed.extend(self.desk.close_all(last));
+        for filed in self.desk.close_all(last) {
+            self.keep(filed);
+        }
         self.filed.sort_by_key(|filed| filed.session.id);
         Point {
             name: self.name,
@@ -69,6 +91,7 @@ impl Watcher {
             undecodable: self.walk.counters().undecodable,
             recording: self.recorder.finish(),
             filed: self.filed,
+            left_out: self.left_out,
             statistics,
         }
     }
@@ -83,6 +106,8 @@ pub struct Point {
     pub recording: Recording,
     /// Sessions with their verdicts, from this capture alone.
     pub filed: Vec<Filed>,
+    /// Sessions beyond those that are held: they are not compared.
+    pub left_out: u64,
     /// The capture.
     pub statistics: Statistics,
     /// Copies made by a span port.
@@ -104,30 +129,8 @@ pub struct Comparison {
 
 /// Compares points. At most as many as a capture number can count.
 pub fn compare(points: Vec<Point>) -> Comparison {
-    let (recordings, rest): (Vec<Recording>, Vec<_>) = points
-        .into_iter()
-        .map(|p| {
-            (
-                p.recording,
-                (p.name, p.filed, p.statistics, p.copies, p.undecodable),
-            )
-        })
-        .unzip();
+    let recordings: Vec<&Recording> = points.iter().map(|p| &p.recording).collect();
     let matches = matching::solve(&recordings);
-    let points: Vec<Point> = recordings
-        .into_iter()
-        .zip(rest)
-        .map(
-            |(recording, (name, filed, statistics, copies, undecodable))| Point {
-                name,
-                recording,
-                filed,
-                statistics,
-                copies,
-                undecodable,
-            },
-        )
-        .collect();
     let sessions = group::groups(&points, &matches)
         .into_iter()
         .map(|group| {

@@ -3,6 +3,7 @@
 
 pub mod compare;
 pub mod escape;
+pub mod json;
 pub mod replay;
 pub mod text;
 pub mod tree;

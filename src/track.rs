@@ -236,7 +236,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             sessions: 200_000,
-            session_octets: 160 << 20,
+            session_octets: 128 << 20,
             esp_flows: 2_000_000,
             lookups: 20_000,
             idle_unanswered: Span::from_secs(600),

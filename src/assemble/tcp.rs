@@ -79,7 +79,7 @@ impl Default for Config {
             opening_idle: Span::from_secs(75),
             idle: Span::from_secs(3600),
             closed: Span::from_secs(5),
-            octets: 128 << 20,
+            octets: 64 << 20,
             recognise: vpnscope_dissectors::tls::recognise,
             expects: |_, _| true,
             hints: Hints::default(),

@@ -13,6 +13,7 @@ use super::output::{self, Out};
 use super::shelf::Shelf;
 use super::{Common, Exit, Format};
 use crate::desk::{Desk, Filed};
+use crate::render::json;
 use crate::render::text;
 use crate::report::{self, CaptureReport, ExpectedReport, Report, Summary};
 use crate::source::file::{self, FileSource};
@@ -137,7 +138,7 @@ impl Press<'_> {
     }
 
     fn line(&mut self, name: &'static str, what: &impl Serialize) -> anyhow::Result<()> {
-        serde_json::to_writer(&mut self.out, &Line { r#type: name, what })?;
+        json::to_writer(&mut self.out, &Line { r#type: name, what })?;
         self.out.write_all(b"\n")?;
         Ok(())
     }
@@ -170,7 +171,7 @@ impl Press<'_> {
                         r#type: "expected",
                         what: expected,
                     };
-                    serde_json::to_writer(&mut self.out, &line)?;
+                    json::to_writer(&mut self.out, &line)?;
                     self.out.write_all(b"\n")?;
                 }
                 for hint in &report.hints {
@@ -185,7 +186,7 @@ impl Press<'_> {
                     r#type: "summary",
                     what: &report.summary,
                 };
-                serde_json::to_writer(&mut self.out, &line)?;
+                json::to_writer(&mut self.out, &line)?;
                 self.out.write_all(b"\n")?;
             }
         }

@@ -8,6 +8,7 @@ use super::output;
 use super::{Common, Exit, Format};
 use crate::compare::{Point, Watcher, compare};
 use crate::render;
+use crate::render::json;
 use crate::report::compare::{CompareReport, ComparedSession, report};
 use crate::source::file;
 use crate::source::{Format as FileFormat, Frame, FrameSource, Statistics};
@@ -99,7 +100,7 @@ fn write(args: &Args, report: &CompareReport) -> anyhow::Result<()> {
             render::compare::report(&mut out, report, style)?;
         }
         Format::Json => {
-            serde_json::to_writer(&mut out, report)?;
+            json::to_writer(&mut out, report)?;
             out.write_all(b"\n")?;
         }
         Format::Ndjson => {
@@ -108,14 +109,14 @@ fn write(args: &Args, report: &CompareReport) -> anyhow::Result<()> {
                 if let Some(fields) = line.as_object_mut() {
                     fields.insert("type".into(), "session".into());
                 }
-                serde_json::to_writer(&mut out, &line)?;
+                json::to_writer(&mut out, &line)?;
                 out.write_all(b"\n")?;
             }
             let last = serde_json::json!({
                 "type": "summary", "schema": report.schema,
                 "vantages": report.vantages, "summary": report.summary,
             });
-            serde_json::to_writer(&mut out, &last)?;
+            json::to_writer(&mut out, &last)?;
             out.write_all(b"\n")?;
         }
     }

@@ -10,6 +10,7 @@ use super::members::Members;
 use super::output::{self, Out};
 use super::{Common, Exit, Format};
 use crate::desk::Desk;
+use crate::render::json;
 use crate::render::tree;
 use crate::report::decode::{Builder, FrameReport, Secrets, wire_len};
 use crate::source::FrameSource;
@@ -178,7 +179,7 @@ fn write(
             if format == Format::Json && !first {
                 out.write_all(b",")?;
             }
-            serde_json::to_writer(&mut *out, report)?;
+            json::to_writer(&mut *out, report)?;
             out.write_all(b"\n")?;
         }
     }

@@ -10,6 +10,8 @@ use super::{Common, Exit, Format};
 use crate::assemble::Hints;
 use crate::desk::{Desk, Filed};
 use crate::explain::{self, Explanation};
+use crate::render::escape::harmless;
+use crate::render::json;
 use crate::report::{self, SessionReport};
 use crate::source::FrameSource;
 use crate::source::file;
@@ -71,9 +73,13 @@ fn unknown(query: &str, near: &[String]) {
 fn write(args: &Args, explanation: &Explanation) -> anyhow::Result<()> {
     let mut out = output::open(args.common.output.as_deref())?;
     match args.format {
-        Format::Text => out.write_all(explain::render_text(explanation).as_bytes())?,
+        Format::Text => {
+            for line in explain::render_text(explanation).lines() {
+                writeln!(out, "{}", harmless(line))?;
+            }
+        }
         Format::Json | Format::Ndjson => {
-            serde_json::to_writer(&mut out, explanation)?;
+            json::to_writer(&mut out, explanation)?;
             out.write_all(b"\n")?;
         }
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Common, Exit, Format, output};
 use crate::render::escape::harmless;
+use crate::render::json;
 use crate::source::live::{self, Interface};
 
 /// Options of `interfaces`.
@@ -62,12 +63,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     match args.format {
         Format::Text => text(&mut out, &list)?,
         Format::Json => {
-            serde_json::to_writer(&mut out, &list)?;
+            json::to_writer(&mut out, &list)?;
             out.write_all(b"\n")?;
         }
         Format::Ndjson => {
             for interface in &list.interfaces {
-                serde_json::to_writer(&mut out, interface)?;
+                json::to_writer(&mut out, interface)?;
                 out.write_all(b"\n")?;
             }
         }

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::Color;
+use crate::render::escape::harmless;
 
 /// Standard output or a file, buffered.
 pub(super) type Out = BufWriter<Box<dyn Write>>;
@@ -29,7 +30,7 @@ pub(super) fn close(mut out: Out) -> io::Result<()> {
 
 /// Says something about the input or the machine, never into the data.
 pub(super) fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", harmless(text));
 }
 
 /// Whether the reader of our output has gone.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use super::Format;
+use crate::render::json;
 use crate::render::text::{self, Alike};
 use crate::report::{Report, SessionReport};
 
@@ -91,7 +92,7 @@ impl Shelf {
         report: &SessionReport,
         out: &mut impl Write,
     ) -> anyhow::Result<()> {
-        let octets = serde_json::to_vec(report)?.into_boxed_slice();
+        let octets = json::to_vec(report)?.into_boxed_slice();
         self.octets += octets.len() + size_of::<(u32, Box<[u8]>)>();
         self.waiting.push((report.id, octets));
         if self.octets > OCTETS {
@@ -147,12 +148,12 @@ impl Shelf {
             }
             out.write_all(lead)?;
             lead = b",";
-            serde_json::to_writer(&mut *out, name)?;
+            json::to_writer(&mut *out, name)?;
             out.write_all(b":")?;
             if name == "sessions" {
                 self.list(out)?;
             } else {
-                serde_json::to_writer(&mut *out, value)?;
+                json::to_writer(&mut *out, value)?;
             }
         }
         out.write_all(b"}\n")?;

@@ -62,7 +62,7 @@ fn index(records: &[Record]) -> Index {
 }
 
 /// Matches everything with everything.
-pub fn solve(recordings: &[Recording]) -> Matches {
+pub fn solve(recordings: &[&Recording]) -> Matches {
     let indices: Vec<Index> = recordings.iter().map(|r| index(&r.records)).collect();
     let mut clocks = vec![Clock {
         uncertainty: Some(Span(0)),
@@ -106,7 +106,7 @@ pub fn solve(recordings: &[Recording]) -> Matches {
 
 /// Gives every record of one vantage point its sighting: one of an earlier point, or a new.
 fn join(
-    recordings: &[Recording],
+    recordings: &[&Recording],
     indices: &[Index],
     clocks: &[Clock],
     vantage: usize,
@@ -154,7 +154,7 @@ fn join(
 const LONGEST: Span = Span::from_secs(5);
 
 fn pairs(
-    recordings: &[Recording],
+    recordings: &[&Recording],
     indices: &[Index],
     clocks: &[Clock],
     (i, j): (usize, usize),
@@ -199,7 +199,7 @@ fn pairs(
 
 /// Pairs those with the same digest and leaves the others.
 fn alike(
-    recordings: &[Recording],
+    recordings: &[&Recording],
     (i, j): (usize, usize),
     (mine, theirs): (&mut Vec<(usize, Timestamp)>, &mut Vec<(usize, Timestamp)>),
     offset: Span,
@@ -261,7 +261,7 @@ fn greedy(
 /// A datagram that travels from the earlier to the later point is seen there by the true
 /// offset plus its delay later, one that travels back by the offset minus its delay. The
 /// smallest of the first and the largest of the second enclose the offset.
-fn offset((recordings, indices): (&[Recording], &[Index]), i: usize, j: usize) -> Option<Clock> {
+fn offset((recordings, indices): (&[&Recording], &[Index]), i: usize, j: usize) -> Option<Clock> {
     let (a, b) = (recordings.get(i)?, recordings.get(j)?);
     let (index_a, index_b) = (indices.get(i)?, indices.get(j)?);
     let mut ways: HashMap<IpAddr, Way, FixedState> = HashMap::with_hasher(FixedState::default());

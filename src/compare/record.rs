@@ -98,7 +98,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// Records kept; what is beyond is counted.
-    pub const KEPT: usize = 2_000_000;
+    pub const KEPT: usize = 500_000;
 
     /// Nothing yet.
     pub fn new() -> Self {

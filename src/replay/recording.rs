@@ -87,24 +87,38 @@ fn list(known: &[(u32, &'static str)]) -> String {
     text
 }
 
+/// Octets of sessions that are held; beyond, only the wanted one is.
+const HELD: usize = 96 << 20;
+
 /// Every session of a capture that the walk numbers, by number.
 pub fn sessions(source: &mut impl FrameSource) -> Vec<Session> {
+    sessions_and(source, None)
+}
+
+/// The sessions of a capture, by number: as many as there is room for, and the wanted one.
+pub fn sessions_and(source: &mut impl FrameSource, wanted: Option<u32>) -> Vec<Session> {
     let mut walk = Walk::new(ip::Config::default(), track::Config::default());
     let mut sessions = Vec::new();
-    let drain = |walk: &mut Walk, sessions: &mut Vec<Session>| {
-        while let Some(change) = walk.poll() {
-            let Change::Closed(session) = change else {
-                continue;
-            };
+    let mut held = 0;
+    let mut keep = |change: Change| {
+        let Change::Closed(session) = change else {
+            return;
+        };
+        if held < HELD || wanted == Some(session.id) {
+            held += session.octets();
             sessions.push(*session);
         }
     };
     while let Some(frame) = source.next_frame() {
         walk.frame(&frame);
-        drain(&mut walk, &mut sessions);
+        while let Some(change) = walk.poll() {
+            keep(change);
+        }
     }
-    walk.finish();
-    drain(&mut walk, &mut sessions);
+    walk.finish_each(&mut keep);
+    while let Some(change) = walk.poll() {
+        keep(change);
+    }
     sessions.sort_by_key(|session| session.id);
     sessions
 }

@@ -158,6 +158,7 @@ pub fn report(
             messages_not_shown,
         });
     }
+    summary.evicted.descriptions = comparison.points.iter().map(|p| p.left_out).sum();
     CompareReport {
         schema: SCHEMA,
         vantages: vantages(comparison),

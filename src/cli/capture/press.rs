@@ -11,6 +11,7 @@ use crate::desk::Filed;
 use crate::diagnose::Verdict;
 use crate::dissect::others::Counts;
 use crate::render::escape::harmless;
+use crate::render::json;
 use crate::render::text;
 use crate::report::{self, CaptureReport, Evicted, Report, SessionReport, Summary};
 
@@ -180,7 +181,7 @@ impl Press {
                     r#final: is_final,
                     session: &session,
                 };
-                serde_json::to_writer(&mut self.out, &line)?;
+                json::to_writer(&mut self.out, &line)?;
                 self.out.write_all(b"\n")?;
             }
             Format::Json => {
@@ -191,7 +192,7 @@ impl Press {
                     b",\n"
                 };
                 self.out.write_all(begin)?;
-                serde_json::to_writer(&mut self.out, &session)?;
+                json::to_writer(&mut self.out, &session)?;
             }
         }
         self.printed += 1;
@@ -226,14 +227,14 @@ impl Press {
                 text::end(&mut self.out, &report, self.style)?;
             }
             Format::Json if self.printed == 0 => {
-                serde_json::to_writer(&mut self.out, &report)?;
+                json::to_writer(&mut self.out, &report)?;
                 self.out.write_all(b"\n")?;
             }
             Format::Json => {
                 self.out.write_all(b"],\"captures\":")?;
-                serde_json::to_writer(&mut self.out, &report.captures)?;
+                json::to_writer(&mut self.out, &report.captures)?;
                 self.out.write_all(b",\"summary\":")?;
-                serde_json::to_writer(&mut self.out, &report.summary)?;
+                json::to_writer(&mut self.out, &report.summary)?;
                 self.out.write_all(b"}\n")?;
             }
             Format::Ndjson => {
@@ -242,14 +243,14 @@ impl Press {
                         r#type: "capture",
                         what: capture,
                     };
-                    serde_json::to_writer(&mut self.out, &line)?;
+                    json::to_writer(&mut self.out, &line)?;
                     self.out.write_all(b"\n")?;
                 }
                 let line = Line {
                     r#type: "summary",
                     what: &report.summary,
                 };
-                serde_json::to_writer(&mut self.out, &line)?;
+                json::to_writer(&mut self.out, &line)?;
                 self.out.write_all(b"\n")?;
             }
         }

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
@@ -53,15 +54,19 @@ pub(super) fn load(path: &Path, session: Option<u32>) -> anyhow::Result<Recorded
 }
 
 /// Standard input, to be read more than once.
-pub(super) fn standard_input() -> anyhow::Result<Vec<u8>> {
+pub(super) fn standard_input() -> anyhow::Result<Arc<[u8]>> {
     /// Octets that are kept.
-    const KEPT: u64 = 1 << 30;
+    const KEPT: u64 = 256 << 20;
     let mut octets = Vec::new();
     std::io::stdin()
-        .take(KEPT)
+        .take(KEPT + 1)
         .read_to_end(&mut octets)
         .context("standard input")?;
-    Ok(octets)
+    anyhow::ensure!(
+        octets.len() as u64 <= KEPT,
+        "standard input is longer than {KEPT} octets: write it to a file, which is read twice"
+    );
+    Ok(octets.into())
 }
 
 fn from(
@@ -69,7 +74,7 @@ fn from(
     second: &mut impl FrameSource,
     wanted: Option<u32>,
 ) -> anyhow::Result<Recorded> {
-    let sessions = recording::sessions(first);
+    let sessions = recording::sessions_and(first, wanted);
     let chosen = recording::choose(&sessions, wanted)?;
     let id = chosen.id;
     let conversation = recording::read(second, chosen)?;

@@ -108,7 +108,7 @@ fn pick(
 ) -> anyhow::Result<Picked> {
     /// Octets that are sent at most: they stand in memory.
     const MOST: usize = 1 << 30;
-    let sessions = recording::sessions(first);
+    let sessions = recording::sessions_and(first, args.session);
     let chosen: Vec<_> = match args.session {
         Some(_) => vec![recording::choose(&sessions, args.session)?],
         None => sessions.iter().collect(),

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use super::Args;
 use crate::cli::{Exit, Format, output};
 use crate::render;
+use crate::render::json;
 use crate::replay::Replayer;
 use crate::replay::conversation::Side;
 use crate::replay::judge::Judgement;
@@ -69,7 +70,7 @@ pub(super) fn write(args: &Args, reports: &[ReplayReport]) -> anyhow::Result<()>
                 render::replay::report(&mut out, report, colour)?;
             }
             Format::Json | Format::Ndjson => {
-                serde_json::to_writer(&mut out, report)?;
+                json::to_writer(&mut out, report)?;
                 out.write_all(b"\n")?;
             }
         }
