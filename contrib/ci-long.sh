@@ -19,3 +19,23 @@ if cargo fuzz --version >/dev/null 2>&1; then
 else
   echo "skipped: fuzzing: cargo-fuzz is not installed"
 fi
+# Undefined behaviour in the dissectors or below them.
+if cargo +nightly miri --version >/dev/null 2>&1; then
+  (cd dissectors && PROPTEST_CASES=2 MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --lib --locked)
+else
+  echo "skipped: miri: not installed"
+fi
+# Licences, sources, duplicates.
+if cargo deny --version >/dev/null 2>&1; then
+  cargo deny --locked check licenses bans sources
+else
+  echo "skipped: cargo deny: not installed (cargo install --locked cargo-deny)"
+fi
+# Damaged captures through every command, attacks in bulk with bounded memory, time that grows linearly.
+cargo build --release --locked --bins --examples
+release=$(realpath "${CARGO_TARGET_DIR:-target}/release")
+(cd "$(mktemp -d)" && "$OLDPWD/contrib/mutate.py" "$release/vpnscope" 200 "$OLDPWD/pcaps")
+contrib/soak.sh "$release" 1000000
+if valgrind --version >/dev/null 2>&1; then
+  contrib/linear.py "$release/vpnscope" "$release/examples/adversary" 1000 iesdlg
+fi

@@ -40,7 +40,7 @@ def instructions(tool, command, path):
 
 def main():
     tool, adversary = sys.argv[1:3]
-    packets = int(sys.argv[3]) if len(sys.argv) > 3 else 2000
+    packets = int(sys.argv[3]) if len(sys.argv) > 3 else 4000
     kinds = sys.argv[4] if len(sys.argv) > 4 else "rfiakmceEgsthdplounqb"
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
