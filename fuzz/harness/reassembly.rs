@@ -276,6 +276,11 @@ fn read_tls(parts: &[(bool, &[u8])]) -> Vec<String> {
         *mine += part.len() as u32;
     }
     stream.finish(&mut sink);
+    // Where a stream goes on after what cannot be read depends on where its segments end.
+    let lost = items
+        .iter()
+        .position(|item| item.ends_with("unreadable") || item.ends_with("no TLS"));
+    items.truncate(lost.map_or(items.len(), |at| at + 1));
     items
 }
 

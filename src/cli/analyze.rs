@@ -179,7 +179,7 @@ impl Press<'_> {
                         r#type: "hint",
                         what: &serde_json::json!({ "hint": hint }),
                     };
-                    serde_json::to_writer(&mut self.out, &line)?;
+                    json::to_writer(&mut self.out, &line)?;
                     self.out.write_all(b"\n")?;
                 }
                 let line = Line {
