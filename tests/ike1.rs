@@ -209,7 +209,8 @@ fn quick_mode_is_begun_by_the_one_that_sends_two_messages() {
         .filter(|s| s.message.starts_with("Quick"))
         .map(|s| s.message.to_string())
         .collect();
-    assert_eq!(names, ["Quick Mode 2", "Quick Mode 1", "Quick Mode 3"]);
+    // What overtook its question by less than jitter stands behind it again.
+    assert_eq!(names, ["Quick Mode 1", "Quick Mode 2", "Quick Mode 3"]);
 }
 
 #[test]

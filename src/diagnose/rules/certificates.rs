@@ -577,12 +577,20 @@ fn client_left(
     });
     let answer = connection.answer();
     let version = answer.map_or_else(String::new, |answer| answer.version.to_string());
+    // Every octet was seen, the client had the whole flight, and said nothing more.
+    let is_proven =
+        connection.is_whole() && connection.is_heard(Side::Gateway) && story.phase == Phase::Flight;
     let mut finding = match shown.first() {
         Some(first) => {
             let mut finding = Finding::failure(
                 first.cause,
                 Stage::TlsHandshake,
-                Basis::Inferred,
+                // Of several reasons in clear the client names none.
+                if is_proven && shown.len() == 1 {
+                    Basis::Proven
+                } else {
+                    Basis::Inferred
+                },
                 say!(
                     "The client left with {what} after the gateway's certificate, which in clear shows: {}.",
                     shown.iter().map(|r| r.says.as_str()).collect::<Vec<_>>().join("; ")
@@ -605,11 +613,7 @@ fn client_left(
         None => Finding::failure(
             &CERT_REJECTED,
             Stage::TlsHandshake,
-            // Every octet was seen, the client had the whole flight, and said nothing more.
-            if connection.is_whole()
-                && connection.is_heard(Side::Gateway)
-                && story.phase == Phase::Flight
-            {
+            if is_proven {
                 Basis::Proven
             } else {
                 Basis::Inferred

@@ -253,7 +253,7 @@ fn child_refused(
     let only_notify = usize::try_from(refused.length).is_ok_and(|len| {
         story.one_notify() == Some(len) && story.liveness().is_some_and(|probe| len < probe)
     });
-    let basis = if only_notify && story.session.esp.is_empty() && settled(story.session) {
+    let basis = if only_notify && story.session.esp.is_empty() {
         Basis::Proven
     } else {
         Basis::Inferred
