@@ -2,16 +2,19 @@
 //! headers and touching the link, IP and transport headers by hand. Both run over the same
 //! octets in the same run; the ratio is what counts, on a machine that others use too.
 #![allow(
+    clippy::pedantic,
+    clippy::disallowed_methods,
     irrefutable_let_patterns,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    clippy::disallowed_methods,
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     unreachable_pub,
+    dead_code,
+    clippy::panic,
     reason = "a bench: it owns a clock and prints"
 )]
 

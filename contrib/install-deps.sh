@@ -6,6 +6,7 @@ need=""
 command -v cc >/dev/null 2>&1 || need="$need build-essential"
 [ -e /usr/include/pcap/pcap.h ] || need="$need libpcap-dev"
 command -v ip >/dev/null 2>&1 || [ -x /usr/sbin/ip ] || need="$need iproute2"
+command -v valgrind >/dev/null 2>&1 || need="$need valgrind"
 [ -n "$need" ] || exit 0
 run=""
 [ "$(id -u)" = 0 ] || run=sudo

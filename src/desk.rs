@@ -37,7 +37,11 @@ pub struct Desk {
     context: Context,
     trouble: u64,
     brief: bool,
+    threads: usize,
 }
+
+/// Sessions that are judged by several threads before they are given away.
+const BATCH: usize = 4096;
 
 impl Desk {
     /// A desk that knows the gateway the user named, if any.
@@ -49,7 +53,14 @@ impl Desk {
             },
             trouble: 0,
             brief: false,
+            threads: 1,
         }
+    }
+
+    /// With so many threads for sessions that closed together.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.clamp(1, 64);
+        self
     }
 
     /// For those who count verdicts and read no sentence of them.
@@ -91,10 +102,50 @@ impl Desk {
         for session in &sessions {
             self.context.learn(session);
         }
-        for session in sessions {
-            take(self.judge(session))?;
+        if self.threads < 2 {
+            for session in sessions {
+                take(self.judge(session))?;
+            }
+            return Ok(());
+        }
+        let mut sessions = sessions.into_iter().peekable();
+        while sessions.peek().is_some() {
+            for filed in self.judge_together(sessions.by_ref().take(BATCH)) {
+                self.trouble += u64::from(filed.is_trouble());
+                take(filed)?;
+            }
         }
         Ok(())
+    }
+
+    /// Judges sessions on several threads. A verdict needs nothing of another one's: each
+    /// thread takes a stretch of them, and the order stays.
+    fn judge_together(&self, mut sessions: impl Iterator<Item = Box<Session>>) -> Vec<Filed> {
+        let each = BATCH.div_ceil(self.threads);
+        std::thread::scope(|scope| {
+            let mut work = Vec::new();
+            loop {
+                let part: Vec<_> = sessions.by_ref().take(each).collect();
+                if part.is_empty() {
+                    break;
+                }
+                work.push(scope.spawn(move || {
+                    let judged = part.into_iter().map(|mut session| {
+                        session.vantage.told = self.context.at;
+                        self.look(session)
+                    });
+                    judged.collect::<Vec<_>>()
+                }));
+            }
+            let mut all = Vec::new();
+            for thread in work {
+                match thread.join() {
+                    Ok(judged) => all.extend(judged),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            all
+        })
     }
 
     fn judge(&mut self, mut session: Box<Session>) -> Filed {

@@ -3,6 +3,7 @@
 //! clients of OpenSSL and `GnuTLS` talk through a recorder on loopback, which makes a capture of
 //! what it passed on.
 #![allow(
+    clippy::duplicate_mod,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

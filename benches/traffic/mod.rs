@@ -3,8 +3,6 @@
 
 use std::path::Path;
 
-use vpnscope::source::{FrameSource, file};
-
 /// A mix of traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mix {
@@ -57,36 +55,45 @@ pub fn pcap(mix: Mix, frames: usize) -> Vec<u8> {
     out.extend_from_slice(&65_535u32.to_le_bytes());
     out.extend_from_slice(&1u32.to_le_bytes());
     let mut numbers = Numbers(1);
-    let mut clock = 1_700_000_000_000_000u64;
-    let recorded = if mix == Mix::Handshakes {
-        recordings()
-    } else {
-        Vec::new()
-    };
-    let mut sequences = vec![0u32; 1000];
-    let mut written = 0;
-    while written < frames {
-        if mix == Mix::Handshakes {
-            let script = &recorded[(numbers.below(recorded.len() as u64)) as usize];
-            let client = numbers.next();
-            for frame in script {
-                clock += 20;
-                record(&mut out, clock, &renumbered(frame, client));
-                written += 1;
-            }
-            continue;
+    if mix == Mix::Handshakes {
+        for (clock, frame) in handshakes(&mut numbers, frames) {
+            record(&mut out, clock, &frame);
         }
+        return out;
+    }
+    let mut clock = START;
+    let mut sequences = vec![0u32; 1000];
+    for _ in 0..frames {
         clock += 1 + numbers.below(20);
         let frame = match mix {
-            Mix::Esp => esp(&mut numbers, &mut sequences),
-            Mix::Span if numbers.below(10) == 0 => esp(&mut numbers, &mut sequences),
-            Mix::Span => background(&mut numbers, 1400),
-            _ => background(&mut numbers, 6),
+            Mix::Span if numbers.below(10) > 0 => background(&mut numbers, 1400),
+            Mix::Small => small(&mut numbers),
+            _ => esp(&mut numbers, &mut sequences),
         };
         record(&mut out, clock, &frame);
-        written += 1;
     }
     out
+}
+
+/// When it begins, microseconds since 1970.
+const START: u64 = 1_700_000_000_000_000;
+
+/// Recorded sessions as those of many clients, a new one each millisecond, in the order of time.
+fn handshakes(numbers: &mut Numbers, frames: usize) -> Vec<(u64, Vec<u8>)> {
+    let recorded = recordings();
+    let mut all: Vec<(u64, Vec<u8>)> = Vec::new();
+    let mut begins = START;
+    while all.len() < frames * 2 {
+        let script = &recorded[numbers.below(recorded.len() as u64) as usize];
+        let client = numbers.next();
+        begins += 1000;
+        for (after, frame) in script {
+            all.push((begins + after, renumbered(frame, client)));
+        }
+    }
+    all.sort_by_key(|(clock, _)| *clock);
+    all.truncate(frames);
+    all
 }
 
 fn record(out: &mut Vec<u8>, clock: u64, frame: &[u8]) {
@@ -157,46 +164,129 @@ fn background(numbers: &mut Numbers, most: u64) -> Vec<u8> {
     frame
 }
 
-/// The frames of some labelled IKEv2 captures.
-fn recordings() -> Vec<Vec<Vec<u8>>> {
-    const NAMES: [&str; 6] = [
-        "ikev2-psk-established",
-        "ikev2-psk-mismatch",
-        "ikev2-cert-untrusted",
-        "ikev2-eap-mschapv2-established",
-        "libreswan-ikev2-no-proposal-chosen",
-        "ikev2-udp500-dropped",
-    ];
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pcaps");
-    let frames = |name: &&str| {
-        let mut source = file::open(&folder.join(name).join("client.pcap"), 0).expect("a capture");
-        let mut frames = Vec::new();
-        while let Some(frame) = source.next_frame() {
-            if frame.octets.get(12..14) == Some(&[8, 0]) {
-                frames.push(frame.octets.to_vec());
-            }
+/// 60 octets: one of many flows that begins, a keepalive, ESP too short to be any, a header of IKE
+/// without its message, ARP.
+fn small(numbers: &mut Numbers) -> Vec<u8> {
+    let flow = numbers.below(1_000_000) as u32;
+    let ends = (0xac10_0000 + flow % 1000, 0x0808_0000 + flow);
+    let ports = ((1024 + flow % 60_000) as u16, 443u16);
+    let mut frame = match numbers.below(20) {
+        0..=7 => {
+            let mut frame = ipv4(17, ends.0, ends.1, 26);
+            udp(&mut frame, ports.0, 5004, 18);
+            frame
         }
-        frames
+        8..=13 => {
+            let mut frame = ipv4(6, ends.0, ends.1, 20);
+            frame.extend_from_slice(&ports.0.to_be_bytes());
+            frame.extend_from_slice(&ports.1.to_be_bytes());
+            frame.extend_from_slice(&flow.to_be_bytes());
+            frame.extend_from_slice(&[0, 0, 0, 0, 0x50, 2, 0x20, 0, 0, 0, 0, 0]);
+            frame
+        }
+        14 | 15 => {
+            let mut frame = ipv4(17, ends.0, ends.1, 9);
+            udp(&mut frame, 4500, 4500, 1);
+            frame.push(0xff);
+            frame
+        }
+        16 | 17 => {
+            let mut frame = ipv4(50, ends.0, ends.1, 26);
+            frame.extend_from_slice(&numbers.next().to_be_bytes());
+            frame
+        }
+        18 => {
+            let mut frame = ipv4(17, ends.0, ends.1, 26);
+            udp(&mut frame, 500, 500, 18);
+            frame.extend_from_slice(&numbers.next().to_be_bytes());
+            frame
+        }
+        _ => vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 6],
     };
-    NAMES.iter().map(frames).collect()
+    frame.resize(60, 0);
+    frame
 }
 
-/// The frame of another client: another address, other SPIs.
+/// The frames of some labelled captures, with the microseconds since their first.
+pub fn recordings() -> Vec<Vec<(u64, Vec<u8>)>> {
+    const NAMES: [(&str, &str); 16] = [
+        ("ikev2-psk-established", "client"),
+        ("ikev2-psk-established", "gateway"),
+        ("ikev2-psk-mismatch", "client"),
+        ("ikev2-cert-untrusted", "client"),
+        ("ikev2-eap-mschapv2-established", "client"),
+        ("libreswan-ikev2-no-proposal-chosen", "client"),
+        ("ikev2-udp500-dropped", "client"),
+        ("ikev1-main-psk-established", "client"),
+        ("ikev1-xauth-modeconfig-established", "client"),
+        ("ikev1-phase1-proposal-mismatch", "client"),
+        ("l2tp-mschapv2-established", "client"),
+        ("l2tp-pap-auth-failed", "client"),
+        ("oc-established-tls12", "client"),
+        ("oc-cert-expired", "client"),
+        ("tls12-mutual", "single"),
+        ("dtls12-gnutls", "single"),
+    ];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pcaps");
+    let read = |(name, file): &(&str, &str)| {
+        let path = folder.join(name).join(format!("{file}.pcap"));
+        frames(&std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    };
+    NAMES.iter().map(read).collect()
+}
+
+/// IPv4 over Ethernet in a classic pcap of this machine's order.
+fn frames(file: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let word = |octets: &[u8], at: usize| {
+        u32::from_le_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
+    };
+    let unit = if file[..4] == [0x4d, 0x3c, 0xb2, 0xa1] {
+        1000
+    } else {
+        1
+    };
+    let mut all = Vec::new();
+    let mut rest = &file[24..];
+    while rest.len() > 16 {
+        let clock = u64::from(word(rest, 0)) * 1_000_000 + u64::from(word(rest, 4) / unit);
+        let len = word(rest, 8) as usize;
+        let Some(frame) = rest.get(16..16 + len) else {
+            break;
+        };
+        if frame.get(12..14) == Some(&[8, 0]) && len >= 42 {
+            all.push((clock, frame.to_vec()));
+        }
+        rest = &rest[16 + len..];
+    }
+    let first = all.first().map_or(0, |(clock, _)| *clock);
+    for (clock, _) in &mut all {
+        *clock = clock.saturating_sub(first);
+    }
+    all
+}
+
+/// The frame of another client: another address and, where it is IKE, other SPIs. The client is
+/// whoever has the lower port 500, 4500 or 1701 on the other side, or the higher port.
 fn renumbered(frame: &[u8], client: u64) -> Vec<u8> {
     let mut frame = frame.to_vec();
-    for at in [26, 30] {
-        if frame.get(at..at + 4) == Some(&[10, 1, 0, 10]) {
-            frame[at] = 100;
-            frame[at + 1..at + 4].copy_from_slice(&client.to_be_bytes()[5..8]);
-        }
-    }
-    let natt = frame.get(36..38) == Some(&[0x11, 0x94]) || frame.get(34..36) == Some(&[0x11, 0x94]);
-    let at = if natt && frame.get(42..46) == Some(&[0; 4]) {
-        46
-    } else {
-        42
+    let port = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+    let ports = (port(34), port(36));
+    let is_client = |at: usize| frame[at..at + 2] == [10, 1] || frame[at..at + 3] == [10, 0, 0];
+    let at = match (is_client(26), is_client(30)) {
+        (true, false) => 26,
+        (false, true) => 30,
+        _ if ports.0 >= ports.1 => 26,
+        _ => 30,
     };
-    if let Some(spi) = frame.get_mut(at..at + 8) {
+    frame[at] = 100;
+    frame[at + 1..at + 4].copy_from_slice(&client.to_be_bytes()[5..8]);
+    let is = |number: u16| frame[23] == 17 && (ports.0 == number || ports.1 == number);
+    let spi = match (is(4500), is(500)) {
+        (true, _) if frame.get(42..46) == Some(&[0; 4]) => 46,
+        (false, true) => 42,
+        _ => return frame,
+    };
+    if let Some(spi) = frame.get_mut(spi..spi + 8) {
         for (octet, new) in spi.iter_mut().zip(client.to_be_bytes()) {
             *octet ^= new;
         }

@@ -76,7 +76,7 @@ pub(super) struct Args {
     /// Try out which private address a client behind NAT has (seconds of computing)
     #[arg(long)]
     nat_solve: bool,
-    /// Threads
+    /// Threads: from two on, one reads ahead, and sessions that end together are judged by all
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
 }
@@ -210,13 +210,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     };
     let mut desk = Desk::new(args.choice.gateway_address())
         .standing(args.at.map(Told::from))
-        .brief(args.summary);
+        .brief(args.summary)
+        .threads(args.threads);
     let mut expected = Expected::new(&args.expect_client);
     let mut captures = Vec::new();
     let mut exit = Exit::Clean;
     let mut reading = Reading::default();
     for (number, path) in (0u16..).zip(&args.files) {
-        match file::open_within(path, number, &args.common.budgets.file()) {
+        let limits = file::Limits {
+            ahead: args.threads > 1,
+            ..args.common.budgets.file()
+        };
+        match file::open_within(path, number, &limits) {
             Ok(source) => {
                 let (capture, worst) = read(
                     source,

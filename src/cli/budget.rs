@@ -154,6 +154,7 @@ impl Budgets {
             ratio: self.get(What::Ratio).unwrap_or(usual.ratio),
             plain: self.get(What::PlainOctets).unwrap_or(usual.plain),
             interfaces: self.count(What::Interfaces, usual.interfaces),
+            ahead: usual.ahead,
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Limits {
     pub plain: u64,
     /// Interfaces of a pcapng section.
     pub interfaces: usize,
+    /// Whether a thread of its own reads ahead.
+    pub ahead: bool,
 }
 
 impl Default for Limits {
@@ -42,6 +44,7 @@ impl Default for Limits {
             ratio: 250,
             plain: u64::MAX,
             interfaces: 65_536,
+            ahead: false,
         }
     }
 }
@@ -286,6 +289,7 @@ fn plain(
     let whole = Cursor::new(head).chain(reader);
     let input = match compression {
         Some(compression) => Input::new(compression.plain(whole, *limits)?),
+        None if limits.ahead => Input::ahead_of(whole)?,
         None => Input::new(Box::new(whole)),
     };
     Ok((input, compression))

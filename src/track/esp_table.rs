@@ -3,7 +3,7 @@
 use std::hash::BuildHasher;
 use std::net::IpAddr;
 
-use foldhash::fast::RandomState;
+use foldhash::fast::{FixedState, RandomState};
 use hashbrown::HashMap;
 
 use super::Core;
@@ -208,7 +208,8 @@ impl Table {
         if self.filter.is_empty() {
             self.filter.resize(FILTER, 0);
         }
-        let tag = self.index.hasher().hash_one(key) | 1;
+        // A fixed seed: two keys on one place are told apart or not, in every run alike.
+        let tag = FixedState::default().hash_one(key) | 1;
         let place = usize::try_from(tag >> 32).unwrap_or_default() % FILTER;
         let Some(slot) = self.filter.get_mut(place) else {
             return false;

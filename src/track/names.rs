@@ -352,6 +352,22 @@ fn step(at: Stamp, from: Side, message: String, client: Endpoint, server: IpAddr
 /// Whether a name looks like that of a VPN gateway: one of its labels is, or begins or ends
 /// with, a word that people use for one.
 pub fn looks_like_vpn(name: &str) -> bool {
+    thread_local! {
+        /// The name that was asked about last: the same one is asked about several times.
+        static JUDGED: std::cell::RefCell<(String, bool)> =
+            const { std::cell::RefCell::new((String::new(), false)) };
+    }
+    JUDGED.with_borrow_mut(|(last, verdict)| {
+        if last != name {
+            last.clear();
+            last.push_str(name);
+            *verdict = holds_word_of_vpn(name);
+        }
+        *verdict
+    })
+}
+
+fn holds_word_of_vpn(name: &str) -> bool {
     const WORDS: [&str; 14] = [
         "vpn",
         "ras",

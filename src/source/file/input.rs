@@ -6,7 +6,10 @@
 
 use std::io::{self, ErrorKind, Read};
 
+mod ahead;
 pub(super) mod compressed;
+
+use ahead::Ahead;
 
 /// Size the buffer starts with: small enough to stay in the second-level cache.
 const START: usize = 256 << 10;
@@ -22,9 +25,17 @@ pub(super) enum End {
     Failed(String),
 }
 
+/// Where octets come from.
+enum Octets {
+    /// Read when they are wanted.
+    Reader(Box<dyn Read + Send>),
+    /// Read before they are wanted.
+    Ahead(Ahead),
+}
+
 /// The window.
 pub(super) struct Input {
-    reader: Box<dyn Read + Send>,
+    octets: Octets,
     buffer: Vec<u8>,
     /// Where the reader stands in `buffer`.
     at: usize,
@@ -37,9 +48,18 @@ pub(super) struct Input {
 
 impl Input {
     pub(super) fn new(reader: Box<dyn Read + Send>) -> Self {
+        Self::of(Octets::Reader(reader), START)
+    }
+
+    /// As [`Input::new`], with a thread that reads ahead.
+    pub(super) fn ahead_of(reader: impl Read + Send + 'static) -> io::Result<Self> {
+        Ok(Self::of(Octets::Ahead(Ahead::new(reader)?), 0))
+    }
+
+    fn of(octets: Octets, start: usize) -> Self {
         Self {
-            reader,
-            buffer: vec![0; START],
+            octets,
+            buffer: vec![0; start],
             at: 0,
             filled: 0,
             base: 0,
@@ -49,7 +69,7 @@ impl Input {
 
     /// Offset of the reader's place in octets.
     pub(super) fn offset(&self) -> u64 {
-        self.base + self.at as u64
+        self.base.wrapping_add(self.at as u64)
     }
 
     /// The reader's place in the buffer, valid until the next `ensure`.
@@ -104,6 +124,12 @@ impl Input {
     #[cold]
     #[inline(never)]
     fn fill(&mut self, n: usize) -> bool {
+        if matches!(self.octets, Octets::Ahead(_)) {
+            while self.available() < n && self.end.is_none() {
+                self.next_block();
+            }
+            return self.available() >= n;
+        }
         // Twice the need, so that moving what is left over costs less than reading the rest.
         if self.buffer.len() < n.saturating_mul(2) {
             let size = n.saturating_mul(2).next_power_of_two();
@@ -126,16 +152,55 @@ impl Input {
     }
 
     fn read_once(&mut self) {
+        let Octets::Reader(reader) = &mut self.octets else {
+            return;
+        };
         let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
-        match self.reader.read(room) {
+        match reader.read(room) {
             Ok(0) => self.end = Some(End::Clean),
             Ok(n) => self.filled = (self.filled + n).min(self.buffer.len()),
-            Err(error) => match error.kind() {
-                ErrorKind::Interrupted => {}
-                ErrorKind::UnexpectedEof => self.end = Some(End::CutOff),
-                _ => self.end = Some(End::Failed(error.to_string())),
-            },
+            Err(error) => self.failed(&error),
         }
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        match error.kind() {
+            ErrorKind::Interrupted => {}
+            ErrorKind::UnexpectedEof => self.end = Some(End::CutOff),
+            _ => self.end = Some(End::Failed(error.to_string())),
+        }
+    }
+
+    /// Puts what is left before the octets of the next block, and goes on in that.
+    fn next_block(&mut self) {
+        let Octets::Ahead(ahead) = &self.octets else {
+            return;
+        };
+        let mut block = match ahead.next() {
+            Some(Ok(block)) => block,
+            Some(Err(error)) => return self.failed(&error),
+            None => return self.end = Some(End::Clean),
+        };
+        let offset = self.offset();
+        let left = self.ready().unwrap_or_default();
+        self.at = match ahead::ROOM.checked_sub(left.len()) {
+            Some(at) => {
+                if let Some(room) = block.get_mut(at..ahead::ROOM) {
+                    room.copy_from_slice(left);
+                }
+                at
+            }
+            None => {
+                // A record longer than the room.
+                let fresh = block.get(ahead::ROOM..).unwrap_or_default();
+                block = [left, fresh].concat();
+                0
+            }
+        };
+        self.base = offset.wrapping_sub(self.at as u64);
+        self.filled = block.len();
+        let used = std::mem::replace(&mut self.buffer, block);
+        ahead.give_back(used);
     }
 }
 
@@ -197,6 +262,27 @@ mod tests {
         assert!(input.ensure(1_900_000));
         assert!(!input.ensure(1_900_001));
         assert_eq!(input.ahead(), &octets[1_100_000..]);
+    }
+
+    #[test]
+    fn reading_ahead_gives_the_same_octets() {
+        let octets: Vec<u8> = (0..2_000_000_u32).map(|i| (i % 251) as u8).collect();
+        let mut input = Input::ahead_of(io::Cursor::new(octets.clone())).unwrap();
+        let mut at = 0;
+        // Small records, one longer than the room of a block, one longer than two blocks.
+        for len in (0..1000).map(|n| n % 1700 + 1).chain([100_000, 700_000]) {
+            assert!(input.ensure(len));
+            assert_eq!(input.offset(), at as u64);
+            assert_eq!(input.slice(input.place(), len), &octets[at..at + len]);
+            input.advance(len);
+            at += len;
+        }
+        assert!(input.ensure(octets.len() - at));
+        assert!(!input.ensure(octets.len() - at + 1));
+        assert_eq!(input.ahead(), &octets[at..]);
+        assert_eq!(input.end(), Some(&End::Clean));
+        let mut dripping = Input::ahead_of(Drip(0, false)).unwrap();
+        assert!(dripping.ensure(200) && !dripping.ensure(201));
     }
 
     #[test]

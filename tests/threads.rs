@@ -1,0 +1,111 @@
+//! Several threads, a pipe, a compressed file, counts only: the same answer every time.
+#![allow(
+    clippy::pedantic,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    dead_code,
+    reason = "test code"
+)]
+
+#[path = "../benches/traffic/mod.rs"]
+mod traffic;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use traffic::{Mix, pcap};
+
+/// A capture of generated traffic, removed at the end.
+struct Capture(PathBuf);
+
+impl Capture {
+    fn new(name: &str, octets: &[u8]) -> Self {
+        let name = format!("vpnscope-threads-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, octets).expect("a file");
+        Self(path)
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn analyze(arguments: &[&str], file: &Path, stdin: Option<File>) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_vpnscope"))
+        .args(["analyze", "--format", "json", "--tls", "all"])
+        .args(arguments)
+        .arg(file)
+        .stdin(stdin.map_or_else(Stdio::null, Stdio::from))
+        .output()
+        .expect("vpnscope runs");
+    let mut report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    for capture in report["captures"].as_array_mut().expect("captures") {
+        // The one thing that differs.
+        capture["file"] = Value::Null;
+    }
+    report
+}
+
+#[test]
+fn threads_pipes_and_compression_change_nothing() {
+    for mix in Mix::ALL {
+        let octets = pcap(mix, 6000);
+        let plain = Capture::new(mix.name(), &octets);
+        let one = analyze(&["--threads", "1"], &plain.0, None);
+        assert!(
+            one["sessions"]
+                .as_array()
+                .is_some_and(|all| !all.is_empty()),
+            "{} holds no session",
+            mix.name()
+        );
+        for threads in ["2", "3"] {
+            let several = analyze(&["--threads", threads], &plain.0, None);
+            assert!(one == several, "{}: {threads} threads", mix.name());
+        }
+        let pipe = || Some(File::open(&plain.0).expect("it was written"));
+        let piped = analyze(&["--threads", "2"], Path::new("-"), pipe());
+        assert!(one == piped, "{}: a pipe and two threads", mix.name());
+        let compressed = zstd::encode_all(&octets[..], 1).expect("zstd");
+        let compressed = Capture::new(&format!("{}.zst", mix.name()), &compressed);
+        let unpacked = analyze(&["--threads", "2"], &compressed.0, None);
+        assert!(one == unpacked, "{}: compressed", mix.name());
+    }
+}
+
+#[test]
+fn counting_only_counts_the_same() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pcaps");
+    let mut compared = 0;
+    let mut folders: Vec<_> = std::fs::read_dir(folder)
+        .expect("pcaps")
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    // Each third: all of them take a minute.
+    for folder in folders.iter().step_by(3) {
+        for file in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = file.path();
+            if path.extension().is_none_or(|end| end != "pcap") {
+                continue;
+            }
+            let whole = analyze(&[], &path, None);
+            let counts = analyze(&["--summary"], &path, None);
+            assert_eq!(whole["summary"], counts["summary"], "{}", path.display());
+            compared += 1;
+        }
+    }
+    assert!(compared > 50, "{compared} captures");
+}
