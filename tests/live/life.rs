@@ -64,15 +64,14 @@ fn starts_and_stops_leak_nothing() {
     assert!(threads <= 3, "{threads}");
 }
 
-/// What the sessions of the soak play: most fail, some work and end.
+/// What the sessions of the soak play. All fail in clear, and are let go ten minutes later; one
+/// that may work behind its encryption would be waited for as long as a tunnel may be silent.
 const SCRIPTS: &[&str] = &[
-    "ikev2-psk-mismatch",
-    "ikev2-cert-untrusted",
-    "libreswan-ikev2-no-proposal-chosen",
     "ikev2-udp500-dropped",
     "ikev2-response-lost",
-    "ikev2-id-mismatch",
-    "ikev2-peer-deleted",
+    "ikev2-no-common-group",
+    "libreswan-ikev2-no-proposal-chosen",
+    "libreswan-ikev1-proposal-mismatch",
 ];
 
 fn script(name: &str) -> Vec<Vec<u8>> {
@@ -179,13 +178,14 @@ fn a_long_capture_stays_as_large_as_it_is() {
     assert_eq!(finals, sessions as usize, "each session is reported once");
     let (first, last) = (seen.first().unwrap(), seen.last().unwrap());
     assert!(last.2 <= first.2 + 1, "open files: {first:?}, {last:?}");
-    // Sessions that got no answer stay open for ten minutes; then as many close as open.
+    // After ten minutes as many are let go as begin.
     let each = last.3.saturating_sub(first.3) / u64::from((last.1 - first.1).clamp(1, 1700));
     println!("{each} octets of memory a session that is open");
     assert!(each < 24 << 10, "{first:?}, {last:?}");
     let settled = seen.iter().find(|(at, ..)| *at > 660);
     if let Some(settled) = settled {
-        assert!(last.3 < settled.3 + settled.3 / 20, "{settled:?}, {last:?}");
+        println!("{} octets more since they are let go", last.3.saturating_sub(settled.3));
+        assert!(last.3 < settled.3 + settled.3 / 50, "{settled:?}, {last:?}");
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }
