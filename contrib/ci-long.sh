@@ -2,7 +2,8 @@
 # What takes long: everything of the gate, with nothing skipped.
 set -eu
 export VPNSCOPE_REQUIRE=1
-contrib/install-lab.sh
+# With what live capture is compared with, and what reads its files.
+contrib/install-lab.sh tshark tcpdump
 make lint
 VPNSCOPE_LIVE=later VPNSCOPE_LAB=later cargo test --workspace --locked --release
 # The replay against every daemon, and every client against the replay.

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Installs the daemons that the replay tests talk to, and the programs that live capture is compared
-# with. Their services are not started: the tests run them in network namespaces of their own.
+# Installs the daemons that the replay tests talk to, and the packages that are named besides. Their
+# services are not started: the tests run them in network namespaces of their own.
 # Libreswan conflicts with strongSwan's packages, so it is unpacked beside them: into
 # $VPNSCOPE_LIBRESWAN, or /var/cache/vpnscope-lab/libreswan.
 set -eu
 packages="strongswan-swanctl charon-systemd libcharon-extra-plugins libcharon-extauth-plugins
   libstrongswan-extra-plugins libstrongswan-standard-plugins libnss3-tools
-  xl2tpd ppp python3-minimal ike-scan gnutls-bin ocserv openconnect openssl iproute2 tshark tcpdump"
+  xl2tpd ppp python3-minimal ike-scan gnutls-bin ocserv openconnect openssl iproute2 $*"
 libreswan="${VPNSCOPE_LIBRESWAN:-/var/cache/vpnscope-lab/libreswan}"
 pluto="$libreswan/usr/libexec/ipsec/pluto"
 
