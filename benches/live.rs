@@ -2,8 +2,9 @@
 //! them, to nobody, to `tcpdump -w`, and to `vpnscope capture`, all with buffers of the same size.
 //!
 //! On a veth pair the receiving side works in the sender's time: a capture that keeps up slows
-//! the sender instead of dropping. So the rate left to the sender is measured, and the
-//! processor time of the capture for each frame, side by side in several rounds; the ratios
+//! the sender instead of dropping. So what is measured is the rate left to the sender, in frames
+//! for each second of its own processor time (which others on the machine do not change), and the
+//! processor time of the capture for each frame; side by side in several rounds, and the ratios
 //! count. Needs root, `unshare`, `ip` and `tcpdump`. A capture named after `--` is sent instead.
 #![allow(
     irrefutable_let_patterns,
@@ -131,8 +132,8 @@ fn begin(words: &[&str]) -> Option<Child> {
 }
 
 /// Processor time used so far, seconds.
-fn used(child: &Child) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+fn used(process: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     let after = stat.rsplit_once(") ").unwrap().1;
     let ticks = |at: usize| after.split(' ').nth(at).unwrap().parse::<f64>().unwrap();
     (ticks(11) + ticks(12)) / 100.0
@@ -141,7 +142,9 @@ fn used(child: &Child) -> f64 {
 /// Frames a second left to the sender, and nanoseconds of the receiver's time for each.
 fn measure(frames: &[Vec<u8>], words: &[&str]) -> (f64, f64) {
     let child = begin(words);
-    let before = child.as_ref().map_or(0.0, used);
+    let of = |child: &Child| used(&child.id().to_string());
+    let before = child.as_ref().map_or(0.0, of);
+    let mine = used("self");
     let mut out = pcap::Capture::from_device("vb").unwrap().open().unwrap();
     let begun = Instant::now();
     let mut sent = 0usize;
@@ -151,11 +154,11 @@ fn measure(frames: &[Vec<u8>], words: &[&str]) -> (f64, f64) {
             sent += 1;
         }
     }
-    let rate = sent as f64 / begun.elapsed().as_secs_f64();
+    let rate = sent as f64 / (used("self") - mine);
     // What is in the ring is worked off.
     std::thread::sleep(Duration::from_millis(700));
     let cost = child.map_or(0.0, |mut child| {
-        let cost = used(&child) - before;
+        let cost = of(&child) - before;
         let end = format!("kill -TERM {}", child.id());
         Command::new("sh").args(["-c", &end]).status().unwrap();
         child.wait().unwrap();
