@@ -182,7 +182,8 @@ fn a_long_capture_stays_as_large_as_it_is() {
     let each = last.3.saturating_sub(first.3) / u64::from((last.1 - first.1).clamp(1, 1700));
     println!("{each} octets of memory a session that is open");
     assert!(each < 24 << 10, "{first:?}, {last:?}");
-    let settled = seen.iter().find(|(at, ..)| *at > 660);
+    // The first ones let go leave the memory in another shape; then it is settled.
+    let settled = seen.iter().find(|(at, ..)| *at >= 780);
     if let Some(settled) = settled {
         println!("{} octets more since they are let go", last.3.saturating_sub(settled.3));
         assert!(last.3 < settled.3 + settled.3 / 50, "{settled:?}, {last:?}");
