@@ -185,7 +185,10 @@ fn a_long_capture_stays_as_large_as_it_is() {
     // The first ones let go leave the memory in another shape; then it is settled.
     let settled = seen.iter().find(|(at, ..)| *at >= 780);
     if let Some(settled) = settled {
-        println!("{} octets more since they are let go", last.3.saturating_sub(settled.3));
+        println!(
+            "{} octets more since they are let go",
+            last.3.saturating_sub(settled.3)
+        );
         assert!(last.3 < settled.3 + settled.3 / 50, "{settled:?}, {last:?}");
     }
     std::fs::remove_dir_all(&folder).unwrap();
