@@ -25,6 +25,10 @@ use std::time::{Duration, Instant};
 pub mod libreswan;
 pub mod namespace;
 pub mod ocserv;
+#[allow(
+    clippy::duplicate_mod,
+    reason = "some tests have it from `common` too, others have no `common`"
+)]
 #[path = "../common/schema.rs"]
 mod schema;
 pub mod strongswan;
