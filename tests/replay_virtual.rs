@@ -405,44 +405,40 @@ fn no_half_open_tunnel_is_left() {
     assert_eq!(judgement.difference.live.last().unwrap().name, "StopCCN");
 }
 
-/// Every labelled capture: whatever is in it is played or refused with a reason, in bounds.
+/// Every labelled capture: whatever is in it is played or refused with a reason, in bounds. What
+/// both ends play from one recording ends as recorded, but for what no two players can make up:
+/// crafted contradictions, answers of which parts are lost.
 #[test]
 fn every_capture_is_played_or_refused() {
-    let mut played = 0;
+    let (mut played, mut odd) = (0, Vec::new());
     for folder in std::fs::read_dir(path("")).unwrap().flatten() {
-        for entry in std::fs::read_dir(folder.path())
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            if entry
-                .path()
-                .extension()
-                .is_none_or(|e| e != "pcap" && e != "pcapng")
-            {
+        let files = std::fs::read_dir(folder.path()).into_iter().flatten();
+        for file in files.flatten().map(|entry| entry.path()) {
+            let kind = file.extension().and_then(|kind| kind.to_str());
+            if !matches!(kind, Some("pcap" | "pcapng")) {
                 continue;
             }
-            let open = || file::open(&entry.path(), 0).unwrap();
+            let open = || file::open(&file, 0).unwrap();
             for session in recording::sessions(&mut open()) {
                 let Ok(conversation) = recording::read(&mut open(), &session) else {
                     continue;
                 };
-                if Replayer::new(conversation.clone(), settings(Side::Client)).is_err() {
+                let able = |role| Replayer::new(conversation.clone(), settings(role)).is_ok();
+                if !able(Side::Client) || !able(Side::Gateway) {
                     continue;
                 }
                 let judgement = both(&conversation).run(at_once);
-                assert_ne!(
-                    judgement.verdict,
-                    Verdict::Further,
-                    "{:?} {}",
-                    entry.path(),
-                    judgement.why
-                );
+                let why = format!("{}: {}", file.display(), judgement.why);
+                assert_ne!(judgement.verdict, Verdict::Further, "{why}");
+                if judgement.verdict != Verdict::Same {
+                    odd.push(why);
+                }
                 played += 1;
             }
         }
     }
     assert!(played > 80, "{played}");
+    assert!(odd.len() * 20 < played, "{played}: {odd:#?}");
 }
 
 /// A DTLS association that takes up the session of a TLS channel is announced as hopeless.

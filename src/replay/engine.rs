@@ -3,18 +3,15 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use vpnscope_dissectors::ike;
-
-use super::conversation::{Channel, Conversation, Message, Protocol, Side, Transport};
+use super::conversation::{Channel, Conversation, Message, Side, Transport};
 use super::player::{Awaits, Ends, Heard, Next, Outgoing, Player};
 use super::script::{CannotPlay, Script};
 use super::settings::Settings;
 use crate::assemble::messages::cisco_ike;
-use crate::assemble::tcp::blank_envelope;
-use crate::decap::Flow;
 use crate::time::{Span, Timestamp};
 
 mod pace;
+mod pieces;
 
 /// Octets to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -269,29 +266,6 @@ impl Replayer {
                 self.noise.last = why;
             }
         }
-    }
-
-    /// Puts the pieces of an IKEv1 message together: `None` while some are missing, an error
-    /// where it is no piece.
-    fn joined(
-        &mut self,
-        now: Timestamp,
-        channel: Channel,
-        octets: &[u8],
-    ) -> Result<Option<Vec<u8>>, ()> {
-        if self.recording.protocol != Protocol::Ikev1 {
-            return Err(());
-        }
-        let piece = ike::Message::parse(octets).map_err(|_| ())?;
-        cisco_ike::fragment(&piece).ok_or(())?;
-        let ends = self.ends(channel);
-        let flow = Flow {
-            source: (ends.peer.ip(), ends.peer.port()),
-            destination: (ends.local.ip(), ends.local.port()),
-        };
-        let envelope = blank_envelope(0, &flow, now, 17);
-        let whole = self.pieces.handle(&envelope, &[0], &piece);
-        Ok(whole.map(|whole| whole.octets))
     }
 
     /// Waiting for the other end without anything to send again is given up after so long.

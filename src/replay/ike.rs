@@ -211,7 +211,7 @@ impl Ike {
             Side::Gateway if settings.does(Substitution::ResponderSpi) => (Spi::ZERO, fresh),
             Side::Gateway => (Spi::ZERO, kept.responder_spi),
         };
-        Self {
+        let mut one = Self {
             recording: recording.clone(),
             settings: settings.clone(),
             role,
@@ -232,7 +232,11 @@ impl Ike {
             hash: Hash::SHA,
             last_heard: Vec::new(),
             last_sent: None,
+        };
+        if role == Side::Gateway && !one.is_v2() {
+            one.learn_own_suite();
         }
+        one
     }
 
     fn is_v2(&self) -> bool {

@@ -5,18 +5,24 @@
 
 use std::collections::VecDeque;
 
-use vpnscope_dissectors::l2tp::{self, AvpType, MessageType, Value};
+use vpnscope_dissectors::l2tp::{self, MessageType};
 use vpnscope_dissectors::{Verdict, ppp};
 
-use super::conversation::{Channel, Conversation, Message, Side};
+use super::conversation::{Channel, Conversation, Side};
 use super::player::{Awaits, Ends, Heard, Next, Outgoing, Player};
 use super::rng::Rng;
-use super::script::{CannotPlay, Reach, Script};
+use super::script::Script;
 use super::settings::{Settings, Substitution};
 use wire::{Options, Packet, Places, avp};
 
+mod control;
 mod link;
+mod said;
 mod wire;
+
+use control::assigned;
+use said::{Said, said};
+pub(super) use said::{reach, substitutions};
 
 const LCP: u16 = 0xc021;
 const PAP: u16 = 0xc023;
@@ -41,95 +47,6 @@ const MAGIC: u8 = 5;
 
 /// Rounds of Configure-Requests before the peer is taken never to agree.
 const ROUNDS: u32 = 8;
-
-/// What a recorded message is.
-enum Said {
-    Control(MessageType),
-    Ppp(Packet),
-    /// Acknowledgements, keepalives, data.
-    Nothing,
-}
-
-fn said(message: &Message) -> Said {
-    let Ok(read) = l2tp::Message::parse(&message.octets) else {
-        return Said::Nothing;
-    };
-    if read.is_control() {
-        return match read.message_type() {
-            Some(MessageType::HELLO) | None => Said::Nothing,
-            Some(kind) => Said::Control(kind),
-        };
-    }
-    match Packet::read(read.body) {
-        Some(packet) if packet.protocol == LCP && packet.code >= code::ECHO => Said::Nothing,
-        Some(packet) => Said::Ppp(packet),
-        None => Said::Nothing,
-    }
-}
-
-/// How far a conversation can be played: as the client up to its credentials, as the gateway
-/// up to its verdict on them.
-pub(super) fn reach(recording: &Conversation, role: Side) -> Result<Reach, CannotPlay> {
-    let mut places = Vec::new();
-    for (place, message) in recording.messages.iter().enumerate() {
-        match said(message) {
-            Said::Nothing => {}
-            // The recorded client took its leave: so does ours, when it is done.
-            Said::Control(MessageType::STOP_CCN | MessageType::CDN)
-                if role == Side::Client && message.from == Side::Client =>
-            {
-                break;
-            }
-            Said::Control(_) if role == message.from && proves(message) => break,
-            Said::Control(_) => places.push(place),
-            Said::Ppp(packet) => {
-                let auth = [PAP, CHAP, EAP].contains(&packet.protocol);
-                let ours = message.from == Side::Client && role == Side::Client;
-                if (auth && ours) || !(auth || packet.protocol == LCP) {
-                    break;
-                }
-                places.push(place);
-            }
-        }
-    }
-    if places.is_empty() {
-        return Err(CannotPlay::Half {
-            session: recording.session,
-            what: "the client's SCCRQ",
-        });
-    }
-    Ok(Reach {
-        places,
-        first: "the client's SCCRQ",
-        end: "where the password is asked for: recorded credentials are never sent",
-    })
-}
-
-/// Whether a control message proves knowledge of a password: the tunnel's own, or a caller's.
-fn proves(message: &Message) -> bool {
-    l2tp::Message::parse(&message.octets).is_ok_and(|read| {
-        read.avps().flatten().any(|avp| {
-            [
-                Some(AvpType::CHALLENGE_RESPONSE),
-                Some(AvpType::PROXY_AUTHEN_RESPONSE),
-            ]
-            .contains(&avp.avp_type())
-        })
-    })
-}
-
-/// What is changed in a message of ours.
-pub(super) fn substitutions(message: &Message) -> Vec<Substitution> {
-    use Substitution as S;
-    match said(message) {
-        Said::Control(_) => vec![S::TunnelId, S::SessionId, S::Sequence],
-        Said::Ppp(packet) if packet.code == code::REQUEST => {
-            vec![S::TunnelId, S::SessionId, S::Magic]
-        }
-        Said::Ppp(_) => vec![S::TunnelId, S::SessionId, S::Identifier],
-        Said::Nothing => Vec::new(),
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pending {
@@ -183,6 +100,8 @@ struct Leave {
     control: Option<usize>,
     /// How often it took a refusal of its Configure-Request before.
     refusals: u32,
+    /// What it asked for in later Configure-Requests.
+    requests: VecDeque<Options>,
     /// Whether LCP is being terminated: the rest comes when the client has agreed.
     is_terminating: bool,
 }
@@ -223,6 +142,8 @@ impl L2tp {
                         auth_lines.push_back(packet);
                     } else if packet.code == code::REQUEST && request.is_none() {
                         request = Some((packet.identifier, wire::options(&packet.data)));
+                    } else if packet.code == code::REQUEST && role == Side::Gateway {
+                        leave.requests.push_back(wire::options(&packet.data));
                     } else if packet.code == code::TERMINATE {
                         leave.terminate.get_or_insert(packet);
                     }
@@ -349,23 +270,6 @@ impl L2tp {
         }
     }
 
-    /// A control message of our own making: an acknowledgement, or a farewell.
-    fn own(&self, body: &[u8]) -> Outgoing {
-        let mut octets = vec![0xc8, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        octets.extend(body);
-        if let Some(places) = Places::of(&octets) {
-            places.set_length(&mut octets);
-            places.set_tunnel(&mut octets, self.theirs.0);
-            places.set_sequence(&mut octets, self.ns, self.nr);
-        }
-        Outgoing {
-            channel: Channel::Primary,
-            octets,
-            recorded: None,
-            awaits: Awaits::Nothing,
-        }
-    }
-
     /// A PPP packet in a data message with the header of the recorded ones.
     fn data(&mut self, packet: &Packet) -> Outgoing {
         let mut octets = vec![0, 2, 0, 0, 0, 1];
@@ -389,79 +293,6 @@ impl L2tp {
             awaits: Awaits::Nothing,
         }
     }
-
-    fn hear_control(&mut self, read: &l2tp::Message<'_>) -> Heard {
-        let (ns, nr) = (read.ns.unwrap_or_default(), read.nr.unwrap_or_default());
-        let mut acknowledged = false;
-        if let Some(Pending::Control(sent)) = self.pending
-            && (1..0x8000).contains(&nr.wrapping_sub(sent))
-        {
-            self.pending = None;
-            acknowledged = true;
-        }
-        let Some(kind) = read.message_type() else {
-            return if acknowledged {
-                Heard::Answer
-            } else {
-                Heard::Again
-            };
-        };
-        if ns != self.nr {
-            if self.nr.wrapping_sub(ns) < 0x8000 {
-                let acknowledgement = self.own(&[]);
-                self.urgent.push_back(acknowledgement);
-                return Heard::Again;
-            }
-            return Heard::Foreign("a message whose number is ahead");
-        }
-        self.nr = self.nr.wrapping_add(1);
-        let (tunnel, session) = assigned(read);
-        self.theirs = (
-            tunnel.unwrap_or(self.theirs.0),
-            session.unwrap_or(self.theirs.1),
-        );
-        let before = self.queue.len();
-        match kind {
-            MessageType::STOP_CCN | MessageType::CDN => self.done = true,
-            MessageType::ICCN => {
-                self.request_due = true;
-                self.follow(Some(kind));
-            }
-            MessageType::HELLO => {}
-            _ => self.follow(Some(kind)),
-        }
-        let silent = self.queue.is_empty() && self.lines.is_empty() && self.request.is_none();
-        if silent && self.role == Side::Client && self.last_words == Some(kind) {
-            // The recorded client went on with a password.
-            self.done = true;
-        }
-        if self.queue.len() == before || self.pending.is_some() {
-            let acknowledgement = self.own(&[]);
-            self.urgent.push_back(acknowledgement);
-        }
-        if acknowledged || self.pending.is_none() {
-            Heard::Answer
-        } else {
-            Heard::Aside
-        }
-    }
-}
-
-/// The ids that a control message assigns.
-fn assigned(read: &l2tp::Message<'_>) -> (Option<u16>, Option<u16>) {
-    let mut ids = (None, None);
-    for avp in read.avps().flatten() {
-        let number = match avp.value() {
-            Ok(Value::Number(number)) => u16::try_from(number).ok(),
-            _ => None,
-        };
-        match avp.avp_type() {
-            Some(AvpType::ASSIGNED_TUNNEL_ID) => ids.0 = number,
-            Some(AvpType::ASSIGNED_SESSION_ID) => ids.1 = number,
-            _ => {}
-        }
-    }
-    ids
 }
 
 impl Player for L2tp {

@@ -141,6 +141,20 @@ impl Ike {
         Heard::Answer
     }
 
+    /// As the gateway: what the recorded one chose decides.
+    pub(super) fn learn_own_suite(&mut self) {
+        let places = self.ours.iter();
+        let said: Vec<Vec<u8>> = places
+            .filter_map(|place| self.recording.messages.get(*place))
+            .map(|message| message.octets.clone())
+            .collect();
+        for octets in said {
+            if let Ok(message) = ike::Message::parse(&octets) {
+                self.learn_suite(&message);
+            }
+        }
+    }
+
     /// What the live gateway chose decides the NAT-D hash and the group of the key share.
     fn learn_suite(&mut self, message: &ike::Message<'_>) {
         let exchange = v1::ExchangeType(message.header.exchange_type);
@@ -156,7 +170,9 @@ impl Ike {
                 .next();
             if let Some(suite) = chosen {
                 self.hash = suite.hash.unwrap_or(Hash::SHA);
-                self.group = suite.group.map(|group| group.0);
+                if self.role == Side::Client {
+                    self.group = suite.group.map(|group| group.0);
+                }
             }
         }
     }

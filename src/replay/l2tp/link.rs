@@ -1,5 +1,7 @@
 //! The PPP in the tunnel: LCP until both ends agree, then whatever asks for a password.
 
+use vpnscope_dissectors::l2tp::MessageType;
+
 use super::wire::{self, Options, Packet};
 use super::{AUTHENTICATION, CHAP, EAP, L2tp, LCP, MAGIC, PAP, Pending, ROUNDS, Said, code, said};
 use crate::replay::conversation::Side;
@@ -43,9 +45,14 @@ impl L2tp {
             code::TERMINATE => {
                 let reply = self.reply(packet, code::TERMINATE_ACK, packet.data.clone());
                 self.urgent.push_back(reply);
-                self.done = true;
+                // The recorded gateway may have closed the call, too, after that.
+                let closes = [Some(MessageType::STOP_CCN), Some(MessageType::CDN)];
+                self.leave.is_terminating = true;
+                self.done = !closes.contains(&self.last_words) || self.role == Side::Gateway;
             }
-            code::TERMINATE_ACK if self.leave.is_terminating => self.leave(),
+            code::TERMINATE_ACK if self.role == Side::Gateway && self.leave.is_terminating => {
+                self.leave();
+            }
             code::ECHO => {
                 let mut data = self.magic.to_vec();
                 data.extend(packet.data.get(4..).unwrap_or_default());
@@ -120,9 +127,17 @@ impl L2tp {
     fn amend(&mut self, packet: &Packet) {
         self.rounds += 1;
         let refused = wire::options(&packet.data);
+        let next = self.leave.requests.pop_front();
         if let Some((identifier, options)) = &mut self.request {
             *identifier = identifier.wrapping_add(1);
-            if packet.code == code::REJECT {
+            if let Some(next) = next {
+                // As the recorded gateway did, whatever the client wants.
+                let magic = self.magic;
+                *options = next;
+                for (_, value) in options.iter_mut().filter(|(kind, _)| *kind == MAGIC) {
+                    *value = magic.to_vec();
+                }
+            } else if packet.code == code::REJECT {
                 options.retain(|(kind, _)| !refused.iter().any(|(other, _)| other == kind));
             } else {
                 for (kind, value) in options.iter_mut() {
