@@ -50,7 +50,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_name = "NAME")]
     pub(super) sni: Option<String>,
     /// Change one thing; may be given several times
-    #[arg(long, value_name = "KEY=VALUE", value_parser = Variation::parse)]
+    #[arg(id = "variation", long = "set", value_name = "KEY=VALUE", value_parser = Variation::parse)]
     pub(super) set: Vec<Variation>,
     /// Send later messages as recorded, recorded credentials among them
     #[arg(long)]
