@@ -674,6 +674,19 @@ fn the_true_cause_comes_first_and_another_is_excluded_by_a_frame() {
         if let Some(other) = &found.different_attempt {
             faults.push(format!("{query} in {file}: {other}"));
         }
+        // Nothing of what the capture excludes is left to check.
+        for cause in found
+            .causes
+            .iter()
+            .filter(|one| one.supported == Some(false))
+        {
+            let word = format!(", {}: ", cause.code);
+            assert!(
+                !found.check.iter().any(|check| check.contains(&word)),
+                "{query} in {file}: {:?}",
+                found.check
+            );
+        }
         // Supported before open before excluded.
         let ranks: Vec<u8> = found
             .causes

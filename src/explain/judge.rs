@@ -12,7 +12,7 @@ use attempt::Named;
 use single::{one, open};
 
 use super::catalogue::{Catalogue, Cause, Entry, EntryKind};
-use super::model::{CauseVerdict, Explanation, Match, MatchKind};
+use super::model::{CHECKS, CauseVerdict, Explanation, Match, MatchKind, spread};
 use crate::report::{EvidenceReport, FindingReport, SessionReport};
 
 mod attempt;
@@ -115,7 +115,8 @@ fn judge_match(catalogue: &Catalogue, found: &mut Match, query: &str, sessions: 
         }
     };
     found.causes.sort_by_key(rank);
-    if entry.is_some_and(|entry| !entry.benign && !entry.causes.is_empty()) {
+    if let Some(entry) = entry.filter(|entry| !entry.benign && !entry.causes.is_empty()) {
+        recheck(catalogue, entry, found);
         add_excluded(catalogue, found, sessions);
     }
 }
@@ -186,6 +187,22 @@ fn add_primary(found: &mut Match, sessions: &[&SessionReport]) {
             evidence: frames(finding),
         });
     }
+}
+
+/// What to check, now that the capture has ranked the causes: nothing of what it excludes.
+fn recheck(catalogue: &Catalogue, entry: &Entry, found: &mut Match) {
+    let left: Vec<&Cause> = found
+        .causes
+        .iter()
+        .filter(|verdict| verdict.supported != Some(false))
+        .filter_map(|verdict| catalogue.cause(&verdict.code))
+        .collect();
+    if left.is_empty() {
+        return;
+    }
+    found.check = spread(&left);
+    found.check.extend(entry.check.iter().cloned());
+    found.check.truncate(CHECKS);
 }
 
 /// What is often taken for the fault, along the ladder.

@@ -11,7 +11,7 @@ use crate::report::EvidenceReport;
 pub const SCHEMA: &str = "vpnscope.explain/1";
 
 /// How many checks an answer lists.
-const CHECKS: usize = 12;
+pub(super) const CHECKS: usize = 12;
 
 /// What a query means.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -249,7 +249,7 @@ fn of_entry(catalogue: &Catalogue, entry: &Entry) -> Match {
 
 /// The first checks of each cause in turn: all of the first cause, then the first one of
 /// each other.
-fn spread(causes: &[&Cause]) -> Vec<String> {
+pub(super) fn spread(causes: &[&Cause]) -> Vec<String> {
     let mut checks: Vec<String> = Vec::new();
     for (rank, cause) in causes.iter().enumerate() {
         let (client, gateway) = if rank == 0 {

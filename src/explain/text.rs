@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::model::{Explanation, Match, MatchKind};
-use crate::report::EvidenceReport;
+use super::model::{CauseVerdict, Explanation, Match, MatchKind};
 
 /// Columns of text.
 const WIDTH: usize = 80;
@@ -59,35 +58,13 @@ fn write_match(out: &mut String, found: &Match) {
             && found.causes.len() == 1
             && found.causes.iter().all(|c| c.supported.is_none()))
     {
-        out.push_str("  Causes, usual one first\n");
-        let mut shown: &[EvidenceReport] = &[];
-        for cause in &found.causes {
-            let mark = match cause.supported {
-                Some(true) => "supported: ",
-                Some(false) => "excluded: ",
-                None => "",
-            };
-            wrapped(
-                out,
-                "    ",
-                &format!("{}: {mark}{}", cause.code, cause.because),
-            );
-            // The same frames again would only push the rest off the screen.
-            let numbers = |all: &[EvidenceReport]| -> Vec<(u16, u64)> {
-                all.iter().map(|at| (at.capture, at.frame)).collect()
-            };
-            if numbers(&cause.evidence) == numbers(shown) {
-                continue;
-            }
-            shown = &cause.evidence;
-            for evidence in shown {
-                wrapped(
-                    out,
-                    "      ",
-                    &format!("frame {}: {}", evidence.frame, evidence.what),
-                );
-            }
-        }
+        let is_ranked = found.causes.iter().any(|cause| cause.supported.is_some());
+        out.push_str(if is_ranked {
+            "  Causes, as the capture ranks them\n"
+        } else {
+            "  Causes, usual one first\n"
+        });
+        write_causes(out, &found.causes);
     }
     if !found.likely.is_empty() {
         out.push_str("  Usual reasons\n");
@@ -105,6 +82,35 @@ fn write_match(out: &mut String, found: &Match) {
         section(out, "Does not help", folklore);
     }
     section(out, "Settled by a capture", &found.capture);
+}
+
+fn write_causes(out: &mut String, causes: &[CauseVerdict]) {
+    let mut shown: Vec<(u16, u64)> = Vec::new();
+    for cause in causes {
+        let frames: Vec<(u16, u64)> = cause
+            .evidence
+            .iter()
+            .map(|at| (at.capture, at.frame))
+            .collect();
+        let text = match (cause.supported, cause.evidence.first()) {
+            (Some(true), _) => format!("supported: {}", cause.because),
+            // One frame is enough to know what need not be looked at.
+            (Some(false), Some(at)) if !cause.because.contains("frame ") => {
+                format!("excluded: {} (frame {})", cause.because, at.frame)
+            }
+            (Some(false), _) => format!("excluded: {}", cause.because),
+            (None, _) => cause.because.clone(),
+        };
+        wrapped(out, "    ", &format!("{}: {text}", cause.code));
+        // The same frames again would only push the rest off the screen.
+        if cause.supported == Some(false) || frames == shown {
+            continue;
+        }
+        for at in &cause.evidence {
+            wrapped(out, "      ", &format!("frame {}: {}", at.frame, at.what));
+        }
+        shown = frames;
+    }
 }
 
 fn section(out: &mut String, title: &str, text: &str) {

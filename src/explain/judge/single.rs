@@ -32,7 +32,7 @@ pub(super) fn one(cause: &Cause, session: &SessionReport) -> CauseVerdict {
     if let Some(finding) = candidate {
         let because = if session.cause == Some(finding.code) {
             format!(
-                "possible, hidden behind {}. {}",
+                "possible: from here it looks the same as {}. {}",
                 finding.code,
                 needs(finding, cause)
             )

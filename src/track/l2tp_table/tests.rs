@@ -149,6 +149,49 @@ fn invented_sessions_of_one_tunnel_find_nothing() {
 }
 
 #[test]
+fn what_is_hidden_is_counted_and_never_read() {
+    let mut tracker = Tracker::new(Config {
+        waits: false,
+        ..Config::default()
+    });
+    let mut avps = message_type(1);
+    // Assigned Tunnel ID, mandatory and hidden, and no Random Vector before it.
+    avps.extend_from_slice(&[0xc0, 10, 0, 0, 0, 9, 0xde, 0xad, 0xbe, 0xef]);
+    give(
+        &mut tracker,
+        &envelope(1, true, 1, 0),
+        &control(0, 0, 0, &avps),
+    );
+    let all = sessions(tracker, 100_000);
+    assert_eq!(all.len(), 1);
+    let facts = all[0].l2tp().unwrap();
+    assert_eq!((facts.hidden, facts.tunnel.client), (1, None));
+}
+
+#[test]
+fn attributes_shorter_than_their_header_cost_only_themselves() {
+    for length in 0..6u8 {
+        let mut tracker = Tracker::new(Config {
+            waits: false,
+            ..Config::default()
+        });
+        let mut avps = message_type(1);
+        avps.extend_from_slice(&[0x80, 8, 0, 0, 0, 9, 0, 7]);
+        avps.extend_from_slice(&[0x80, length, 0, 0, 0, 7, b'h', b'o']);
+        give(
+            &mut tracker,
+            &envelope(1, true, 1, 0),
+            &control(0, 0, 0, &avps),
+        );
+        let all = sessions(tracker, 100_000);
+        let facts = all[0].l2tp().unwrap();
+        assert_eq!(facts.tunnel.client, Some(7), "length {length}");
+        assert!(facts.host.client.is_none());
+        assert_eq!(all[0].unreadable.len(), 1, "length {length}");
+    }
+}
+
+#[test]
 fn an_endless_negotiation_is_counted_and_not_kept() {
     let mut tracker = Tracker::new(Config::default());
     give(&mut tracker, &envelope(1, true, 1, 0), &sccrq(7));
