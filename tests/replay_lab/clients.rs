@@ -140,7 +140,7 @@ fn what_the_gateway_leaves_out_charon_refuses() {
     for (left_out, log, is_there) in [
         ("responder-spi", "IKE_AUTH", true),
         ("nat-detection", "is behind NAT", true),
-        ("random", "is behind NAT", false),
+        ("cookie", "is behind NAT", false),
     ] {
         let before = text(&client.log()).len();
         let keep = format!("keep={left_out}");
