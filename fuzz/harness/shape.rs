@@ -89,7 +89,10 @@ pub fn mutate(octets: &[u8], seed: u64, inside: &mut impl FnMut(&mut Vec<u8>)) -
             frames[at].extend(body);
         }
     }
-    frames[at] = fitted(&frames[at]);
+    // One frame less leaves the last place empty.
+    if let Some(frame) = frames.get_mut(at) {
+        *frame = fitted(frame);
+    }
     joined(&frames)
 }
 
