@@ -80,8 +80,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Trouble);
     }
     let comparison = compare(watched);
-    let report = report(&comparison, |number, seen, verdict| {
-        args.choice.of_compared(number, seen, verdict)
+    let report = report(&comparison, |number, group, verdict| {
+        let points = comparison.points.iter().zip(&group.members);
+        let seen: Vec<_> = points
+            .flat_map(|(p, list)| list.iter().filter_map(|n| p.filed.get(*n)))
+            .collect();
+        args.choice.of_compared(number, &seen, verdict)
     });
     let trouble = report.sessions.iter().any(ComparedSession::is_trouble);
     if trouble && exit < Exit::Findings {

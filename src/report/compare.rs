@@ -9,7 +9,6 @@ use super::{CaptureReport, SessionReport, Summary};
 use crate::compare::group::{Group, Row};
 use crate::compare::record::{Record, What};
 use crate::compare::{Comparison, Point};
-use crate::desk::Filed;
 use crate::diagnose::{Outcome, Severity, Verdict};
 use crate::time::Span;
 
@@ -111,10 +110,10 @@ impl ComparedSession {
 }
 
 /// Builds the report of those sessions that `wants` wants: it is given a session's number, the
-/// session as each point saw it, and the verdict.
+/// sessions of all points that it is, and the verdict.
 pub fn report(
     comparison: &Comparison,
-    mut wants: impl FnMut(u32, &[&Filed], &Verdict) -> Wanted,
+    mut wants: impl FnMut(u32, &Group, &Verdict) -> Wanted,
 ) -> CompareReport {
     let mut summary = Summary::default();
     let mut sessions = Vec::new();
@@ -127,11 +126,7 @@ pub fn report(
         else {
             continue;
         };
-        let points = comparison.points.iter().zip(&group.members);
-        let seen: Vec<&Filed> = points
-            .flat_map(|(p, list)| list.iter().filter_map(|number| p.filed.get(*number)))
-            .collect();
-        match wants(id, &seen, &judgement.verdict) {
+        match wants(id, group, &judgement.verdict) {
             Wanted::Yes => {}
             Wanted::Counted => {
                 summary.tls_not_reported += 1;
