@@ -45,6 +45,30 @@ pub(crate) struct Hold {
     waiting: HashMap<Conversation, Vec<Held>, RandomState>,
     /// One entry for each message: until when its conversation's first one waits.
     queue: VecDeque<(Timestamp, Conversation)>,
+    /// How many wait between addresses of each hash: nearly every question is answered by it.
+    between: Vec<u32>,
+}
+
+/// Places of `between`, as a power of two.
+const PLACES: u32 = 10;
+
+/// The same for both directions.
+fn place(a: IpAddr, b: IpAddr) -> usize {
+    let narrow = |address: IpAddr| match address {
+        IpAddr::V4(v4) => u64::from(v4.to_bits()),
+        IpAddr::V6(v6) => {
+            let octets = v6.octets();
+            let (words, _) = octets.as_chunks::<8>();
+            words
+                .iter()
+                .fold(0, |all, word| all ^ u64::from_be_bytes(*word))
+        }
+    };
+    let (a, b) = (narrow(a), narrow(b));
+    let mixed = (a ^ b)
+        .wrapping_add(a.wrapping_mul(b))
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(mixed >> (64 - PLACES)).unwrap_or_default()
 }
 
 /// How long a message waits for what should stand before it.
@@ -94,6 +118,11 @@ impl Hold {
             rank,
         };
         list.insert(place.min(list.len()), held);
+        self.between.resize(1 << PLACES, 0);
+        let between = self::place(envelope.source, envelope.destination);
+        if let Some(count) = self.between.get_mut(between) {
+            *count += 1;
+        }
         self.queue
             .push_back((envelope.time + PATIENCE, conversation));
         true
@@ -118,6 +147,10 @@ impl Hold {
                 continue;
             }
             let held = list.remove(0);
+            let between = place(held.envelope.source, held.envelope.destination);
+            if let Some(count) = self.between.get_mut(between) {
+                *count = count.saturating_sub(1);
+            }
             if list.is_empty() {
                 self.waiting.remove(&conversation);
             }
@@ -128,7 +161,9 @@ impl Hold {
 
     /// Whether something waits that an event between these addresses may be about.
     pub(crate) fn concerns(&self, a: IpAddr, b: IpAddr) -> bool {
+        let waits = |count: &u32| *count > 0;
         !self.queue.is_empty()
+            && self.between.get(place(a, b)).is_some_and(waits)
             && (self.queue.len() > FEW
                 || self.waiting.values().flatten().any(|held| {
                     let (x, y) = (held.envelope.source, held.envelope.destination);
