@@ -173,7 +173,8 @@ fn cases(folder: &Path, prefix: &str) -> Vec<Case> {
     for truth in common::files(folder, |p| p.ends_with("truth.json")) {
         let scenario = truth.parent().unwrap();
         let short = scenario.file_name().unwrap().to_string_lossy().to_string();
-        if !short.starts_with(prefix) {
+        // What a trap's truth forbids to be certain of is certain once damage removed the trap.
+        if !short.starts_with(prefix) || short.starts_with("crafted-trap-") {
             continue;
         }
         let truth: Value = serde_json::from_str(&std::fs::read_to_string(&truth).unwrap()).unwrap();

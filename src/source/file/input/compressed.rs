@@ -276,7 +276,12 @@ mod tests {
     #[test]
     fn what_becomes_too_much_is_given_up_and_said_so() {
         let bomb = vec![0; 100 << 20];
-        for compressed in [gzip(&bomb), zstd::encode_all(&bomb[..], 1).unwrap()] {
+        // The fast level stays under the ratio with some back ends.
+        let best = flate2::Compression::best();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), best);
+        encoder.write_all(&bomb).unwrap();
+        let gzip = encoder.finish().unwrap();
+        for compressed in [gzip, zstd::encode_all(&bomb[..], 1).unwrap()] {
             let (out, end) = plain(compressed.clone());
             assert!((60 << 20..70 << 20).contains(&out.len()), "{}", out.len());
             let what = end.unwrap_err().to_string();
