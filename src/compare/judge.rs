@@ -1,8 +1,8 @@
 //! What became of a session, from all points together.
 //!
 //! The verdict of each capture alone stands first. Where it could only say that something did
-//! not come, the points between which it was lost say more ([`loss`]), and what only several
-//! points can prove ([`change`]) stands before what one of them took for the cause. Where all
+//! not come, the points between which it was lost say more (`loss`), and what only several
+//! points can prove (`change`) stands before what one of them took for the cause. Where all
 //! is well, a loss by size is still worth telling.
 
 use super::Point;

@@ -162,7 +162,7 @@ mod tests {
     /// What ESP makes of an inner datagram, written from RFC 4303 §2 alone.
     fn outer(o: &Overhead, inner: u32) -> u32 {
         let mut sealed = inner + 2;
-        while sealed % o.block != 0 {
+        while !sealed.is_multiple_of(o.block) {
             sealed += 1;
         }
         o.ip + o.udp + 4 + 4 + o.iv + sealed + o.icv

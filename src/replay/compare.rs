@@ -20,7 +20,7 @@ pub enum Rule {
     SameIfBoth,
     /// It is another one every time: SPIs, nonces, times.
     Varies,
-    /// A time: it may differ, but not be longer by [`LATENCY`] in the second conversation.
+    /// A time: it may differ, but not be longer by a second in the second conversation.
     Within(Span),
     /// It is encrypted: what is there cannot be compared.
     Hidden,
