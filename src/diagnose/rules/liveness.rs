@@ -121,20 +121,25 @@ fn dead(story: &Story<'_>, findings: &mut Findings) {
     if step.sent() >= 4 {
         finding = finding.sure(Confidence::Certain);
     }
-    if let Some(icmp) = session
+    findings.push(service_gone(finding, session, exchange.by));
+}
+
+/// Adds the ICMP error that answered what one side sent, where one did: nobody listens any more.
+pub(super) fn service_gone(finding: Finding, session: &Session, sender: Side) -> Finding {
+    let Some(icmp) = session
         .icmp
         .iter()
-        .find(|i| i.about == exchange.by && i.is_port_unreachable())
-    {
-        finding = finding.frame(
-            icmp.at,
-            say!(
-                "ICMP port unreachable from {}: its service is gone",
-                icmp.reporter
-            ),
-        );
-    }
-    findings.push(finding);
+        .find(|i| i.about == sender && i.is_port_unreachable())
+    else {
+        return finding;
+    };
+    finding.frame(
+        icmp.at,
+        say!(
+            "ICMP port unreachable from {}: its service is gone",
+            icmp.reporter
+        ),
+    )
 }
 
 /// A peer that lost its state says so in clear: `INVALID_IKE_SPI`, or `INVALID_SPI` about ESP

@@ -7,7 +7,7 @@ use vpnscope_dissectors::ike::v2::{Algorithm, Encryption, KeyExchange};
 use crate::diagnose::ike2::Story;
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::track::ike2::{Exchange, IkeSa, Message, Proposal, Suite, kind};
-use crate::track::session::{Session, Side, Step};
+use crate::track::session::{Session, Side, Stamp, Step};
 
 /// The family.
 pub(super) static FAMILY: Family = Family {
@@ -481,14 +481,18 @@ fn simple(
 
 /// The client repeats its request after the error.
 fn ignored(story: &Story<'_>, round: &Exchange, answer: &Message, findings: &mut Findings) {
-    let Some(asked) = round.request.as_ref().and_then(|m| step(story, m)) else {
-        return;
-    };
+    if let Some(asked) = round.request.as_ref().and_then(|m| step(story, m)) {
+        error_ignored(asked, answer.at, findings);
+    }
+}
+
+/// The client sends what was refused again, as if there were no error.
+pub(super) fn error_ignored(asked: &Step, refused: Stamp, findings: &mut Findings) {
     let again: Vec<_> = asked
         .repeats
         .stamps
         .iter()
-        .filter(|stamp| stamp.time > answer.at.time)
+        .filter(|stamp| stamp.time > refused.time)
         .collect();
     if again.is_empty() {
         return;
@@ -498,12 +502,12 @@ fn ignored(story: &Story<'_>, round: &Exchange, answer: &Message, findings: &mut
         Stage::IkeNegotiation,
         Basis::Seen,
         say!(
-            "After the error answer the client sent the same request {} more time(s).",
+            "After the error answer the client sent the same message {} more time(s).",
             again.len()
         ),
     )
     .sure(Confidence::Likely)
-    .frame(answer.at, "the error answer");
+    .frame(refused, "the error answer");
     for stamp in again {
         finding = finding.frame(*stamp, say!("{} again", asked.message));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::esp::ESP_BLOCKED;
-use super::super::liveness::{DPD_TIMEOUT, PEER_DELETED};
+use super::super::liveness::{DPD_TIMEOUT, PEER_DELETED, service_gone};
 use crate::diagnose::ike1::{Reached, Story};
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, say};
 use crate::time::Span;
@@ -112,21 +112,7 @@ fn dead(story: &Story<'_>, findings: &mut Findings) -> bool {
     if probe && times >= if answered.is_some() { 3 } else { 4 } {
         finding = finding.sure(Confidence::Certain);
     }
-    if let Some(icmp) = story
-        .session
-        .icmp
-        .iter()
-        .find(|i| i.about == last.from && i.is_port_unreachable())
-    {
-        finding = finding.frame(
-            icmp.at,
-            say!(
-                "ICMP port unreachable from {}: its service is gone",
-                icmp.reporter
-            ),
-        );
-    }
-    findings.push(finding);
+    findings.push(service_gone(finding, story.session, last.from));
     true
 }
 

@@ -4,8 +4,8 @@ use vpnscope_dissectors::ike::v1::{IkeSuite, NotifyType};
 
 use super::super::auth::AUTH_FAILED;
 use super::super::negotiation::{
-    ERROR_IGNORED, KE_GROUP_MISMATCH, MALFORMED_MESSAGE, NO_PEER_CONFIG, PROPOSAL_MISMATCH,
-    VERSION_MISMATCH,
+    KE_GROUP_MISMATCH, MALFORMED_MESSAGE, NO_PEER_CONFIG, PROPOSAL_MISMATCH, VERSION_MISMATCH,
+    error_ignored,
 };
 use super::super::reachability::{NO_RESPONSE, enough, icmp, lost};
 use super::{step, tell};
@@ -139,7 +139,7 @@ fn refused(story: &Story<'_>, error: &Message, context: &Context, findings: &mut
             .frame(asked.at, asked.message.to_string())
             .step(answered, &say!(" with N({notify})")),
     );
-    ignored(asked, answered, findings);
+    error_ignored(asked, answered.at, findings);
 }
 
 fn simple(cause: &'static Cause, summary: String) -> Finding {
@@ -287,34 +287,6 @@ fn groups(story: &Story<'_>) -> Vec<String> {
         }
     }
     all
-}
-
-/// The client goes on as if there were no error.
-fn ignored(asked: &Step, answered: &Step, findings: &mut Findings) {
-    let again: Vec<_> = asked
-        .repeats
-        .stamps
-        .iter()
-        .filter(|stamp| stamp.time > answered.at.time)
-        .collect();
-    if again.is_empty() {
-        return;
-    }
-    let mut finding = Finding::failure(
-        &ERROR_IGNORED,
-        Stage::IkeNegotiation,
-        Basis::Seen,
-        say!(
-            "After the error answer the client sent the same message {} more time(s).",
-            again.len()
-        ),
-    )
-    .sure(Confidence::Likely)
-    .frame(answered.at, "the error answer");
-    for stamp in again {
-        finding = finding.frame(*stamp, say!("{} again", asked.message));
-    }
-    findings.push(finding);
 }
 
 fn version(story: &Story<'_>, foreign: &Message, findings: &mut Findings) {
