@@ -170,10 +170,16 @@ fn forgotten(story: &Story<'_>, findings: &mut Findings) {
         .esp
         .iter()
         .any(|f| f.from == from && f.last.time > message.at.time)
-        || session
-            .steps
-            .iter()
-            .any(|s| s.from == from && s.at.time > message.at.time && s.length > 76);
+        || story.facts.exchanges.iter().any(|exchange| {
+            // Only who still holds the keys encrypts.
+            let said = if exchange.by == from {
+                &exchange.request
+            } else {
+                &exchange.response
+            };
+            said.as_ref()
+                .is_some_and(|m| m.encrypted && m.at.time > message.at.time)
+        });
     if alive {
         return;
     }
