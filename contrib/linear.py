@@ -21,6 +21,8 @@ COMMANDS = {
     "compare": ["compare", "a={}", "b={}"],
     "extract": ["extract", "{}", "-o", "/dev/null"],
     "explain": ["explain", "809", "--in", "{}"],
+    "replay": ["replay", "{}", "--session", "1", "--show-script", "--target", "127.0.0.1:9"],
+    "raw": ["replay", "{}", "--raw", "lo", "--dry-run"],
 }
 
 

@@ -316,6 +316,10 @@ impl Core {
 
     /// Makes a session findable by the addresses of `envelope`.
     pub(crate) fn join_pair(&mut self, index: u32, envelope: &Envelope) {
+        if envelope.source.is_unspecified() && envelope.destination.is_unspecified() {
+            // Below IP, as `PPPoE`: it is never asked for by addresses.
+            return;
+        }
         let pair = Self::pair(envelope.source, envelope.destination);
         // Nearly every message travels between the addresses of the one before it.
         if self
@@ -608,6 +612,9 @@ impl Tracker {
         if self.names_due <= now {
             self.names_due = now + NAMES_EVERY;
             self.names.advance(&mut self.core, now);
+            for index in self.esp.expire(&mut self.core, now) {
+                self.close(index, Ending::Idle);
+            }
         }
     }
 
@@ -660,12 +667,13 @@ impl Tracker {
             return;
         };
         open.session.esp = flows;
+        let began = open.session.first.time;
         if open.session.gateway_name.is_none() {
-            let name = self.names.name(open.session.gateway.ip);
+            let name = self.names.name(open.session.gateway.ip, began);
             open.session.gateway_name = name.map(str::to_string);
         }
         let (client, gateway) = (open.session.client.ip, open.session.gateway.ip);
-        let lookup = self.names.lookup(client, gateway);
+        let lookup = self.names.lookup(client, gateway, began);
         if let (Some(lookup), session::Detail::Tls(facts)) = (lookup, &mut open.session.detail) {
             facts.lookups.push(lookup);
         }

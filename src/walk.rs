@@ -257,10 +257,6 @@ impl Front {
 
     fn incomplete(&mut self, sink: &mut impl FnMut(&Event<'_>)) {
         while let Some(partial) = self.fragments.poll() {
-            if partial.why == ip::GivenUp::Evicted {
-                // Its fragments might have come: no evidence.
-                continue;
-            }
             let incomplete = own(&partial);
             let what = What::Incomplete(&incomplete);
             sink(&Event {
@@ -326,13 +322,21 @@ impl<F: FnMut(&Event<'_>)> Sink for Plain<'_, F> {
     }
 }
 
-/// The tracker as it is driven: time first, then the event.
+/// Drives the tracker: time first, then the event. What comes in no frame is over since some
+/// time: it is told before the session that it belongs to is closed for its silence.
+fn drive(tracker: &mut Tracker, event: &Event<'_>) {
+    if event.envelope.frame > 0 {
+        tracker.advance(event.envelope.time);
+    }
+    tracker.handle(event);
+}
+
+/// The tracker as it is driven.
 struct Tracked<'t>(&'t mut Tracker);
 
 impl Sink for Tracked<'_> {
     fn event(&mut self, event: &Event<'_>) {
-        self.0.advance(event.envelope.time);
-        self.0.handle(event);
+        drive(self.0, event);
     }
 
     #[inline]
@@ -578,8 +582,7 @@ impl Walk {
         let tracker = &mut self.tracker;
         tracker.keep_told();
         self.front.frame(frame, &mut |event: &Event<'_>| {
-            tracker.advance(event.envelope.time);
-            tracker.handle(event);
+            drive(tracker, event);
             let taken = tracker.taken_by();
             tracker.tell(told);
             told(event, taken);
@@ -600,8 +603,7 @@ impl Walk {
     pub fn advance(&mut self, now: Timestamp) {
         let tracker = &mut self.tracker;
         self.front.advance(now, &mut |event: &Event<'_>| {
-            tracker.advance(event.envelope.time);
-            tracker.handle(event);
+            drive(tracker, event);
         });
         self.tracker.advance(now);
     }
@@ -697,8 +699,8 @@ impl Walk {
         self.front.fragment_counters().duplicates
     }
 
-    /// Datagrams given up early because a budget was reached.
+    /// Datagrams, and IKE messages in parts, given up early because a budget was reached.
     pub fn evicted_fragments(&self) -> u64 {
-        self.front.fragment_counters().evicted
+        self.front.fragment_counters().evicted + self.front.messages.cisco.counters().evicted
     }
 }

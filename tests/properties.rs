@@ -10,16 +10,24 @@
     reason = "test code"
 )]
 
+mod common;
+
 #[path = "../fuzz/harness.rs"]
 mod harness;
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use vpnscope::assemble::messages::dtls;
 use vpnscope::assemble::{ip, tcp};
 use vpnscope::decap::{Flow, decap};
-use vpnscope::source::{Frame, LinkType};
-use vpnscope::time::Timestamp;
+use vpnscope::source::{Frame, FrameSource, LinkType, file};
+use vpnscope::time::{Span, Timestamp};
+use vpnscope::track::session::Ending;
+use vpnscope::track::{self, Change, Session};
+use vpnscope::walk::Walk;
 use vpnscope_dissectors::Verdict;
 
 fn frame(no: u64, octets: &[u8]) -> Frame<'_> {
@@ -85,6 +93,145 @@ impl tcp::Reader for Nothing {
     fn held(&self) -> usize {
         0
     }
+}
+
+/// The frames of a labelled capture.
+struct Part {
+    name: String,
+    frames: Vec<(i64, LinkType, u32, u32, Vec<u8>)>,
+}
+
+/// A capture of each scenario.
+static PARTS: LazyLock<Vec<Part>> = LazyLock::new(|| {
+    let paths = common::files(&common::repository("pcaps"), common::is_capture);
+    let small = |path: &PathBuf| path.metadata().unwrap().len() < 200_000;
+    let read = |path: &PathBuf| {
+        let mut source = file::open(path, 0).unwrap();
+        let mut frames = Vec::new();
+        while let Some(frame) = source.next_frame() {
+            let octets = frame.octets.to_vec();
+            frames.push((
+                frame.time.0,
+                frame.link,
+                frame.wire_len,
+                frame.interface,
+                octets,
+            ));
+        }
+        let name = path.display().to_string();
+        Part { name, frames }
+    };
+    let parts = paths.iter().filter(|path| small(path)).map(read);
+    parts.filter(|part| !part.frames.is_empty()).collect()
+});
+
+/// Between two parts: longer than any session waits for more.
+const APART: Span = Span::from_secs(24 * 3600);
+
+/// What is walked of some parts that follow each other, and until when it is watched.
+fn walked(parts: &[(&Part, u64, i64)], until: Option<i64>) -> Vec<Session> {
+    let mut walk = Walk::new(ip::Config::default(), track::Config::default());
+    let mut sessions = Vec::new();
+    for (part, first, shift) in parts {
+        for (no, (time, link, wire_len, interface, octets)) in (*first..).zip(&part.frames) {
+            walk.frame(&Frame {
+                capture: 0,
+                no,
+                time: Timestamp(time + shift),
+                link: *link,
+                octets,
+                wire_len: *wire_len,
+                interface: *interface,
+            });
+            while let Some(change) = walk.poll() {
+                sessions.push(change);
+            }
+        }
+    }
+    walk.watched_until(until.map(Timestamp));
+    walk.finish();
+    while let Some(change) = walk.poll() {
+        sessions.push(change);
+    }
+    let mut sessions: Vec<Session> = sessions
+        .into_iter()
+        .filter_map(|change| match change {
+            Change::Closed(session) => Some(*session),
+            _ => None,
+        })
+        .collect();
+    for session in &mut sessions {
+        // Numbers count on; a session of an earlier part ends because it was silent, not
+        // because the capture ended.
+        session.id = 0;
+        session.vantage.ending = Ending::CaptureEnd;
+        session.vantage.watched_after = Span(0);
+    }
+    sessions.sort_by_key(|session| (session.first, session.last, format!("{session:?}")));
+    sessions
+}
+
+/// All that is known of a session, but for the numbers by which associations and connections are
+/// told apart: these count on.
+fn told(session: &Session) -> String {
+    let lines = format!("{session:#?}");
+    let lines = lines
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("number: "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Whether captures that follow each other show the sessions that each of them shows.
+fn adds_up(chosen: &[&Part]) {
+    let (mut no, mut time) = (1, 1_700_000_000_000_000_000_i64);
+    let mut placed = Vec::new();
+    for part in chosen {
+        let times = part.frames.iter().map(|(time, ..)| *time);
+        let (first, last) = (times.clone().min().unwrap(), times.max().unwrap());
+        placed.push((*part, no, time - first));
+        no += part.frames.len() as u64;
+        time += last - first + APART.0;
+    }
+    let together = walked(&placed, None);
+    let mut alone: Vec<Session> = Vec::new();
+    for (at, part) in placed.iter().enumerate() {
+        let next = placed.get(at + 1).map(|(part, _, shift)| {
+            let times = part.frames.iter().map(|(time, ..)| *time);
+            times.min().unwrap() + shift
+        });
+        alone.extend(walked(&[*part], next));
+    }
+    alone.sort_by_key(|session| (session.first, session.last, format!("{session:?}")));
+    let names: Vec<&str> = chosen.iter().map(|part| part.name.as_str()).collect();
+    for (one, other) in together.iter().zip(&alone) {
+        assert_eq!(told(one), told(other), "{names:#?}");
+    }
+    assert_eq!(together.len(), alone.len(), "{names:#?}");
+}
+
+/// Each capture, followed by another one a day later: what the tracker knows of their sessions is
+/// the same as from each by itself. Verdicts are not: they learn from all that came before.
+#[test]
+fn captures_that_follow_each_other_show_what_each_of_them_shows() {
+    let seed = common::seed().wrapping_add(1);
+    let mut random = seed;
+    let mut wrong = Vec::new();
+    for part in PARTS.iter() {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let other = &PARTS[usize::try_from(random >> 33).unwrap() % PARTS.len()];
+        let pair = [part, other];
+        if std::panic::catch_unwind(|| adds_up(&pair)).is_err() {
+            wrong.push((&part.name, &other.name));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {}: {wrong:#?}",
+        wrong.len(),
+        PARTS.len()
+    );
 }
 
 proptest! {

@@ -114,13 +114,12 @@ impl Datagram {
     }
 }
 
-/// Why a datagram was given up.
+/// Why a datagram was given up. One that had to make room for others is counted and no more:
+/// its fragments might have come, so that it is no evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GivenUp {
     /// Its last fragments did not come in time.
     Expired,
-    /// A budget was reached; they might have come.
-    Evicted,
     /// The capture ended; they might have come.
     EndOfCapture,
 }
@@ -259,7 +258,7 @@ impl Assembler {
             if now.since(*since) <= self.config.age {
                 break;
             }
-            self.give_up_oldest(GivenUp::Expired);
+            self.give_up_oldest(Some(GivenUp::Expired));
         }
         while let Some((since, serial, key)) = self.done.front().copied() {
             if now.since(since) <= self.config.copies && self.done.len() < self.config.datagrams {
@@ -290,7 +289,7 @@ impl Assembler {
 
     /// The capture ends: gives up all that wait.
     pub fn finish(&mut self) {
-        while self.give_up_oldest(GivenUp::EndOfCapture) {}
+        while self.give_up_oldest(Some(GivenUp::EndOfCapture)) {}
         self.entries.clear();
         self.done.clear();
     }
@@ -339,7 +338,7 @@ impl Assembler {
         if whole {
             return self.complete(&key, envelope);
         }
-        while self.octets > self.config.octets && self.give_up_oldest(GivenUp::Evicted) {}
+        while self.octets > self.config.octets && self.give_up_oldest(None) {}
         None
     }
 
@@ -361,9 +360,7 @@ impl Assembler {
     /// The entry of a key, made where there is none.
     fn entry(&mut self, key: Key, envelope: &Envelope, header_len: u32) -> &mut Entry {
         if !self.entries.contains_key(&key) {
-            while self.pending >= self.config.datagrams.max(1)
-                && self.give_up_oldest(GivenUp::Evicted)
-            {}
+            while self.pending >= self.config.datagrams.max(1) && self.give_up_oldest(None) {}
             self.serial += 1;
             self.pending += 1;
             self.waiting.push_back((envelope.time, self.serial, key));
@@ -419,8 +416,9 @@ impl Assembler {
         })
     }
 
-    /// Gives up the datagram that waits longest; `false` where none waits.
-    fn give_up_oldest(&mut self, why: GivenUp) -> bool {
+    /// Gives up the datagram that waits longest, for a reason or to make room; `false` where
+    /// none waits.
+    fn give_up_oldest(&mut self, why: Option<GivenUp>) -> bool {
         while let Some((_, serial, key)) = self.waiting.pop_front() {
             let stands = self
                 .entries
@@ -432,11 +430,12 @@ impl Assembler {
             if let Some(entry) = self.entries.remove(&key) {
                 self.pending -= 1;
                 self.octets -= entry.pieces.cost();
-                match why {
-                    GivenUp::Evicted => self.counters.evicted += 1,
-                    GivenUp::Expired | GivenUp::EndOfCapture => self.counters.incomplete += 1,
+                if let Some(why) = why {
+                    self.counters.incomplete += 1;
+                    self.partials.push_back(partial(key, entry, why));
+                } else {
+                    self.counters.evicted += 1;
                 }
-                self.partials.push_back(partial(key, entry, why));
             }
             return true;
         }

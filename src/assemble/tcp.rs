@@ -880,6 +880,7 @@ impl<U: Reader> Assembler<U> {
             .collect();
         over.sort_unstable();
         for (_, key) in over {
+            self.flush(&key, now, sink);
             self.drop_one(&key, &blank(&key, now), sink);
         }
     }
@@ -899,7 +900,11 @@ impl<U: Reader> Assembler<U> {
             }
             matters
         });
-        self.over.extend(over);
+        if self.over.is_empty() {
+            self.over = over.into();
+        } else {
+            self.over.extend(over);
+        }
     }
 
     /// Openings that never carried an octet become connections for their reader to judge,

@@ -276,6 +276,8 @@ impl Reader {
             if let Some(datagram) = fragments.handle(&segment) {
                 self.segment(&datagram.segment());
             }
+            // What never became whole cannot be played.
+            while fragments.poll().is_some() {}
         } else {
             self.segment(&segment);
         }

@@ -340,6 +340,28 @@ impl Table {
         flows
     }
 
+    /// Takes what was seen once, so long ago that nothing more can belong to it, into sessions;
+    /// gives those that were opened for it, which are over.
+    pub(super) fn expire(&mut self, core: &mut Core, now: Timestamp) -> Vec<u32> {
+        let before = now - core.config.idle_established;
+        let over = self
+            .fresh
+            .extract_if(|_, fresh| fresh.envelope.time <= before);
+        let mut over: Vec<(Key, Fresh)> = over.collect();
+        over.sort_by_key(|(_, fresh)| (fresh.envelope.capture, fresh.envelope.frame));
+        let mut owners = Vec::new();
+        for (key, Fresh { envelope, packet }) in over {
+            let opened = core.slab.numbered();
+            self.add(core, &envelope, packet, key);
+            if core.slab.numbered() > opened {
+                let at = self.index.get(&key).copied();
+                let entry = at.and_then(|at| self.entries.get(at as usize)?.as_ref());
+                owners.extend(entry.map(|entry| entry.owner));
+            }
+        }
+        owners
+    }
+
     /// Opens sessions for what was seen once: the capture ended.
     pub(super) fn finish(&mut self, core: &mut Core) {
         let mut fresh: Vec<(Key, Fresh)> = self.fresh.drain().collect();

@@ -47,6 +47,8 @@ pub(crate) struct Hold {
     queue: VecDeque<(Timestamp, Conversation)>,
     /// How many wait between addresses of each hash: nearly every question is answered by it.
     between: Vec<u32>,
+    /// Octets that all of them take.
+    octets: usize,
 }
 
 /// Places of `between`, as a power of two.
@@ -77,6 +79,8 @@ const PATIENCE: Span = Stamp::JITTER;
 const EACH: usize = 64;
 /// Messages that wait altogether.
 const ALL: usize = 65_536;
+/// Octets that wait altogether: beyond, messages are taken in the order in which they come.
+const OCTETS: usize = 8 << 20;
 /// So many are gone through for those between two addresses; of more, all are let go.
 const FEW: usize = 256;
 
@@ -86,7 +90,7 @@ impl Hold {
     /// `known` tells whether a session with this initiator's SPI is open.
     pub(crate) fn take(&mut self, event: &Event<'_>, known: impl Fn(u64) -> bool) -> bool {
         let envelope = event.envelope;
-        if self.queue.len() >= ALL {
+        if self.queue.len() >= ALL || self.octets >= OCTETS {
             return false;
         }
         let (conversation, rank, octets) = match event.what {
@@ -117,6 +121,7 @@ impl Hold {
             octets: octets.into(),
             rank,
         };
+        self.octets += held.weight();
         list.insert(place.min(list.len()), held);
         self.between.resize(1 << PLACES, 0);
         let between = self::place(envelope.source, envelope.destination);
@@ -147,6 +152,7 @@ impl Hold {
                 continue;
             }
             let held = list.remove(0);
+            self.octets = self.octets.saturating_sub(held.weight());
             let between = place(held.envelope.source, held.envelope.destination);
             if let Some(count) = self.between.get_mut(between) {
                 *count = count.saturating_sub(1);
@@ -178,6 +184,11 @@ impl Hold {
 }
 
 impl Held {
+    /// Octets that it takes.
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.octets.len() + size_of_val(&*self.frames)
+    }
+
     /// The event again.
     pub(crate) fn event(&self) -> Option<Event<'_>> {
         let octets = &self.octets;

@@ -66,10 +66,10 @@ pub(super) struct Names {
     /// The last name that was looked up for an address, and by whom.
     addresses: BTreeMap<IpAddr, Named>,
     order: VecDeque<IpAddr>,
-    /// How many of `addresses` a client learned by a name.
-    learned: BTreeMap<(IpAddr, String), u32>,
-    /// Names that led to a session. Bounded.
-    carried: BTreeSet<String>,
+    /// How many of `addresses` a client learned by a name, and when the last of them.
+    learned: BTreeMap<(IpAddr, String), (u32, Timestamp)>,
+    /// Names that led to a session, and when. Bounded.
+    carried: BTreeMap<String, Timestamp>,
 }
 
 #[derive(Debug)]
@@ -87,10 +87,24 @@ struct Named {
     answered: Stamp,
 }
 
+impl Named {
+    /// Whether what began then may have followed from it.
+    fn is_believed(&self, began: Timestamp) -> bool {
+        is_believed(self.answered.time, began)
+    }
+}
+
+/// Whether what a name meant at a time may still be so.
+fn is_believed(then: Timestamp, now: Timestamp) -> bool {
+    now - then <= BELIEVED
+}
+
 /// Addresses that are remembered.
 const ADDRESSES_KEPT: usize = 50_000;
 /// Queries and answers of a look-up that are kept.
 const KEPT: usize = 24;
+/// How long before a session a name may have been looked up for its gateway: addresses move on.
+const BELIEVED: Span = Span::from_secs(6 * 3600);
 /// Silence after which a look-up is over.
 const IDLE: Span = Span::from_secs(60);
 
@@ -191,7 +205,10 @@ impl Names {
                 asked,
                 answered: at,
             };
-            *self.learned.entry((client, name.clone())).or_default() += 1;
+            let learned = self.learned.entry((client, name.clone()));
+            let (count, last) = learned.or_insert((0, at.time));
+            *count += 1;
+            *last = at.time.max(*last);
             match self.addresses.insert(address, known) {
                 Some(before) => self.unlearn(before),
                 None => self.order.push_back(address),
@@ -207,7 +224,7 @@ impl Names {
 
     fn unlearn(&mut self, named: Named) {
         let key = (named.client, named.name);
-        if let Some(count) = self.learned.get_mut(&key) {
+        if let Some((count, _)) = self.learned.get_mut(&key) {
             *count -= 1;
             if *count == 0 {
                 self.learned.remove(&key);
@@ -217,10 +234,11 @@ impl Names {
 
     /// Whether a client learned an address by a name, or by one that a search list made the
     /// name from.
-    fn found_otherwise(&self, client: IpAddr, name: &str) -> bool {
+    fn found_otherwise(&self, client: IpAddr, name: &str, asked: Timestamp) -> bool {
         let mut key = (client, name.to_string());
         loop {
-            if self.learned.contains_key(&key) {
+            let learned = self.learned.get(&key);
+            if learned.is_some_and(|(_, last)| is_believed(*last, asked)) {
                 return true;
             }
             let Some((shorter, _)) = key.1.rsplit_once('.') else {
@@ -231,10 +249,18 @@ impl Names {
     }
 
     /// What the client of a session looked up before it went to its gateway.
-    pub(super) fn lookup(&mut self, client: IpAddr, gateway: IpAddr) -> Option<Lookup> {
-        let named = self.addresses.get(&gateway)?;
-        if self.carried.len() < ADDRESSES_KEPT && !self.carried.contains(&named.name) {
-            self.carried.insert(named.name.clone());
+    pub(super) fn lookup(
+        &mut self,
+        client: IpAddr,
+        gateway: IpAddr,
+        began: Timestamp,
+    ) -> Option<Lookup> {
+        let named = self.addresses.get(&gateway);
+        let named = named.filter(|named| named.is_believed(began))?;
+        if let Some(last) = self.carried.get_mut(&named.name) {
+            *last = began.max(*last);
+        } else if self.carried.len() < ADDRESSES_KEPT {
+            self.carried.insert(named.name.clone(), began);
         }
         (named.client == client).then(|| Lookup {
             name: named.name.clone(),
@@ -243,10 +269,11 @@ impl Names {
         })
     }
 
-    /// The name that anybody looked up for an address.
-    pub(super) fn name(&self, gateway: IpAddr) -> Option<&str> {
+    /// The name that anybody looked up for an address, not long before something began.
+    pub(super) fn name(&self, gateway: IpAddr, began: Timestamp) -> Option<&str> {
         self.addresses
             .get(&gateway)
+            .filter(|named| named.is_believed(began))
             .map(|named| named.name.as_str())
     }
 
@@ -280,10 +307,13 @@ impl Names {
         let Some(first) = look.queries.first().copied() else {
             return;
         };
-        if look.resolved || (!looks_like_vpn(&look.name) && !self.carried.contains(&look.name)) {
+        let asked = first.at.time;
+        let carried = self.carried.get(&look.name);
+        let led = carried.is_some_and(|last| is_believed(*last, asked));
+        if look.resolved || (!led && !looks_like_vpn(&look.name)) {
             return;
         }
-        if self.found_otherwise(client.ip, &look.name) {
+        if self.found_otherwise(client.ip, &look.name, asked) {
             return;
         }
         core.open_closed(session(look, client, first));

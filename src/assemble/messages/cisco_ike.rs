@@ -67,6 +67,8 @@ struct Partial {
     last: Option<u8>,
     since: Timestamp,
     octets: usize,
+    /// What it takes, the lists of frames included.
+    cost: usize,
     /// When all parts were there.
     done: Option<Timestamp>,
 }
@@ -139,7 +141,7 @@ impl Assembler {
         });
         let over = partial.done.is_some_and(|done| now - done > COPY_SPAN);
         if over || now - partial.since > age {
-            self.octets = self.octets.saturating_sub(partial.octets);
+            self.octets = self.octets.saturating_sub(partial.cost);
             *partial = Partial {
                 since: now,
                 ..Partial::default()
@@ -156,12 +158,13 @@ impl Assembler {
             self.counters.broken += 1;
             return None;
         }
+        let before = partial.cost;
         partial.add(&part, envelope, frames);
-        self.octets = self.octets.saturating_add(part.data.len());
+        self.octets = (self.octets + partial.cost).saturating_sub(before);
         let whole = partial.whole();
         if let Some(whole) = &whole {
             // The octets are given away; that it is done is remembered for its copies.
-            self.octets = self.octets.saturating_sub(partial.octets);
+            self.octets = self.octets.saturating_sub(partial.cost);
             *partial = Partial {
                 since: now,
                 done: Some(now),
@@ -183,7 +186,7 @@ impl Assembler {
                 return;
             };
             if let Some(partial) = self.open.remove(&oldest) {
-                self.octets = self.octets.saturating_sub(partial.octets);
+                self.octets = self.octets.saturating_sub(partial.cost);
                 self.counters.evicted += u64::from(partial.done.is_none());
             }
         }
@@ -215,6 +218,9 @@ fn fragment_free(header: &Header) -> bool {
 }
 
 impl Partial {
+    /// What a part takes beside its octets and frames.
+    const EACH: usize = 128;
+
     fn add(&mut self, part: &Fragment<'_>, envelope: &Envelope, frames: &[u64]) {
         self.octets += part.data.len();
         if part.is_last() {
@@ -226,6 +232,7 @@ impl Partial {
             frames.to_vec()
         };
         let octets = part.data.0.to_vec();
+        self.cost += octets.len() + size_of_val(&*frames) + Self::EACH;
         self.parts.insert(part.number, Part { frames, octets });
     }
 

@@ -392,13 +392,24 @@ impl Openings {
         before: Timestamp,
         mut matters: impl FnMut(&Key, &Entry) -> bool,
     ) -> Vec<(Key, Entry)> {
-        let mut out: Vec<(Key, Entry)> = Vec::new();
+        let is_over = |entry: &&Entry| entry.last() <= before;
+        let count =
+            self.v4.values().filter(is_over).count() + self.v6.values().filter(is_over).count();
+        // Not more than once what they take: there may be very many.
+        let mut out: Vec<(Key, Entry)> = Vec::with_capacity(count);
         let v4 = self.v4.extract_if(|_, entry| entry.last() <= before);
         let v4 = v4.map(|(key, entry)| (Key::V4(key), entry));
         let v6 = self.v6.extract_if(|_, entry| entry.last() <= before);
         let v6 = v6.map(|(key, entry)| (Key::V6(key), entry));
         out.extend(v4.chain(v6).filter(|(key, entry)| matters(key, entry)));
         out.sort_unstable_by_key(|(key, entry)| (entry.time, entry.frame, *key));
+        if self.v4.is_empty() {
+            self.v4 = HashMap::default();
+        }
+        if self.v6.is_empty() {
+            self.v6 = HashMap::default();
+        }
+        out.shrink_to_fit();
         out
     }
 }

@@ -1,7 +1,8 @@
 //! `vpnscope replay --raw`: recorded frames onto an interface.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
+use std::net::IpAddr;
 
 use anyhow::bail;
 
@@ -21,6 +22,8 @@ use crate::track::Session;
 struct Picked {
     frames: Vec<(Timestamp, Vec<u8>)>,
     octets: usize,
+    /// What they take here.
+    held: usize,
     /// Of a link that cannot become Ethernet.
     unsendable: u64,
     /// Cut by the capture: they are sent as short as they are.
@@ -106,14 +109,9 @@ fn pick(
     first: &mut impl FrameSource,
     second: &mut impl FrameSource,
 ) -> anyhow::Result<Picked> {
-    /// Octets that are sent at most: they stand in memory.
-    const MOST: usize = 1 << 30;
-    let sessions = recording::sessions_and(first, args.session);
-    let chosen: Vec<_> = match args.session {
-        Some(_) => vec![recording::choose(&sessions, args.session)?],
-        None => sessions.iter().collect(),
-    };
-    let named = named(&chosen);
+    /// Octets that frames may take here: they stand in memory.
+    const MOST: usize = 192 << 20;
+    let wanted = wanted(first, args.session)?;
     let rewrite = Rewrite {
         mappings: args.map.clone(),
         source_mac: args.source_mac,
@@ -121,7 +119,7 @@ fn pick(
     };
     let mut picked = Picked::default();
     while let Some(frame) = second.next_frame() {
-        if !named.contains(&frame.no) && !chosen.iter().any(|session| between(session, &frame)) {
+        if !wanted.takes(&frame) {
             continue;
         }
         let Some(rewritten) = rewrite.apply(&frame) else {
@@ -130,30 +128,135 @@ fn pick(
         };
         picked.cut += u64::from(frame.octets.len() < frame.wire_len as usize);
         picked.octets += rewritten.len();
-        if picked.octets > MOST {
-            bail!("more than {MOST} octets: choose a session");
+        picked.held += rewritten.len() + size_of::<(Timestamp, Vec<u8>)>();
+        if picked.held > MOST {
+            bail!("frames of more than {MOST} octets: choose a session");
         }
         picked.frames.push((frame.time, rewritten));
     }
     Ok(picked)
 }
 
-/// The frames that sessions name.
-fn named(chosen: &[&Session]) -> HashSet<u64> {
-    let steps = chosen.iter().flat_map(|session| &session.steps);
-    steps
-        .flat_map(|step| {
-            let sightings = step.sightings().map(|sighting| sighting.frame);
-            sightings.chain(step.frames.iter().copied())
-        })
-        .collect()
+/// What is sent of a capture.
+fn wanted(source: &mut impl FrameSource, session: Option<u32>) -> anyhow::Result<Wanted> {
+    let sessions = recording::sessions_and(source, session);
+    let chosen = match session {
+        Some(_) => vec![recording::choose(&sessions, session)?],
+        None => sessions.iter().collect(),
+    };
+    Ok(Wanted::of(&chosen))
 }
 
-/// Whether a frame went between the ends of a session, fragments included.
-fn between(session: &Session, frame: &Frame<'_>) -> bool {
-    let envelope = crate::decap::decap(frame).envelope;
-    let ends = [envelope.source, envelope.destination];
-    (session.first.frame..=session.last.frame).contains(&frame.no)
-        && ends.contains(&session.client.ip)
-        && ends.contains(&session.gateway.ip)
+/// First and last frame of a stretch.
+type Stretch = (u64, u64);
+
+/// Which frames belong to the chosen sessions.
+#[derive(Default)]
+struct Wanted {
+    /// Those that the sessions name.
+    named: HashSet<u64>,
+    /// While which frames sessions went on between two addresses, the lower one first. In
+    /// order, and no two of a pair overlap: a frame is asked of one, however many there are.
+    between: HashMap<(IpAddr, IpAddr), Vec<Stretch>>,
+}
+
+impl Wanted {
+    fn of(chosen: &[&Session]) -> Self {
+        let mut wanted = Self::default();
+        for session in chosen {
+            for step in &session.steps {
+                let sightings = step.sightings().map(|sighting| sighting.frame);
+                wanted.named.extend(sightings);
+                wanted.named.extend(step.frames.iter().copied());
+            }
+            let stretch = (session.first.frame, session.last.frame);
+            wanted.add(session.client.ip, session.gateway.ip, stretch);
+        }
+        wanted.settle();
+        wanted
+    }
+
+    fn add(&mut self, a: IpAddr, b: IpAddr, stretch: Stretch) {
+        self.between.entry(ordered(a, b)).or_default().push(stretch);
+    }
+
+    /// Joins what overlaps.
+    fn settle(&mut self) {
+        for stretches in self.between.values_mut() {
+            stretches.sort_unstable();
+            stretches.dedup_by(|next, kept| {
+                let joins = next.0 <= kept.1.saturating_add(1);
+                if joins {
+                    kept.1 = kept.1.max(next.1);
+                }
+                joins
+            });
+        }
+    }
+
+    /// Whether a frame is named, or went between the ends of a session while it lasted,
+    /// fragments included.
+    fn takes(&self, frame: &Frame<'_>) -> bool {
+        if self.named.contains(&frame.no) {
+            return true;
+        }
+        let envelope = crate::decap::decap(frame).envelope;
+        self.falls(envelope.source, envelope.destination, frame.no)
+    }
+
+    /// Whether a session went on between two addresses when a frame came.
+    fn falls(&self, a: IpAddr, b: IpAddr, no: u64) -> bool {
+        // A session may have one address at both of its ends.
+        [ordered(a, b), (a, a), (b, b)]
+            .iter()
+            .filter_map(|pair| self.between.get(pair))
+            .any(|stretches| {
+                let before = stretches.partition_point(|(first, _)| *first <= no);
+                let last = before.checked_sub(1).and_then(|at| stretches.get(at));
+                last.is_some_and(|(_, last)| no <= *last)
+            })
+    }
+}
+
+fn ordered(a: IpAddr, b: IpAddr) -> (IpAddr, IpAddr) {
+    (a.min(b), a.max(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_falls_into_a_session_as_if_each_was_asked() {
+        let address = |n: u64| IpAddr::from([10, 0, 0, u8::try_from(n % 4).unwrap()]);
+        let mut random = 7u64;
+        let mut next = |below: u64| {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (random >> 33) % below
+        };
+        let mut taken = 0;
+        for _ in 0..200 {
+            let mut wanted = Wanted::default();
+            let mut all = Vec::new();
+            for _ in 0..next(12) {
+                let (a, b, from) = (address(next(4)), address(next(4)), next(90));
+                let stretch = (from, from + next(10));
+                wanted.add(a, b, stretch);
+                all.push((a, b, stretch));
+            }
+            wanted.settle();
+            for no in 0..100 {
+                let (x, y) = (address(next(4)), address(next(4)));
+                let ends = [x, y];
+                let one = all.iter().any(|(a, b, (first, last))| {
+                    ends.contains(a) && ends.contains(b) && (*first..=*last).contains(&no)
+                });
+                assert_eq!(wanted.falls(x, y, no), one);
+                taken += usize::from(one);
+            }
+        }
+        assert!(taken > 500);
+    }
 }
