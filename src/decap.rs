@@ -32,7 +32,14 @@ pub use glance::{Addresses, Glance, glance};
 /// Where a layer cannot be read, what was read before it stands and [`Segment::stopped`] says
 /// which layer, where and why.
 pub fn decap<'a>(frame: &Frame<'a>) -> Segment<'a> {
-    quick::quick(frame).unwrap_or_else(|| walk::frame(frame))
+    quick::quick::<true>(frame).unwrap_or_else(|| walk::frame(frame))
+}
+
+/// As [`decap`], for frames of an ordinary shape only, and with no checksum verified: adding up
+/// all octets costs more than everything else that is done here.
+#[inline]
+pub fn ordinary<'a>(frame: &Frame<'a>) -> Option<Segment<'a>> {
+    quick::quick::<false>(frame)
 }
 
 /// Goes on where IP ended: `octets` is the payload of protocol `envelope.protocol` of a

@@ -267,13 +267,14 @@ pub fn cisco_tcp(segment: &Segment<'_>, sink: &mut impl FnMut(&Event<'_>)) -> bo
     let Content::Tcp(tcp) = segment.content else {
         return false;
     };
-    let mut envelope = segment.envelope;
-    if !is_cisco_tcp(
-        (envelope.source_port, envelope.destination_port),
-        tcp.payload,
-    ) {
+    let ports = (
+        segment.envelope.source_port,
+        segment.envelope.destination_port,
+    );
+    if !is_cisco_tcp(ports, tcp.payload) {
         return false;
     }
+    let mut envelope = segment.envelope;
     envelope.encapsulation.push(Peel::CiscoTcp);
     let mut give = |what: What<'_>| {
         sink(&Event {

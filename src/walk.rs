@@ -2,7 +2,9 @@
 
 use crate::assemble::ip;
 use crate::assemble::messages::cisco_ike;
-use crate::decap::{Addresses, Content, Flow, Glance, Icmp, Peel, Segment, decap, glance};
+use crate::decap::{
+    Addresses, Content, Flow, Glance, Icmp, Peel, Segment, decap, glance, ordinary,
+};
 use crate::dissect::others::{self, Others};
 use crate::dissect::streams::{self, Streams};
 use crate::dissect::{self, Class};
@@ -213,18 +215,26 @@ impl Front {
         sink: &mut impl FnMut(&Event<'_>),
     ) -> Fate {
         self.expire(frame.time, sink);
-        let segment = decap(frame);
+        // By reference: a segment is too large to be handed on for nothing.
+        let ordinary = ordinary(frame);
+        let other;
+        let segment = if let Some(segment) = &ordinary {
+            segment
+        } else {
+            other = decap(frame);
+            &other
+        };
         if segment.stopped.is_some() && !segment.envelope.truncated {
             self.counters.undecodable += 1;
         }
         if self.keeps_flow {
-            self.flow = Some(told_flow(&segment));
+            self.flow = Some(told_flow(segment));
         }
         let fate = if matches!(segment.content, Content::Fragment(_)) {
-            self.fragment(&segment, sink)
+            self.fragment(segment, sink)
         } else {
             let mut rooms = (&mut self.messages, &mut self.streams, &mut self.others);
-            dispatch(&mut rooms, &segment, &[], class, sink)
+            dispatch(&mut rooms, segment, &[], class, sink)
         };
         self.counters.ours += u64::from(fate != Fate::NotOurs);
         fate

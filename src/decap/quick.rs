@@ -11,8 +11,8 @@ use super::tunnel::port;
 use super::{Checksum, Content, Envelope, Peel, Segment, Tcp, checksum};
 use crate::source::{Frame, LinkType};
 
-/// Reads a frame of an ordinary shape.
-pub(super) fn quick<'a>(frame: &Frame<'a>) -> Option<Segment<'a>> {
+/// Reads a frame of an ordinary shape; checksums only with `SUMS`.
+pub(super) fn quick<'a, const SUMS: bool>(frame: &Frame<'a>) -> Option<Segment<'a>> {
     let mut envelope = Envelope::of(frame);
     let octets = frame.octets;
     let wire = frame.wire_len.max(u32::try_from(octets.len()).ok()?);
@@ -28,7 +28,7 @@ pub(super) fn quick<'a>(frame: &Frame<'a>) -> Option<Segment<'a>> {
     let ip = octets.get(at..)?;
     let room = wire - u32::try_from(at).ok()?;
     let (header, length) = match ether_type {
-        ether::IPV4 => (20, v4(ip, &mut envelope)?),
+        ether::IPV4 => (20, v4::<SUMS>(ip, &mut envelope)?),
         ether::IPV6 => (40, v6(ip, &mut envelope)?),
         _ => return None,
     };
@@ -40,8 +40,8 @@ pub(super) fn quick<'a>(frame: &Frame<'a>) -> Option<Segment<'a>> {
     let body = body.get(..length as usize).unwrap_or(body);
     envelope.truncated = body.len() < length as usize;
     let content = match envelope.protocol {
-        protocol::UDP => udp(body, length, &mut envelope)?,
-        protocol::TCP => tcp(body, length, &mut envelope)?,
+        protocol::UDP => udp::<SUMS>(body, length, &mut envelope)?,
+        protocol::TCP => tcp::<SUMS>(body, length, &mut envelope)?,
         protocol::ESP => Content::Ip {
             payload: body,
             payload_len: length,
@@ -74,7 +74,7 @@ fn ethernet(octets: &[u8], envelope: &mut Envelope) -> Option<(usize, u16)> {
 }
 
 /// IPv4 without options that is no fragment; octets of its payload.
-fn v4(octets: &[u8], envelope: &mut Envelope) -> Option<u32> {
+fn v4<const SUMS: bool>(octets: &[u8], envelope: &mut Envelope) -> Option<u32> {
     let header = octets.first_chunk::<20>()?;
     let &[
         0x45,
@@ -106,7 +106,9 @@ fn v4(octets: &[u8], envelope: &mut Envelope) -> Option<u32> {
     envelope.ttl = ttl;
     envelope.ip_id = u32::from(u16::from_be_bytes([i0, i1]));
     envelope.dont_fragment = flags & 0x4000 != 0;
-    envelope.checksum = checksum::ipv4_header(header);
+    if SUMS {
+        envelope.checksum = checksum::ipv4_header(header);
+    }
     u32::from(u16::from_be_bytes([l0, l1])).checked_sub(20)
 }
 
@@ -125,7 +127,11 @@ fn v6(octets: &[u8], envelope: &mut Envelope) -> Option<u32> {
     Some(length)
 }
 
-fn udp<'a>(body: &'a [u8], length: u32, envelope: &mut Envelope) -> Option<Content<'a>> {
+fn udp<'a, const SUMS: bool>(
+    body: &'a [u8],
+    length: u32,
+    envelope: &mut Envelope,
+) -> Option<Content<'a>> {
     let (&[s0, s1, d0, d1, l0, l1, c0, c1], data) = body.split_first_chunk()?;
     let declared = u32::from(u16::from_be_bytes([l0, l1]));
     let (source, destination) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
@@ -133,7 +139,7 @@ fn udp<'a>(body: &'a [u8], length: u32, envelope: &mut Envelope) -> Option<Conte
         return None;
     }
     (envelope.source_port, envelope.destination_port) = (source, destination);
-    if let Some(whole) = body.get(..declared as usize) {
+    if SUMS && let Some(whole) = body.get(..declared as usize) {
         let sum = if [c0, c1] == [0, 0] {
             Checksum::Absent
         } else {
@@ -147,7 +153,11 @@ fn udp<'a>(body: &'a [u8], length: u32, envelope: &mut Envelope) -> Option<Conte
     })
 }
 
-fn tcp<'a>(body: &'a [u8], length: u32, envelope: &mut Envelope) -> Option<Content<'a>> {
+fn tcp<'a, const SUMS: bool>(
+    body: &'a [u8],
+    length: u32,
+    envelope: &mut Envelope,
+) -> Option<Content<'a>> {
     let &[
         s0,
         s1,
@@ -174,7 +184,7 @@ fn tcp<'a>(body: &'a [u8], length: u32, envelope: &mut Envelope) -> Option<Conte
     let (header_octets, data) = body.split_at_checked(header as usize)?;
     envelope.source_port = u16::from_be_bytes([s0, s1]);
     envelope.destination_port = u16::from_be_bytes([d0, d1]);
-    if !envelope.truncated {
+    if SUMS && !envelope.truncated {
         let sum = checksum::with_pseudo_header(envelope, protocol::TCP, body);
         envelope.checksum = checksum::both(envelope.checksum, sum);
     }

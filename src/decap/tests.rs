@@ -120,6 +120,11 @@ fn truncation_anywhere_keeps_what_was_before() {
 pub(crate) fn agree(frame: &Frame<'_>) {
     let segment = decap(frame);
     assert_eq!(segment, walk::frame(frame), "the quick way and the walk");
+    if let Some(mut unsummed) = ordinary(frame) {
+        assert_eq!(unsummed.envelope.checksum, Checksum::Unverified);
+        unsummed.envelope.checksum = segment.envelope.checksum;
+        assert_eq!(unsummed, segment, "the same but for the checksum");
+    }
     glance_agrees(frame, &segment);
 }
 
