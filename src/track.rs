@@ -394,7 +394,7 @@ pub struct Tracker {
     taken_by: Option<u32>,
     hold: hold::Hold,
     /// Messages that waited and were taken since, where somebody wants to know by whom.
-    told: Option<Vec<(hold::Held, Option<u32>)>>,
+    told: Option<Vec<(Box<hold::Held>, Option<u32>)>>,
 }
 
 impl Tracker {
@@ -492,12 +492,14 @@ impl Tracker {
         }
     }
 
-    fn take_held(&mut self, held: hold::Held) {
+    fn take_held(&mut self, held: Box<hold::Held>) {
         if let Some(event) = held.event() {
             self.process(&event);
         }
         if let Some(told) = &mut self.told {
             told.push((held, self.taken_by));
+        } else {
+            self.hold.give_back(held);
         }
     }
 
@@ -531,19 +533,19 @@ impl Tracker {
     }
 
     fn take(&mut self, event: &Event<'_>) {
-        match event.what {
+        match &event.what {
             What::Ike { message, octets } => {
                 self.ike.handle(&mut self.core, event, message, octets);
             }
             What::L2tp { message, octets } => {
-                self.l2tp.handle(&mut self.core, event, message, octets);
+                self.l2tp.handle(&mut self.core, event, *message, octets);
             }
             What::Radius { packet, .. } => {
                 self.radius
-                    .handle(&mut self.core, &self.l2tp, event, &packet);
+                    .handle(&mut self.core, &self.l2tp, event, packet);
             }
             What::NatKeepalive => self.keepalive(event.envelope),
-            What::Esp {
+            &What::Esp {
                 spi,
                 sequence,
                 len,
@@ -560,7 +562,7 @@ impl Tracker {
                     },
                 );
             }
-            What::Icmp(ref icmp) => {
+            What::Icmp(icmp) => {
                 let told = icmp::handle(&mut self.core, &self.ike, event, icmp);
                 if let Some(owner) = told {
                     self.esp.watch(owner);
@@ -569,11 +571,11 @@ impl Tracker {
             What::Incomplete(incomplete) => {
                 icmp::incomplete(&mut self.core, &self.ike, incomplete);
             }
-            What::Tcp(ref tcp) => self.tls.tcp(&mut self.core, event, tcp),
-            What::Tls(ref tls) => self.tls.tls(&mut self.core, event, tls),
-            What::Dtls(ref dtls) => self.tls.dtls(&mut self.core, event, dtls),
-            What::Dns(ref message) => self.names.handle(&mut self.core, event, message),
-            What::Pppoe { packet } => self.pppoe.handle(&mut self.core, event, &packet),
+            What::Tcp(tcp) => self.tls.tcp(&mut self.core, event, tcp),
+            What::Tls(tls) => self.tls.tls(&mut self.core, event, tls),
+            What::Dtls(dtls) => self.tls.dtls(&mut self.core, event, dtls),
+            What::Dns(message) => self.names.handle(&mut self.core, event, message),
+            What::Pppoe { packet } => self.pppoe.handle(&mut self.core, event, packet),
             What::Ah { .. } | What::Ppp { .. } | What::Unreadable(_) => {}
         }
     }

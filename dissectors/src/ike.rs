@@ -108,7 +108,55 @@ impl Header {
 
     /// Reads the header. The declared length is not checked here.
     pub fn parse(octets: &[u8]) -> Result<Self, ParseError> {
-        located("IKE header", octets, octets, Self::read).map(|(_, header)| header)
+        match octets.first_chunk() {
+            Some(header) => Ok(Self::whole(header)),
+            // Says what is missing.
+            None => located("IKE header", octets, octets, Self::read).map(|(_, header)| header),
+        }
+    }
+
+    #[inline]
+    const fn whole(octets: &[u8; Self::LEN]) -> Self {
+        let &[
+            i0,
+            i1,
+            i2,
+            i3,
+            i4,
+            i5,
+            i6,
+            i7, // initiator SPI
+            r0,
+            r1,
+            r2,
+            r3,
+            r4,
+            r5,
+            r6,
+            r7, // responder SPI
+            next_payload,
+            version,
+            exchange_type,
+            flags, //
+            m0,
+            m1,
+            m2,
+            m3, // message ID
+            l0,
+            l1,
+            l2,
+            l3, // length
+        ] = octets;
+        Self {
+            initiator_spi: Spi(u64::from_be_bytes([i0, i1, i2, i3, i4, i5, i6, i7])),
+            responder_spi: Spi(u64::from_be_bytes([r0, r1, r2, r3, r4, r5, r6, r7])),
+            next_payload,
+            version,
+            exchange_type,
+            flags: Flags(flags),
+            message_id: u32::from_be_bytes([m0, m1, m2, m3]),
+            length: u32::from_be_bytes([l0, l1, l2, l3]),
+        }
     }
 
     fn read(i: &[u8]) -> PResult<'_, Self> {

@@ -6,10 +6,12 @@
 //! what it acknowledges. Messages of which nothing says so keep the order in which they came.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use vpnscope_dissectors::{ike, l2tp};
 
 use super::session::Stamp;
@@ -19,19 +21,23 @@ use crate::time::{Span, Timestamp};
 
 mod order;
 
-use order::{Ike, Rank};
+use order::Rank;
 
 /// A message with its octets.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) envelope: Envelope,
     frames: Vec<u64>,
-    octets: Box<[u8]>,
-    rank: Rank,
+    octets: Vec<u8>,
+    is_l2tp: bool,
+    /// What its place follows from: asked for where there is another one to be before.
+    rank: Option<Rank>,
+    /// The one behind it in its conversation.
+    next: Option<Box<Self>>,
 }
 
 /// Messages that belong together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Conversation {
     /// By the initiator's SPI or cookie.
     Ike(u64),
@@ -39,16 +45,61 @@ enum Conversation {
     L2tp(IpAddr, IpAddr),
 }
 
+impl Hash for Conversation {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match *self {
+            Self::Ike(spi) => state.write_u64(spi),
+            Self::L2tp(a, b) => {
+                for address in [a, b] {
+                    match address {
+                        IpAddr::V4(v4) => state.write_u32(v4.to_bits()),
+                        IpAddr::V6(v6) => state.write_u128(v6.to_bits()),
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Messages that wait.
 #[derive(Debug, Default)]
 pub(crate) struct Hold {
-    waiting: HashMap<Conversation, Vec<Held>, RandomState>,
+    /// The first one of each conversation.
+    waiting: HashMap<Conversation, Box<Held>, RandomState>,
     /// One entry for each message: until when its conversation's first one waits.
     queue: VecDeque<(Timestamp, Conversation)>,
     /// How many wait between addresses of each hash: nearly every question is answered by it.
     between: Vec<u32>,
+    spare: Spare,
     /// Octets that all of them take.
     octets: usize,
+}
+
+/// What is used again, rather than asked of the allocator.
+#[derive(Debug, Default)]
+struct Spare {
+    first: Option<Box<Held>>,
+    len: usize,
+}
+
+impl Spare {
+    fn pop(&mut self) -> Option<Box<Held>> {
+        let mut held = self.first.take()?;
+        self.first = held.next.take();
+        self.len = self.len.saturating_sub(1);
+        Some(held)
+    }
+
+    fn push(&mut self, mut held: Box<Held>) {
+        if self.len < SPARE {
+            if held.octets.capacity() > SPARE_OCTETS {
+                held.octets = Vec::new();
+            }
+            held.next = self.first.take();
+            self.first = Some(held);
+            self.len += 1;
+        }
+    }
 }
 
 /// Places of `between`, as a power of two.
@@ -83,6 +134,9 @@ const ALL: usize = 65_536;
 const OCTETS: usize = 8 << 20;
 /// So many are gone through for those between two addresses; of more, all are let go.
 const FEW: usize = 256;
+/// Messages kept to be used again, and the octets that each may keep.
+const SPARE: usize = 256;
+const SPARE_OCTETS: usize = 2048;
 
 impl Hold {
     /// Takes a message that can wait; `false` gives the event back.
@@ -93,38 +147,40 @@ impl Hold {
         if self.queue.len() >= ALL || self.octets >= OCTETS {
             return false;
         }
-        let (conversation, rank, octets) = match event.what {
-            What::Ike { message, octets } if !message.header.initiator_spi.is_zero() => (
-                Conversation::Ike(message.header.initiator_spi.0),
-                Rank::Ike(Ike::of(&message, envelope.source)),
-                octets,
-            ),
-            What::L2tp { message, octets } if envelope.protocol == 17 && octets.len() <= 512 => {
+        let (conversation, octets) = match &event.what {
+            What::Ike { message, octets } if !message.header.initiator_spi.is_zero() => {
+                (Conversation::Ike(message.header.initiator_spi.0), *octets)
+            }
+            What::L2tp { octets, .. } if envelope.protocol == 17 && octets.len() <= 512 => {
                 let (a, b) = (envelope.source, envelope.destination);
-                (
-                    Conversation::L2tp(a.min(b), a.max(b)),
-                    Rank::L2tp(order::L2tp::of(&message, envelope.source)),
-                    octets,
-                )
+                (Conversation::L2tp(a.min(b), a.max(b)), *octets)
             }
             _ => return false,
         };
-        let known = matches!(conversation, Conversation::Ike(spi) if known(spi));
-        let list = self.waiting.entry(conversation).or_default();
-        if list.len() >= EACH {
-            return false;
+        match self.waiting.entry(conversation) {
+            Entry::Vacant(entry) => {
+                let held = Held::of(event, octets, None, &mut self.spare);
+                self.octets += held.weight();
+                entry.insert(held);
+            }
+            Entry::Occupied(mut entry) => {
+                if entry.get().chain().count() >= EACH {
+                    return false;
+                }
+                let Some(rank) = Rank::of(&event.what, envelope.source) else {
+                    return false;
+                };
+                entry.get_mut().find_ranks();
+                let known = matches!(conversation, Conversation::Ike(spi) if known(spi));
+                let ranks = entry.get().chain().filter_map(|held| held.rank.as_ref());
+                let position = order::place(ranks, &rank, known);
+                let held = Held::of(event, octets, Some(rank), &mut self.spare);
+                self.octets += held.weight();
+                entry.get_mut().insert(position, held);
+            }
         }
-        let place = order::place(list.iter().map(|held| &held.rank), &rank, known);
-        let held = Held {
-            envelope: *envelope,
-            frames: event.frames.to_vec(),
-            octets: octets.into(),
-            rank,
-        };
-        self.octets += held.weight();
-        list.insert(place.min(list.len()), held);
         self.between.resize(1 << PLACES, 0);
-        let between = self::place(envelope.source, envelope.destination);
+        let between = place(envelope.source, envelope.destination);
         if let Some(count) = self.between.get_mut(between) {
             *count += 1;
         }
@@ -134,7 +190,8 @@ impl Hold {
     }
 
     /// The next message that waited long enough.
-    pub(crate) fn due(&mut self, now: Timestamp) -> Option<Held> {
+    #[inline]
+    pub(crate) fn due(&mut self, now: Timestamp) -> Option<Box<Held>> {
         let (until, _) = self.queue.front()?;
         if *until > now {
             return None;
@@ -143,38 +200,49 @@ impl Hold {
     }
 
     /// The next message.
-    pub(crate) fn next(&mut self) -> Option<Held> {
+    pub(crate) fn next(&mut self) -> Option<Box<Held>> {
         while let Some((_, conversation)) = self.queue.pop_front() {
-            let Some(list) = self.waiting.get_mut(&conversation) else {
+            let Entry::Occupied(mut entry) = self.waiting.entry(conversation) else {
                 continue;
             };
-            if list.is_empty() {
-                continue;
-            }
-            let held = list.remove(0);
+            let held = match entry.get_mut().next.take() {
+                Some(behind) => entry.insert(behind),
+                None => entry.remove(),
+            };
             self.octets = self.octets.saturating_sub(held.weight());
             let between = place(held.envelope.source, held.envelope.destination);
             if let Some(count) = self.between.get_mut(between) {
                 *count = count.saturating_sub(1);
-            }
-            if list.is_empty() {
-                self.waiting.remove(&conversation);
             }
             return Some(held);
         }
         None
     }
 
+    /// Takes back a message that is done with.
+    pub(crate) fn give_back(&mut self, held: Box<Held>) {
+        self.spare.push(held);
+    }
+
     /// Whether something waits that an event between these addresses may be about.
+    #[inline]
     pub(crate) fn concerns(&self, a: IpAddr, b: IpAddr) -> bool {
         let waits = |count: &u32| *count > 0;
         !self.queue.is_empty()
             && self.between.get(place(a, b)).is_some_and(waits)
-            && (self.queue.len() > FEW
-                || self.waiting.values().flatten().any(|held| {
+            && self.is_between(a, b)
+    }
+
+    fn is_between(&self, a: IpAddr, b: IpAddr) -> bool {
+        self.queue.len() > FEW
+            || self
+                .waiting
+                .values()
+                .flat_map(|held| held.chain())
+                .any(|held| {
                     let (x, y) = (held.envelope.source, held.envelope.destination);
                     (x, y) == (a, b) || (x, y) == (b, a)
-                }))
+                })
     }
 
     /// When the first one will have waited long enough.
@@ -184,23 +252,76 @@ impl Hold {
 }
 
 impl Held {
+    fn of(event: &Event<'_>, octets: &[u8], rank: Option<Rank>, spare: &mut Spare) -> Box<Self> {
+        let is_l2tp = matches!(event.what, What::L2tp { .. });
+        if let Some(mut held) = spare.pop() {
+            held.envelope = *event.envelope;
+            held.frames.clear();
+            held.frames.extend_from_slice(event.frames);
+            held.octets.clear();
+            held.octets.extend_from_slice(octets);
+            held.is_l2tp = is_l2tp;
+            held.rank = rank;
+            return held;
+        }
+        Box::new(Self {
+            envelope: *event.envelope,
+            frames: event.frames.to_vec(),
+            octets: octets.to_vec(),
+            is_l2tp,
+            rank,
+            next: None,
+        })
+    }
+
     /// Octets that it takes.
     fn weight(&self) -> usize {
         size_of::<Self>() + self.octets.len() + size_of_val(&*self.frames)
     }
 
+    /// This one and those behind it.
+    fn chain(&self) -> impl Iterator<Item = &Self> + Clone {
+        std::iter::successors(Some(self), |held| held.next.as_deref())
+    }
+
+    /// Asks for the rank of each one in the chain that has none yet.
+    fn find_ranks(&mut self) {
+        let mut next = Some(self);
+        while let Some(held) = next {
+            if held.rank.is_none() {
+                held.rank = held
+                    .event()
+                    .and_then(|event| Rank::of(&event.what, held.envelope.source));
+            }
+            next = held.next.as_deref_mut();
+        }
+    }
+
+    /// Puts another one at a place of the chain; behind all where there are less.
+    fn insert(self: &mut Box<Self>, place: usize, mut held: Box<Self>) {
+        match (place.checked_sub(1), &mut self.next) {
+            (None, _) => {
+                std::mem::swap(self, &mut held);
+                self.next = Some(held);
+            }
+            (Some(place), Some(next)) => next.insert(place, held),
+            (Some(_), None) => self.next = Some(held),
+        }
+    }
+
     /// The event again.
     pub(crate) fn event(&self) -> Option<Event<'_>> {
         let octets = &self.octets;
-        let what = match self.rank {
-            Rank::Ike(_) => What::Ike {
-                message: ike::Message::parse(octets).ok()?,
-                octets,
-            },
-            Rank::L2tp(_) => What::L2tp {
+        let what = if self.is_l2tp {
+            What::L2tp {
                 message: l2tp::Message::parse(octets).ok()?,
                 octets,
-            },
+            }
+        } else {
+            What::Ike {
+                message: ike::Message::parse(octets).ok()?,
+                octets,
+            }
         };
         Some(Event {
             envelope: &self.envelope,

@@ -44,7 +44,7 @@ impl Table {
         let header = &incoming.wire.header;
         let envelope = incoming.envelope;
         let (initiator_cookie, responder_cookie) = (header.initiator_spi.0, header.responder_spi.0);
-        let opening = opening(&incoming.wire);
+        let opening = opening(incoming.wire);
         let first = opening == Opening::First;
         let renewed = renewed(core, incoming).filter(|_| first);
         let is_server = |port| matches!(port, 500 | 4500);

@@ -33,7 +33,7 @@ impl Table {
         &mut self,
         core: &mut Core,
         event: &Event<'_>,
-        wire: Message<'_>,
+        wire: &Message<'_>,
         octets: &[u8],
     ) {
         // A message without initiator SPI belongs to no SA (RFC 7296 §2.6).
@@ -50,7 +50,8 @@ impl Table {
             digest,
         };
         let (initiator, responder) = (wire.header.initiator_spi.0, wire.header.responder_spi.0);
-        let known = self.find(initiator, responder);
+        let exact = self.by_spi.get(&(initiator, responder)).copied();
+        let known = exact.or_else(|| self.by_spi.get(&(initiator, 0)).copied());
         match self.version_1(core, &incoming, known) {
             Version1::Session(index) => return self.handle_v1(core, index, &incoming),
             Version1::Answer(index) => return answer_in_v1(core, index, &incoming),
@@ -68,7 +69,9 @@ impl Table {
             return;
         };
         let folded = fold(&mut open.session, &mut facts, sa, &incoming);
-        if let Some(sa) = facts.sas.get(sa) {
+        if let Some(sa) = facts.sas.get(sa)
+            && (exact.is_none() || (sa.initiator_spi, sa.responder_spi) != (initiator, responder))
+        {
             self.by_spi
                 .entry((sa.initiator_spi, sa.responder_spi))
                 .or_insert(index);

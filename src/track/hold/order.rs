@@ -6,11 +6,24 @@ use vpnscope_dissectors::ike::v2::NotifyType;
 use vpnscope_dissectors::l2tp::MessageType;
 use vpnscope_dissectors::{ike, l2tp};
 
+use crate::track::What;
+
 /// What the order of a message follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rank {
     Ike(Ike),
     L2tp(L2tp),
+}
+
+impl Rank {
+    /// Of a message that can wait.
+    pub(super) fn of(what: &What<'_>, source: IpAddr) -> Option<Self> {
+        match what {
+            What::Ike { message, .. } => Some(Self::Ike(Ike::of(message, source))),
+            What::L2tp { message, .. } => Some(Self::L2tp(L2tp::of(message, source))),
+            _ => None,
+        }
+    }
 }
 
 /// Of an IKE message.

@@ -28,10 +28,10 @@ pub fn fold(session: &mut Session, facts: &mut Ike1, incoming: &Incoming<'_>) ->
     }
     let from = sender(session, facts, incoming.envelope);
     touch(session, from, incoming);
-    if cisco_ike::fragment(&incoming.wire).is_some() {
+    if cisco_ike::fragment(incoming.wire).is_some() {
         return fragment(session, facts, from, incoming);
     }
-    let (mut message, content) = read(session, from, incoming);
+    let (mut message, mut content) = read(session, from, incoming);
     let pieces = incoming.frames.len().max(1);
     message.pieces = u16::try_from(pieces).unwrap_or(u16::MAX);
     if header.major() != 1 {
@@ -48,7 +48,7 @@ pub fn fold(session: &mut Session, facts: &mut Ike1, incoming: &Incoming<'_>) ->
     }
     let exchange = ExchangeType(header.exchange_type);
     if exchange.is_phase_1() && header.message_id == 0 {
-        phase_1(session, facts, message, &content, incoming);
+        phase_1(session, facts, message, &mut content, incoming);
     } else {
         other(session, facts, message, incoming);
     }
@@ -134,7 +134,7 @@ fn fragment(
     from: Side,
     incoming: &Incoming<'_>,
 ) -> Folded {
-    let Some(part) = cisco_ike::fragment(&incoming.wire) else {
+    let Some(part) = cisco_ike::fragment(incoming.wire) else {
         return Folded::New;
     };
     let at = Stamp::from(incoming.envelope);
@@ -188,7 +188,7 @@ fn phase_1(
     session: &mut Session,
     facts: &mut Ike1,
     mut message: Message,
-    content: &Content<'_>,
+    content: &mut Content<'_>,
     incoming: &Incoming<'_>,
 ) {
     let mode = match incoming.wire.header.exchange_type {
@@ -208,9 +208,9 @@ fn phase_1(
     if message.ordinal == 1 && session.vantage.started_late && answer_first {
         session.vantage.started_late = false;
     }
-    let name: Cow<'static, str> = match message.ordinal {
+    let name = match message.ordinal {
         0 => mode.title().into(),
-        n => format!("{} {n}", mode.title()).into(),
+        n => numbered(mode.title(), n),
     };
     message.step = push_step(session, &message, incoming, name);
     learn(facts, &message, content, incoming);
@@ -272,11 +272,11 @@ fn prove_answer(session: &mut Session, facts: &Ike1, kind: u8, message: &Message
 }
 
 /// Takes what a message of phase 1 in clear teaches.
-fn learn(facts: &mut Ike1, message: &Message, content: &Content<'_>, incoming: &Incoming<'_>) {
+fn learn(facts: &mut Ike1, message: &Message, content: &mut Content<'_>, incoming: &Incoming<'_>) {
     let header = &incoming.wire.header;
     let from_initiator = message.from == facts.initiator;
     if from_initiator && facts.offered.is_empty() {
-        facts.offered.clone_from(&content.offers);
+        facts.offered = std::mem::take(&mut content.offers);
         if let Some(chosen) = &facts.chosen {
             facts.chosen = Some(complete(chosen, &facts.offered));
         }
@@ -297,10 +297,10 @@ fn learn(facts: &mut Ike1, message: &Message, content: &Content<'_>, incoming: &
         &content.vendors,
         cookie,
     );
-    if let Some(identity) = &content.identity
+    if let Some(identity) = content.identity.take()
         && facts.identities.len() < 8
     {
-        facts.identities.push((message.from, identity.clone()));
+        facts.identities.push((message.from, identity));
     }
     learn_nat(facts, from_initiator, content, incoming);
 }
@@ -431,9 +431,83 @@ fn open_exchange(facts: &mut Ike1, kind: u8, id: u32, by: Side) -> usize {
 fn name(kind: u8, ordinal: u8) -> Cow<'static, str> {
     match (kind, ordinal) {
         (kind::INFORMATIONAL, _) => "Informational".into(),
-        (kind::QUICK, n) => format!("Quick Mode {n}").into(),
-        (kind::TRANSACTION, n) => format!("Transaction {n}").into(),
-        (kind::NEW_GROUP, n) => format!("New Group Mode {n}").into(),
+        (kind::QUICK, n) => numbered("Quick Mode", n),
+        (kind::TRANSACTION, n) => numbered("Transaction", n),
+        (kind::NEW_GROUP, n) => numbered("New Group Mode", n),
         (other, _) => ExchangeType(other).to_string().into(),
+    }
+}
+
+/// A title and a number; nearly all that come are there already.
+fn numbered(title: &'static str, n: u8) -> Cow<'static, str> {
+    const KNOWN: [(&str, [&str; 6]); 4] = [
+        (
+            "Main Mode",
+            [
+                "Main Mode 1",
+                "Main Mode 2",
+                "Main Mode 3",
+                "Main Mode 4",
+                "Main Mode 5",
+                "Main Mode 6",
+            ],
+        ),
+        (
+            "Aggressive Mode",
+            [
+                "Aggressive Mode 1",
+                "Aggressive Mode 2",
+                "Aggressive Mode 3",
+                "Aggressive Mode 4",
+                "Aggressive Mode 5",
+                "Aggressive Mode 6",
+            ],
+        ),
+        (
+            "Quick Mode",
+            [
+                "Quick Mode 1",
+                "Quick Mode 2",
+                "Quick Mode 3",
+                "Quick Mode 4",
+                "Quick Mode 5",
+                "Quick Mode 6",
+            ],
+        ),
+        (
+            "Transaction",
+            [
+                "Transaction 1",
+                "Transaction 2",
+                "Transaction 3",
+                "Transaction 4",
+                "Transaction 5",
+                "Transaction 6",
+            ],
+        ),
+    ];
+    let known = KNOWN.iter().find(|(known, _)| *known == title);
+    known
+        .and_then(|(_, names)| names.get(usize::from(n).checked_sub(1)?))
+        .map_or_else(|| format!("{title} {n}").into(), |name| (*name).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_there_are_those_that_would_be_written() {
+        for title in [
+            "Main Mode",
+            "Aggressive Mode",
+            "Quick Mode",
+            "Transaction",
+            "Other",
+        ] {
+            for n in 0..=u8::MAX {
+                assert_eq!(numbered(title, n), format!("{title} {n}"));
+            }
+        }
     }
 }

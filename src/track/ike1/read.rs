@@ -36,7 +36,7 @@ pub(super) fn read<'a>(
     from: Side,
     incoming: &Incoming<'a>,
 ) -> (Message, Content<'a>) {
-    let wire = &incoming.wire;
+    let wire = incoming.wire;
     let mut message = Message {
         step: None,
         at: Stamp::from(incoming.envelope),
@@ -87,11 +87,19 @@ fn note<'a>(message: &mut Message, content: &mut Content<'a>, payload: &Payload<
         Payload::Notify(notify) => message.notifies.push(notify.notify_type.0, notify.data.0),
         Payload::Ke(octets) => message.ke_len = u32::try_from(octets.len()).ok(),
         Payload::Sa(sa) => content.offers = offers(sa),
-        Payload::VendorId(octets) => content.vendors.push(octets.0),
-        Payload::NatD(octets) => content.nat.push(octets.0),
+        Payload::VendorId(octets) => push(&mut content.vendors, octets.0),
+        Payload::NatD(octets) => push(&mut content.nat, octets.0),
         Payload::Id(id) => content.identity = Some(identity(id)),
         _ => {}
     }
+}
+
+/// Some dozen are the rule: asked for once.
+fn push<'a>(list: &mut Vec<&'a [u8]>, octets: &'a [u8]) {
+    if list.capacity() == 0 {
+        list.reserve(16);
+    }
+    list.push(octets);
 }
 
 fn offers(sa: &SecurityAssociation<'_>) -> Vec<Offer> {

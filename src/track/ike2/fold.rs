@@ -25,7 +25,7 @@ pub struct Incoming<'a> {
     /// Frames it was put together from.
     pub frames: &'a [u64],
     /// The message.
-    pub wire: Wire<'a>,
+    pub wire: &'a Wire<'a>,
     /// Digest of its octets.
     pub digest: u64,
 }
@@ -121,13 +121,14 @@ pub fn fold(session: &mut Session, facts: &mut Ike2, sa: usize, incoming: &Incom
     }
     let mut message = message;
     message.step = push_step(session, from, &header, incoming, message.length);
+    let has_vendors = message.has(PayloadType::V.0);
     *slot = Some(message);
     if is_response && exchange.request.is_none() {
         *session.vantage.unseen.of_mut(by) += 1;
     } else if !is_response && exchange.response.is_some() {
         overtaken(session, facts, index, by);
     }
-    learn(facts, sa, index, sa_body, incoming);
+    learn(facts, sa, index, (sa_body, has_vendors), incoming);
     Folded::New
 }
 
@@ -358,7 +359,7 @@ fn read<'a>(
     from: Side,
     incoming: &Incoming<'a>,
 ) -> (Message, Option<&'a [u8]>) {
-    let wire = &incoming.wire;
+    let wire = incoming.wire;
     let mut message = Message {
         step: None,
         at: Stamp::from(incoming.envelope),
@@ -426,7 +427,7 @@ fn learn(
     facts: &mut Ike2,
     sa: usize,
     index: usize,
-    sa_body: Option<&[u8]>,
+    (sa_body, has_vendors): (Option<&[u8]>, bool),
     incoming: &Incoming<'_>,
 ) {
     let header = incoming.wire.header;
@@ -441,7 +442,9 @@ fn learn(
     } else {
         Side::Client
     };
-    learn_vendors(facts, side, &incoming.wire);
+    if has_vendors {
+        learn_vendors(facts, side, incoming.wire);
+    }
     if is_response {
         learn_responder(facts, sa, &header, first.is_some(), incoming);
     }
