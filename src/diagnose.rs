@@ -15,6 +15,7 @@ use crate::track::session::{Kind, Session, Side, Stamp, Step};
 
 pub mod ike1;
 pub mod ike2;
+mod memo;
 pub mod mtu;
 pub mod rules;
 pub mod tls;
@@ -678,6 +679,7 @@ pub struct Progress {
 
 /// Diagnoses one session.
 pub fn diagnose(session: &Session, context: &Context) -> Verdict {
+    let _scope = memo::Scope::of(session, context);
     let mut findings = Findings::default();
     for family in rules::FAMILIES {
         (family.check)(session, context, &mut findings);

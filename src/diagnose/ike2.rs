@@ -3,9 +3,10 @@
 //! Every length here is computed from the negotiated suite (RFC 7296 §3.14); without the
 //! negotiation there is no arithmetic, and no conclusion.
 
+use super::memo;
 use crate::time::Span;
 use crate::track::ike2::{Exchange, Ike2, Message, Suite, kind};
-use crate::track::session::{Session, Side, Stamp};
+use crate::track::session::{Session, Side, Stamp, Step};
 
 /// How `IKE_AUTH` ended, as far as one can see from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,57 @@ pub enum Auth<'a> {
     Granted(&'a Exchange),
     /// The suite is not known, or not all was captured: lengths say nothing.
     Unknown(&'a Exchange),
+}
+
+/// As [`Auth`], with places among the exchanges: nothing of it is borrowed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum AuthAt {
+    NotReached,
+    Unanswered(usize),
+    Refused(usize),
+    ChildRefused(usize),
+    EapEnded(usize),
+    ClientRefused(usize, usize),
+    Granted(usize),
+    Unknown(usize),
+}
+
+impl Auth<'_> {
+    fn place(self, facts: &Ike2) -> AuthAt {
+        let of = |exchange: &Exchange| {
+            let same = |other: &Exchange| std::ptr::eq(other, exchange);
+            facts.exchanges.iter().position(same).unwrap_or_default()
+        };
+        match self {
+            Self::NotReached => AuthAt::NotReached,
+            Self::Unanswered(last) => AuthAt::Unanswered(of(last)),
+            Self::Refused(last) => AuthAt::Refused(of(last)),
+            Self::ChildRefused(last) => AuthAt::ChildRefused(of(last)),
+            Self::EapEnded(last) => AuthAt::EapEnded(of(last)),
+            Self::ClientRefused(last, left) => AuthAt::ClientRefused(of(last), of(left)),
+            Self::Granted(last) => AuthAt::Granted(of(last)),
+            Self::Unknown(last) => AuthAt::Unknown(of(last)),
+        }
+    }
+}
+
+impl AuthAt {
+    fn auth(self, facts: &Ike2) -> Auth<'_> {
+        let at = |index: usize| facts.exchanges.get(index);
+        let found = match self {
+            Self::NotReached => None,
+            Self::Unanswered(last) => at(last).map(Auth::Unanswered),
+            Self::Refused(last) => at(last).map(Auth::Refused),
+            Self::ChildRefused(last) => at(last).map(Auth::ChildRefused),
+            Self::EapEnded(last) => at(last).map(Auth::EapEnded),
+            Self::ClientRefused(last, left) => at(last)
+                .zip(at(left))
+                .map(|(last, left)| Auth::ClientRefused(last, left)),
+            Self::Granted(last) => at(last).map(Auth::Granted),
+            Self::Unknown(last) => at(last).map(Auth::Unknown),
+        };
+        found.unwrap_or(Auth::NotReached)
+    }
 }
 
 /// An IKEv2 session with what follows from its lengths.
@@ -58,7 +110,8 @@ impl<'a> Story<'a> {
             suite,
             auth: Auth::NotReached,
         };
-        story.auth = story.read_auth();
+        let place = memo::ike2(session, || story.read_auth().place(facts));
+        story.auth = place.auth(facts);
         Some(story)
     }
 
@@ -107,11 +160,12 @@ impl<'a> Story<'a> {
     }
 
     /// Every sighting of a message.
-    pub fn sightings(&self, message: &Message) -> impl Iterator<Item = Stamp> + 'a {
+    pub fn sightings(&self, message: &Message) -> impl Iterator<Item = Stamp> + use<'a> {
         let step = message.step.and_then(|index| self.session.step(index));
-        let first = message.at;
-        step.map_or_else(|| vec![first], |step| step.sightings().collect::<Vec<_>>())
+        let alone = step.is_none().then_some(message.at);
+        alone
             .into_iter()
+            .chain(step.into_iter().flat_map(Step::sightings))
     }
 
     /// Whether the peers may leave out the child SA in `IKE_AUTH`.

@@ -5,6 +5,7 @@
 
 use vpnscope_dissectors::tls::{CipherSuite, ContentType, Version};
 
+use crate::diagnose::memo;
 use crate::diagnose::{Confidence, Context, Outcome, Progress, Stage};
 use crate::time::Span;
 use crate::track::names::looks_like_vpn;
@@ -117,13 +118,20 @@ impl<'a> Story<'a> {
     pub fn of(session: &'a Session, context: &Context) -> Option<Self> {
         let facts = session.tls()?;
         let channel = facts.channel();
+        let (phase, end, vpn) = memo::tls(session, context, || {
+            (
+                channel.map_or(Phase::Late, phase),
+                channel.map_or(End::None, end),
+                evidence(session, facts, context),
+            )
+        });
         Some(Self {
             session,
             facts,
             channel,
-            phase: channel.map_or(Phase::Late, phase),
-            end: channel.map_or(End::None, end),
-            vpn: evidence(session, facts, context),
+            phase,
+            end,
+            vpn,
         })
     }
 
@@ -358,23 +366,18 @@ pub fn said_in_all(connection: &Connection, side: Side) -> Option<u32> {
 
 /// What ended a connection first.
 pub fn end(connection: &Connection) -> End {
-    let mut ends = vec![];
-    for side in [Side::Client, Side::Gateway] {
-        if let Some(at) = connection.fin.of(side) {
-            ends.push((at.time, at.frame, End::Fin(side, *at)));
-        }
-    }
-    if let Some(reset) = connection.reset {
-        ends.push((
-            reset.at.time,
-            reset.at.frame,
-            End::Reset(reset.from, reset.at),
-        ));
-    }
-    let first = ends
-        .into_iter()
-        .min_by_key(|(time, frame, _)| (*time, *frame));
-    first.map_or(End::None, |(_, _, end)| end)
+    let fin = |side| {
+        let at: Option<Stamp> = *connection.fin.of(side);
+        at.map(|at| (at, End::Fin(side, at)))
+    };
+    let reset = connection
+        .reset
+        .map(|reset| (reset.at, End::Reset(reset.from, reset.at)));
+    let ends = [fin(Side::Client), fin(Side::Gateway), reset];
+    ends.into_iter()
+        .flatten()
+        .min_by_key(|(at, _)| (at.time, at.frame))
+        .map_or(End::None, |(_, end)| end)
 }
 
 /// Why a session is taken for one of a VPN, the strongest reason first.
@@ -409,11 +412,17 @@ pub fn evidence(session: &Session, facts: &Tls, context: &Context) -> Option<Vpn
 }
 
 fn is_vpn_client(ja4: &str) -> bool {
-    let mut parts = ja4.split('_').skip(1);
-    let (suites, extensions) = (parts.next(), parts.next());
+    let Some((_, parts)) = ja4.split_once('_') else {
+        return false;
+    };
+    let after = |known: &(&str, &str)| {
+        let rest = parts.strip_prefix(known.0)?.strip_prefix('_')?;
+        rest.strip_prefix(known.1)
+    };
     CLIENTS
         .iter()
-        .any(|known| Some(known.0) == suites && Some(known.1) == extensions)
+        .filter_map(after)
+        .any(|rest| rest.is_empty() || rest.starts_with('_'))
 }
 
 /// Records of both ends, after the handshake and not at the end, with room for eight octets of

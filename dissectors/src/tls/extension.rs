@@ -174,6 +174,20 @@ impl<'a> Iterator for Walk<'a> {
         if block.rest.is_empty() {
             return None;
         }
+        if let Some((&[t0, t1, l0, l1], rest)) = block.rest.split_first_chunk()
+            && let length = usize::from(u16::from_be_bytes([l0, l1]))
+            && let Some((body, left)) = rest.split_at_checked(length)
+        {
+            let offset = block.offset;
+            block.offset = offset.saturating_add(length.saturating_add(Extension::HEADER_LEN));
+            block.rest = left;
+            return Some(Ok(Extension {
+                extension_type: ExtensionType(u16::from_be_bytes([t0, t1])),
+                offset,
+                body: Octets(body),
+            }));
+        }
+        // Says what is wrong.
         match located(block.what, block.rest, block.rest, Extension::read_raw) {
             Ok((left, extension)) => {
                 let offset = block.offset;

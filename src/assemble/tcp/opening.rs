@@ -1,6 +1,6 @@
 //! Connections that have not carried an octet yet: 64 octets of memory each.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -20,6 +20,9 @@ pub(super) enum Key {
 impl Key {
     /// The key of a flow, and whether its source is the end that stands first in it.
     pub(super) fn of(capture: u16, flow: &Flow) -> (Self, bool) {
+        if let (IpAddr::V4(x), IpAddr::V4(y)) = (flow.source.0, flow.destination.0) {
+            return Self::v4(capture, (x, flow.source.1), (y, flow.destination.1));
+        }
         let first = flow.source <= flow.destination;
         let (a, b) = if first {
             (flow.source, flow.destination)
@@ -27,24 +30,27 @@ impl Key {
             (flow.destination, flow.source)
         };
         let ([p0, p1], [q0, q1]) = (a.1.to_be_bytes(), b.1.to_be_bytes());
+        let mut key = [0; 38];
+        let (one, rest) = key.split_at_mut(18);
+        put(one, v6(a.0), [p0, p1]);
+        put(rest, v6(b.0), [q0, q1]);
+        if let Some(last) = rest.last_chunk_mut() {
+            *last = capture.to_be_bytes();
+        }
+        (Self::V6(key), first)
+    }
+
+    /// The order of numbers is that of addresses and then ports.
+    fn v4(capture: u16, source: (Ipv4Addr, u16), destination: (Ipv4Addr, u16)) -> (Self, bool) {
+        let number = |end: (Ipv4Addr, u16)| u64::from(end.0.to_bits()) << 16 | u64::from(end.1);
+        let (a, b) = (number(source), number(destination));
+        let first = a <= b;
+        let (a, b) = if first { (a, b) } else { (b, a) };
+        let ([_, _, a0, a1, a2, a3, a4, a5], [_, _, b0, b1, b2, b3, b4, b5]) =
+            (a.to_be_bytes(), b.to_be_bytes());
         let [c0, c1] = capture.to_be_bytes();
-        let key = match (a.0, b.0) {
-            (IpAddr::V4(x), IpAddr::V4(y)) => {
-                let ([x0, x1, x2, x3], [y0, y1, y2, y3]) = (x.octets(), y.octets());
-                Self::V4([x0, x1, x2, x3, p0, p1, y0, y1, y2, y3, q0, q1, c0, c1])
-            }
-            (x, y) => {
-                let mut key = [0; 38];
-                let (first, rest) = key.split_at_mut(18);
-                put(first, v6(x), [p0, p1]);
-                put(rest, v6(y), [q0, q1]);
-                if let Some(last) = rest.last_chunk_mut() {
-                    *last = [c0, c1];
-                }
-                Self::V6(key)
-            }
-        };
-        (key, first)
+        let key = [a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5, c0, c1];
+        (Self::V4(key), first)
     }
 
     /// The capture.

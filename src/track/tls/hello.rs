@@ -63,7 +63,7 @@ impl Hello {
             .supported_versions()
             .map(|versions| {
                 let known = versions.iter().filter(|version| version.rank() > 0);
-                known.take(KEPT).collect()
+                gather(versions.len(), known)
             })
             .unwrap_or_default();
         if versions.is_empty() {
@@ -78,17 +78,18 @@ impl Hello {
             random: *hello.random,
             session_id: hello.session_id.0.to_vec(),
             cookie: hello.cookie.map(|cookie| cookie.len()),
-            suites: suites
-                .clone()
-                .filter(|suite| !suite.is_grease() && !suite.is_signal())
-                .take(KEPT)
-                .collect(),
+            suites: gather(
+                hello.cipher_suites.len(),
+                suites
+                    .clone()
+                    .filter(|suite| !suite.is_grease() && !suite.is_signal()),
+            ),
             is_fallback: suites
                 .clone()
                 .any(|suite| suite == CipherSuite::TLS_FALLBACK_SCSV),
             groups: hello.groups().map_or_else(Vec::new, |groups| {
                 let real = groups.iter().filter(|group| !group.is_grease());
-                real.take(KEPT).collect()
+                gather(groups.len(), real)
             }),
             key_shares: hello.key_shares().map_or_else(Vec::new, |shares| {
                 let groups = shares.flatten().map(|share| share.group);
@@ -99,7 +100,7 @@ impl Hello {
             }),
             schemes: hello
                 .signature_algorithms()
-                .map_or_else(Vec::new, |schemes| schemes.iter().take(KEPT).collect()),
+                .map_or_else(Vec::new, |schemes| gather(schemes.len(), schemes.iter())),
             alpn: hello.alpn().map_or_else(Vec::new, |protocols| {
                 let names = protocols.flatten().take(16);
                 names.map(|name| text(name.0)).collect()
@@ -219,6 +220,13 @@ impl Chain {
     pub fn leaf(&self) -> Option<&Certificate> {
         self.certificates.first().map(|leaf| &**leaf)
     }
+}
+
+/// Codes of a list of at most so many, in one piece of memory.
+fn gather<T>(most: usize, codes: impl Iterator<Item = T>) -> Vec<T> {
+    let mut list = Vec::with_capacity(most.min(KEPT));
+    list.extend(codes.take(KEPT));
+    list
 }
 
 fn text(octets: &[u8]) -> String {

@@ -1,5 +1,7 @@
 //! Folds what a DTLS association carried into its session.
 
+use std::borrow::Cow;
+
 use vpnscope_dissectors::dtls::{Fragment, PlainRecord};
 use vpnscope_dissectors::tls::fingerprint::Carrier;
 use vpnscope_dissectors::tls::{
@@ -227,11 +229,7 @@ impl Fold<'_, '_> {
         })
     }
 
-    fn step(
-        &mut self,
-        message: impl Into<std::borrow::Cow<'static, str>>,
-        length: u32,
-    ) -> Option<usize> {
+    fn step(&mut self, message: impl Into<Cow<'static, str>>, length: u32) -> Option<usize> {
         let frames = if self.event.frames.len() > 1 {
             self.event.frames
         } else {
@@ -442,7 +440,7 @@ impl Fold<'_, '_> {
         let at = self.at();
         let envelope = self.event.envelope;
         let (ip_len, ip_fragments) = (envelope.ip_len, envelope.fragments);
-        let name = format!("DTLS {}", step_name(message_type, body));
+        let name = dtls_name(&step_name(message_type, body));
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let step = self.step(name, length);
         let Some(association) = self.association() else {
@@ -514,4 +512,26 @@ impl Fold<'_, '_> {
             _ => {}
         }
     }
+}
+
+/// The name of a message with `DTLS` before it; the usual ones are there already.
+fn dtls_name(name: &str) -> Cow<'static, str> {
+    const USUAL: [&str; 12] = [
+        "DTLS ClientHello",
+        "DTLS HelloVerifyRequest",
+        "DTLS ServerHello",
+        "DTLS HelloRetryRequest",
+        "DTLS Certificate",
+        "DTLS ServerKeyExchange",
+        "DTLS CertificateRequest",
+        "DTLS ServerHelloDone",
+        "DTLS ClientKeyExchange",
+        "DTLS CertificateVerify",
+        "DTLS NewSessionTicket",
+        "DTLS Finished",
+    ];
+    let usual = USUAL
+        .iter()
+        .find(|usual| usual.strip_prefix("DTLS ") == Some(name));
+    usual.map_or_else(|| format!("DTLS {name}").into(), |usual| (*usual).into())
 }
