@@ -116,6 +116,25 @@ pub struct Common {
     pub(crate) budgets: budget::Budgets,
 }
 
+impl Command {
+    /// What the user wants to be held or read at most.
+    fn budgets(&self) -> Option<&budget::Budgets> {
+        let common = match self {
+            Self::Analyze(args) => &args.common,
+            Self::Decode(args) => &args.common,
+            #[cfg(feature = "replay")]
+            Self::Replay(args) => &args.common,
+            Self::Compare(args) => &args.common,
+            Self::Explain(args) => &args.common,
+            #[cfg(feature = "live")]
+            Self::Capture(args) => &args.common,
+            Self::Extract(args) => return Some(&args.budgets),
+            _ => return None,
+        };
+        Some(&common.budgets)
+    }
+}
+
 /// The exit statuses of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
@@ -136,6 +155,9 @@ pub fn run() -> u8 {
             return if error.use_stderr() { 2 } else { 0 };
         }
     };
+    if let Some(budgets) = cli.command.budgets() {
+        budgets.set_limits();
+    }
     let result = match cli.command {
         Command::Analyze(args) => analyze::run(&args),
         Command::Decode(args) => decode::run(&args),

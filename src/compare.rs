@@ -6,6 +6,9 @@
 //! together ([`group`]), and what was lost, changed or delayed between the points decides
 //! what one capture alone could not ([`judge`]).
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use crate::assemble::ip;
 use crate::desk::{Desk, Filed};
 use crate::source::{Frame, Statistics};
@@ -22,6 +25,45 @@ use judge::Judgement;
 use matching::Matches;
 use record::{Recorder, Recording};
 
+/// What may be held of some points together until they are compared.
+#[derive(Debug)]
+pub struct Room {
+    /// Octets of sessions.
+    sessions: Cell<usize>,
+    /// Datagrams.
+    records: Cell<usize>,
+}
+
+impl Room {
+    /// Octets of sessions that are held of all points.
+    const SESSIONS: usize = 96 << 20;
+    /// Datagrams that are held of all points.
+    const RECORDS: usize = 800_000;
+
+    /// The share of one of so many points.
+    pub fn share(points: usize) -> Rc<Self> {
+        let points = points.max(1);
+        Rc::new(Self {
+            sessions: Cell::new(Self::SESSIONS / points),
+            records: Cell::new(Self::RECORDS / points),
+        })
+    }
+
+    /// Takes room for a session; `false` where there is none left.
+    fn take_session(&self, octets: usize) -> bool {
+        let left = self.sessions.get();
+        self.sessions.set(left.saturating_sub(octets));
+        left > 0
+    }
+
+    /// Takes room for a datagram; `false` where there is none left.
+    pub(crate) fn take_record(&self) -> bool {
+        let left = self.records.get();
+        self.records.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
 /// One point, while its frames come in.
 #[derive(Debug)]
 pub struct Watcher {
@@ -30,25 +72,34 @@ pub struct Watcher {
     recorder: Recorder,
     desk: Desk,
     filed: Vec<Filed>,
-    held: usize,
+    room: Rc<Room>,
     left_out: u64,
 }
 
 impl Watcher {
-    /// Octets of sessions that are held of one point.
-    const HELD: usize = 64 << 20;
     /// What a verdict takes, about.
     const VERDICT: usize = 2048;
 
     /// A point with a name, and the gateway that the user named.
     pub fn new(name: String, gateway: Option<std::net::IpAddr>) -> Self {
+        let walk = Walk::new(ip::Config::default(), track::Config::default());
+        Self::with(name, gateway, walk, Room::share(2))
+    }
+
+    /// The same with a walk of its own budgets, and room that it may share with others.
+    pub fn with(
+        name: String,
+        gateway: Option<std::net::IpAddr>,
+        walk: Walk,
+        room: Rc<Room>,
+    ) -> Self {
         Self {
             name,
-            walk: Walk::new(ip::Config::default(), track::Config::default()),
-            recorder: Recorder::new(),
+            walk,
+            recorder: Recorder::within(room.clone()),
             desk: Desk::new(gateway),
             filed: Vec::new(),
-            held: 0,
+            room,
             left_out: 0,
         }
     }
@@ -65,11 +116,11 @@ impl Watcher {
 
     /// Holds a session for the comparison, where there is room.
     fn keep(&mut self, filed: Filed) {
-        if self.held > Self::HELD {
+        let octets = filed.session.octets() + Self::VERDICT;
+        if !self.room.take_session(octets) {
             self.left_out += 1;
             return;
         }
-        self.held += filed.session.octets() + Self::VERDICT;
         self.filed.push(filed);
     }
 

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
+use crate::limits::NESTING;
 use crate::source::Frame;
 use crate::time::Timestamp;
 
@@ -118,6 +119,7 @@ impl Encapsulation {
     pub fn push(&mut self, peel: Peel) -> bool {
         self.peels
             .iter_mut()
+            .take(NESTING.or(Self::MAX))
             .find(|slot| slot.is_none())
             .map(|slot| *slot = Some(peel))
             .is_some()

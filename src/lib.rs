@@ -15,6 +15,7 @@ pub mod desk;
 pub mod diagnose;
 pub mod dissect;
 pub mod explain;
+pub mod limits;
 pub mod render;
 pub mod replay;
 pub mod report;

@@ -410,6 +410,10 @@ pub struct Evicted {
     pub lookups: u64,
     /// Sessions that are counted above and described nowhere.
     pub descriptions: u64,
+    /// IKE SAs that are told as sessions of their own, although they renew another one.
+    pub sas: u64,
+    /// Certificates of long chains.
+    pub certificates: u64,
 }
 
 impl Evicted {
@@ -422,8 +426,11 @@ impl Evicted {
             esp_flows,
             lookups,
             descriptions,
+            sas,
+            certificates,
         } = *self;
-        sessions + fragments + streams + esp_flows + lookups + descriptions == 0
+        let waiting = sessions + fragments + streams + esp_flows + lookups;
+        waiting + descriptions + sas + certificates == 0
     }
 }
 

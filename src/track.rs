@@ -214,6 +214,8 @@ pub struct Config {
     pub session_octets: usize,
     /// ESP flows known at the same time.
     pub esp_flows: usize,
+    /// Octets that they take.
+    pub esp_octets: usize,
     /// Look-ups of names open at the same time.
     pub lookups: usize,
     /// A session of which nothing was answered is closed after this silence.
@@ -238,6 +240,7 @@ impl Default for Config {
             sessions: 200_000,
             session_octets: 128 << 20,
             esp_flows: 2_000_000,
+            esp_octets: 96 << 20,
             lookups: 20_000,
             idle_unanswered: Span::from_secs(600),
             idle_half_open: Span::from_secs(600),
@@ -265,10 +268,13 @@ pub enum Change {
 pub struct Counters {
     /// Sessions closed early because there were too many.
     pub evicted_sessions: u64,
-    /// ESP flows not tracked because there were too many.
+    /// ESP flows not tracked because there were too many, or whose packets are not laid side by
+    /// side because they took too much.
     pub evicted_esp: u64,
     /// Look-ups of names given up early because there were too many.
     pub evicted_lookups: u64,
+    /// IKE SAs that renew one of a session which has no room for more.
+    pub evicted_sas: u64,
     /// Copies made by a span port.
     pub copies: u64,
     /// ESP packets that stayed the only ones of their SPI, beyond those kept.

@@ -13,19 +13,20 @@ use std::collections::BTreeSet;
 /// For each room, the rooms of this crate that it may import.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("time", &[]),
+    ("limits", &[]),
     ("source", &["time"]),
-    ("decap", &["source", "time"]),
+    ("decap", &["limits", "source", "time"]),
     ("assemble", &["decap", "source", "time"]),
     ("dissect", &["assemble", "decap", "time", "track"]),
-    ("track", &["assemble", "decap", "time"]),
+    ("track", &["assemble", "decap", "limits", "time"]),
     ("diagnose", &["decap", "time", "track", "explain"]),
     ("desk", &["diagnose", "source", "track", "time"]),
     ("explain", &["diagnose", "report", "time", "track"]),
     (
         "report",
         &[
-            "assemble", "decap", "diagnose", "dissect", "explain", "source", "time", "track",
-            "compare", "replay",
+            "assemble", "decap", "diagnose", "dissect", "explain", "limits", "source", "time",
+            "track", "compare", "replay",
         ],
     ),
     ("render", &["report"]),

@@ -173,6 +173,128 @@ fn esp_flows() {
     assert!(count >= 400, "{count} flows given up");
 }
 
+/// A Main Mode between two hosts, and packets of so many SPIs from one to the other.
+fn sealed(spis: u32, each: u32) -> Vec<u8> {
+    let mut first = attacks::kinds(Some("m"))[0](&mut Random(5));
+    let ends = [10, 0, 0, 1, 203, 0, 113, 1];
+    first[26..34].copy_from_slice(&ends);
+    let mut frames = vec![first];
+    for number in 0..spis * each {
+        let mut frame = attacks::kinds(Some("E"))[0](&mut Random(9));
+        frame[26..34].copy_from_slice(&ends);
+        frame[34..38].copy_from_slice(&(1000 + number / each).to_be_bytes());
+        frame[38..42].copy_from_slice(&(1 + number % each).to_be_bytes());
+        frames.push(frame);
+    }
+    pcap(frames)
+}
+
+#[test]
+fn esp_octets() {
+    let report = |capture: &[u8], budget: &str| -> Value {
+        let arguments = ["analyze", "--format", "json", "--budget", budget, "-"];
+        serde_json::from_slice(&vpnscope(&arguments, capture).stdout).unwrap()
+    };
+    // So many SPIs that some are left out, and so many packets that they are not laid side by
+    // side, which is counted as well.
+    for (spis, each) in [(2000, 1), (30, 200)] {
+        let capture = sealed(spis, each);
+        let tight = report(&capture, "esp-octets=128K");
+        let usual = report(&capture, "sessions=1000");
+        let counted = |report: &Value| -> u64 {
+            let flows = report["sessions"][0]["counters"]["esp"].as_array().unwrap();
+            flows
+                .iter()
+                .map(|flow| flow["packets"].as_u64().unwrap())
+                .sum()
+        };
+        assert!(evicted(&tight, "esp_flows") >= 20, "{spis} {each}");
+        assert_eq!(evicted(&usual, "esp_flows"), 0);
+        assert_eq!(counted(&usual), u64::from(spis * each));
+        assert!(each == 1 || counted(&tight) == counted(&usual));
+    }
+    // One session has so many flows and no more.
+    let many = report(&sealed(9000, 1), "sessions=1000");
+    assert_eq!(evicted(&many, "esp_flows"), 9000 - 8192);
+}
+
+/// A datagram between two hosts with these UDP ports.
+fn datagram(ends: [u8; 8], port: u16, payload: &[u8]) -> Vec<u8> {
+    let udp = u16::try_from(payload.len() + 8).unwrap().to_be_bytes();
+    let total = u16::try_from(payload.len() + 28).unwrap().to_be_bytes();
+    [
+        &[2; 12][..],
+        &[8, 0, 0x45, 0],
+        &total,
+        &[0, 0, 0, 0, 64, 17, 0, 0],
+        &ends,
+        &port.to_be_bytes(),
+        &port.to_be_bytes(),
+        &udp,
+        &[0, 0],
+        payload,
+    ]
+    .concat()
+}
+
+#[test]
+fn associations_that_renew_each_other() {
+    let (there, back) = ([10, 0, 0, 1, 203, 0, 113, 1], [203, 0, 113, 1, 10, 0, 0, 1]);
+    let message = |number: u8, flags: u8| {
+        let spis = [[number, 1, 1, 1, 1, 1, 1, 1], [number, 2, 2, 2, 2, 2, 2, 2]].concat();
+        let head = [46, 0x20, 36, flags, 0, 0, 0, 0, 0, 0, 0, 64];
+        [&spis[..], &head, &[0, 0, 0, 36], &[9; 32]].concat()
+    };
+    let frames = (1..=20).flat_map(|number| {
+        let (request, response) = (message(number, 0x08), message(number, 0x20));
+        [
+            datagram(there, 500, &request),
+            datagram(back, 500, &response),
+        ]
+    });
+    let capture = pcap(frames);
+    let report = |budget: &str| -> Value {
+        let arguments = ["analyze", "--format", "json", "--budget", budget, "-"];
+        serde_json::from_slice(&vpnscope(&arguments, &capture).stdout).unwrap()
+    };
+    let (tight, usual) = (report("sas=5"), report("sas=64"));
+    assert_eq!((evicted(&tight, "sas"), evicted(&usual, "sas")), (3, 0));
+    let count = |report: &Value| report["sessions"].as_array().unwrap().len();
+    assert_eq!((count(&tight), count(&usual)), (4, 1));
+}
+
+#[test]
+fn certificates() {
+    let capture = common::repository("pcaps/tls12-big-certificate/single.pcap");
+    let capture = std::fs::read(capture).unwrap();
+    let report = |budget: &str| -> Value {
+        let arguments = [
+            "analyze", "--format", "json", "--tls", "all", "--budget", budget, "-",
+        ];
+        serde_json::from_slice(&vpnscope(&arguments, &capture).stdout).unwrap()
+    };
+    let count = evicted(&report("certificates=1"), "certificates");
+    assert!(count >= 1, "{count}");
+    assert_eq!(evicted(&report("certificates=8"), "certificates"), 0);
+    let arguments = [
+        "decode",
+        "--format",
+        "ndjson",
+        "--budget",
+        "certificates=1",
+        "-",
+    ];
+    let lines = String::from_utf8(vpnscope(&arguments, &capture).stdout).unwrap();
+    assert!(lines.contains("\"certificates_not_shown\":1"), "{lines}");
+}
+
+#[test]
+fn session_octets() {
+    for kind in ["i", "m", "l", "d", "o", "u"] {
+        is_reached("session-octets=256K", "sessions", kind, 1000, 300);
+    }
+}
+
 #[test]
 fn what_is_given_up_stands_in_the_text() {
     let capture = capture("ign", 900);
@@ -266,10 +388,22 @@ fn encapsulations_are_peeled_so_deep_and_no_deeper() {
     assert!(deep.to_lowercase().contains("deep"), "{deep}");
     // And it is counted.
     let ethernet = |packet: Vec<u8>| [&[2; 12][..], &[8, 0], &packet].concat();
-    let capture = pcap((0..5).map(|_| ethernet(nested(40))));
-    let output = vpnscope(&["analyze", "--format", "json", "-"], &capture);
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["captures"][0]["undecodable_frames"], 5);
+    let undecodable = |depth: usize, budget: &str| {
+        let capture = pcap((0..5).map(|_| ethernet(nested(depth))));
+        let arguments = ["analyze", "--format", "json", "--budget", budget, "-"];
+        let output = vpnscope(&arguments, &capture);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        report["captures"][0]["undecodable_frames"]
+            .as_u64()
+            .unwrap()
+    };
+    assert_eq!(undecodable(40, "nesting=8"), 5);
+    assert_eq!(
+        (undecodable(3, "nesting=8"), undecodable(3, "nesting=2")),
+        (0, 5)
+    );
+    let output = vpnscope(&["analyze", "--budget", "nesting=9", "-"], &[]);
+    assert_eq!(output.status.code(), Some(2));
 }
 
 /// A block of a little-endian pcapng file; `total` may lie.
@@ -351,22 +485,10 @@ fn a_compression_bomb_is_given_up() {
 }
 
 /// The decoded frame of a UDP payload.
-fn decoded(port: u16, payload: &[u8]) -> Value {
-    let udp = u16::try_from(payload.len() + 8).unwrap().to_be_bytes();
-    let total = u16::try_from(payload.len() + 28).unwrap().to_be_bytes();
-    let frame = [
-        &[2; 12][..],
-        &[8, 0, 0x45, 0],
-        &total,
-        &[0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2],
-        &port.to_be_bytes(),
-        &port.to_be_bytes(),
-        &udp,
-        &[0, 0],
-        payload,
-    ]
-    .concat();
-    let output = vpnscope(&["decode", "--format", "ndjson", "-"], &pcap([frame]));
+fn decoded(port: u16, payload: &[u8], budget: &str) -> Value {
+    let frame = datagram([10, 0, 0, 1, 10, 0, 0, 2], port, payload);
+    let arguments = ["decode", "--format", "ndjson", "--budget", budget, "-"];
+    let output = vpnscope(&arguments, &pcap([frame]));
     let line = output.stdout.split(|octet| *octet == b'\n').next().unwrap();
     serde_json::from_slice(line).unwrap()
 }
@@ -376,9 +498,11 @@ fn lists_of_a_message_are_shown_so_far_and_the_rest_is_counted() {
     let avps = [0x80, 8, 0, 0, 0, 0, 0, 1].repeat(1000);
     let length = u16::try_from(avps.len() + 12).unwrap().to_be_bytes();
     let message = [&[0xc8, 2][..], &length, &[0; 8], &avps].concat();
-    let layer = &decoded(1701, &message)["layers"][0];
-    assert_eq!(layer["avps"].as_array().unwrap().len(), 256);
-    assert_eq!(layer["avps_not_shown"], 744);
+    for (budget, shown) in [("sessions=9", 256), ("items=10", 10)] {
+        let layer = &decoded(1701, &message, budget)["layers"][0];
+        assert_eq!(layer["avps"].as_array().unwrap().len(), shown);
+        assert_eq!(layer["avps_not_shown"], 1000 - shown);
+    }
 
     let payloads = [43, 0, 0, 4].repeat(999);
     let payloads = [&payloads[..], &[0, 0, 0, 4]].concat();
@@ -387,7 +511,9 @@ fn lists_of_a_message_are_shown_so_far_and_the_rest_is_counted() {
         7, 7, 7, 7, 7, 7, 7, 7, 0, 0, 0, 0, 0, 0, 0, 0, 43, 0x20, 34, 8, 0, 0, 0, 0,
     ];
     let message = [&head[..], &length, &payloads].concat();
-    let layer = &decoded(500, &message)["layers"][0];
-    assert_eq!(layer["payloads"].as_array().unwrap().len(), 256);
-    assert_eq!(layer["payloads_not_shown"], 744);
+    for (budget, shown) in [("sessions=9", 256), ("items=10", 10)] {
+        let layer = &decoded(500, &message, budget)["layers"][0];
+        assert_eq!(layer["payloads"].as_array().unwrap().len(), shown);
+        assert_eq!(layer["payloads_not_shown"], 1000 - shown);
+    }
 }

@@ -72,14 +72,14 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             connections: 250_000,
-            openings: 1_000_000,
+            openings: 450_000,
             early_octets: 128 << 10,
             early_segments: 512,
             patience: Span::from_millis(20),
             opening_idle: Span::from_secs(75),
             idle: Span::from_secs(3600),
             closed: Span::from_secs(5),
-            octets: 64 << 20,
+            octets: 48 << 20,
             recognise: vpnscope_dissectors::tls::recognise,
             expects: |_, _| true,
             hints: Hints::default(),

@@ -61,7 +61,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     #[command(flatten)]
-    common: Common,
+    pub(super) common: Common,
     #[command(flatten)]
     choice: Choice,
     /// Counts only, nothing per session; the whole diagnosis still runs
@@ -107,6 +107,7 @@ impl Press<'_> {
             self.twins.see(&filed.session);
         }
         self.summary.other_vpns.sstp += u64::from(filed.is_sstp);
+        self.summary.evicted.certificates += budget::certificates_left_out(&filed.session);
         match self.args.choice.of(&filed) {
             Fate::Reported => self.trouble |= filed.is_trouble(),
             Fate::Counted => {

@@ -3,10 +3,12 @@
 use clap::ValueEnum;
 
 use crate::assemble::{Hints, ip};
+use crate::decap::Encapsulation;
 use crate::dissect::streams;
+use crate::limits;
 use crate::report::Evicted;
 use crate::source::file::Limits;
-use crate::track;
+use crate::track::{self, Session};
 use crate::walk::Walk;
 
 /// What has a budget.
@@ -20,6 +22,8 @@ pub(super) enum What {
     Descriptions,
     /// ESP flows known at a time
     EspFlows,
+    /// Octets of these
+    EspOctets,
     /// Look-ups of names open at a time
     Lookups,
     /// Datagrams waiting for fragments
@@ -36,6 +40,14 @@ pub(super) enum What {
     Associations,
     /// Octets of incomplete DTLS messages
     DtlsOctets,
+    /// IKE SAs that renew each other, of one session
+    Sas,
+    /// Certificates of one chain
+    Certificates,
+    /// Payloads, AVPs and options of one message that are shown
+    Items,
+    /// Encapsulations of one frame, 8 at most
+    Nesting,
     /// Plain octets for one compressed octet of an input
     Ratio,
     /// Plain octets of a compressed input
@@ -61,8 +73,8 @@ pub(crate) struct Budgets {
 
 const HELP: &str = "How much may be held at a time: WHAT=N, several with commas. K, M and G \
     multiply. What is given up because of it is counted in the summary. WHAT is one of sessions, \
-    session-octets, descriptions, esp-flows, lookups, fragments, fragment-octets, connections, openings, \
-    stream-octets, associations, dtls-octets, ratio, plain-octets, interfaces";
+    session-octets, descriptions, esp-flows, esp-octets, lookups, fragments, fragment-octets, connections, openings, \
+    stream-octets, associations, dtls-octets, sas, certificates, items, nesting, ratio, plain-octets, interfaces";
 
 fn parse(text: &str) -> Result<(What, u64), String> {
     let (name, number) = text.split_once('=').ok_or("not WHAT=N")?;
@@ -85,8 +97,12 @@ fn parse(text: &str) -> Result<(What, u64), String> {
     digits
         .and_then(|digits| digits.parse::<u64>().ok()?.checked_mul(times))
         .filter(|number| *number > 0)
+        .filter(|number| what != What::Nesting || *number <= Encapsulation::MAX as u64)
         .map(|number| (what, number))
-        .ok_or_else(|| format!("{number} is no number above 0"))
+        .ok_or_else(|| match what {
+            What::Nesting => format!("{number} is not between 1 and {}", Encapsulation::MAX),
+            _ => format!("{number} is no number above 0"),
+        })
 }
 
 impl Budgets {
@@ -105,6 +121,19 @@ impl Budgets {
             .map_or(or, |number| usize::try_from(number).unwrap_or(usize::MAX))
     }
 
+    /// Sets what everybody asks for.
+    pub(super) fn set_limits(&self) {
+        let limits = [
+            (What::Sas, &limits::SAS),
+            (What::Certificates, &limits::CERTIFICATES),
+            (What::Items, &limits::ITEMS),
+            (What::Nesting, &limits::NESTING),
+        ];
+        for (what, limit) in limits {
+            limit.set(self.count(what, 0));
+        }
+    }
+
     /// Of sessions described.
     pub(super) fn descriptions(&self) -> usize {
         self.count(What::Descriptions, Self::DESCRIPTIONS)
@@ -117,6 +146,7 @@ impl Budgets {
             sessions: self.count(What::Sessions, usual.sessions),
             session_octets: self.count(What::SessionOctets, usual.session_octets),
             esp_flows: self.count(What::EspFlows, usual.esp_flows),
+            esp_octets: self.count(What::EspOctets, usual.esp_octets),
             lookups: self.count(What::Lookups, usual.lookups),
             ..usual
         }
@@ -158,6 +188,20 @@ impl Budgets {
         }
     }
 
+    /// A walk that has a part of what is held at a time.
+    pub(super) fn share(&self, parts: usize, hints: Hints) -> Walk {
+        let of = |most: usize| (most / parts.max(1)).max(1);
+        let (mut track, mut fragments) = (self.track(), self.fragments());
+        let mut streams = self.streams(hints);
+        track.session_octets = of(track.session_octets);
+        track.esp_octets = of(track.esp_octets);
+        fragments.octets = of(fragments.octets);
+        streams.tcp.openings = of(streams.tcp.openings);
+        streams.tcp.octets = of(streams.tcp.octets);
+        streams.dtls.octets = of(streams.dtls.octets);
+        Walk::with(fragments, streams, track)
+    }
+
     /// A walk within these budgets, with sessions numbered on from `numbered_from`.
     pub(super) fn walk(&self, numbered_from: u32, hints: Hints) -> Walk {
         let track = track::Config {
@@ -175,7 +219,21 @@ pub(super) fn given_up(evicted: &mut Evicted, walk: &Walk) {
     evicted.fragments += walk.evicted_fragments();
     evicted.streams += walk.evicted_streams();
     evicted.esp_flows += tracked.evicted_esp;
+    evicted.sas += tracked.evicted_sas;
     evicted.lookups += tracked.evicted_lookups;
+}
+
+/// Certificates of a session that were not read for lack of room.
+pub(super) fn certificates_left_out(session: &Session) -> u64 {
+    let facts = session.tls();
+    let connections = facts.into_iter().flat_map(|facts| &facts.connections);
+    let associations = facts.into_iter().flat_map(|facts| &facts.associations);
+    let chains = connections
+        .map(|connection| &connection.chains)
+        .chain(associations.map(|association| &association.chains));
+    let chains = chains.flat_map(|chains| [&chains.client, &chains.gateway]);
+    let left_out = chains.flatten().map(|chain| chain.left_out() as u64);
+    left_out.sum()
 }
 
 #[cfg(test)]

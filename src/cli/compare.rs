@@ -2,11 +2,12 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::choice::Choice;
 use super::output;
 use super::{Common, Exit, Format};
-use crate::compare::{Point, Watcher, compare};
+use crate::compare::{Point, Room, Watcher, compare};
 use crate::render;
 use crate::render::json;
 use crate::report::compare::{CompareReport, ComparedSession, report};
@@ -24,9 +25,16 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     #[command(flatten)]
-    common: Common,
+    pub(super) common: Common,
     #[command(flatten)]
     choice: Choice,
+}
+
+impl Args {
+    fn watcher(&self, name: String, room: Rc<Room>, share: usize) -> Watcher {
+        let walk = self.common.budgets.share(share, self.choice.hints());
+        Watcher::with(name, self.choice.gateway_address(), walk, room)
+    }
 }
 
 /// `client=a.pcap`; without a name the file's own.
@@ -145,7 +153,8 @@ fn watch(
     exit: &mut Exit,
 ) -> Result<Point, crate::source::SourceError> {
     let mut source = file::open_within(path, number, &args.common.budgets.file())?;
-    let mut watcher = Watcher::new(name.to_string(), args.choice.gateway_address());
+    let room = Room::share(args.points.len());
+    let mut watcher = args.watcher(name.to_string(), room, 1);
     while let Some(frame) = source.next_frame() {
         if args.choice.takes_frame(frame.time) {
             watcher.frame(&frame);
@@ -155,19 +164,30 @@ fn watch(
     Ok(watcher.finish(source.statistics().clone()))
 }
 
+/// Interfaces of one file that are compared.
+const INTERFACES: usize = 16;
+/// The walk of each has this part of the budgets: they walk at the same time.
+const SHARES: usize = 8;
+
 /// One file, a point for each of its interfaces.
 fn interfaces(path: &Path, args: &Args, exit: &mut Exit) -> anyhow::Result<Vec<Point>> {
     let mut source = file::open_within(path, 0, &args.common.budgets.file())?;
     let mut watchers: Vec<(Watcher, Statistics)> = Vec::new();
+    let room = Room::share(1);
+    let mut beyond = 0u64;
     while let Some(frame) = source.next_frame() {
         let number = usize::try_from(frame.interface).unwrap_or(usize::MAX);
-        if number >= 1000 || !args.choice.takes_frame(frame.time) {
+        if !args.choice.takes_frame(frame.time) {
+            continue;
+        }
+        if number >= INTERFACES {
+            beyond += 1;
             continue;
         }
         while watchers.len() <= number {
             let name = format!("interface-{}", watchers.len());
             let own = Statistics::new(format!("{} ({name})", path.display()), FileFormat::PcapNg);
-            watchers.push((Watcher::new(name, args.choice.gateway_address()), own));
+            watchers.push((args.watcher(name, room.clone(), SHARES), own));
         }
         let Some((watcher, statistics)) = watchers.get_mut(number) else {
             continue;
@@ -179,6 +199,11 @@ fn interfaces(path: &Path, args: &Args, exit: &mut Exit) -> anyhow::Result<Vec<P
         });
     }
     problems(source.statistics(), exit);
+    if beyond > 0 {
+        output::complain(&format!(
+            "vpnscope: {beyond} frames of interfaces beyond {INTERFACES} are not compared"
+        ));
+    }
     let dropped = source.statistics().dropped;
     Ok(watchers
         .into_iter()

@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[command(flatten)]
     choice: FrameChoice,
     #[command(flatten)]
-    common: Common,
+    pub(super) common: Common,
 }
 
 /// What goes on from file to file.

@@ -52,7 +52,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
     #[command(flatten)]
-    budgets: Budgets,
+    pub(super) budgets: Budgets,
 }
 
 impl Args {

@@ -33,7 +33,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     if let Some(interface) = &args.raw {
         return raw::raw(args, interface);
     }
-    let recorded = load(&args.file, args.session)?;
+    let recorded = load(&args.file, args.session, &args.common.budgets)?;
     let settings = args.settings();
     let replayer = Replayer::new(recorded.conversation.clone(), settings.clone())?;
     if args.show_script {

@@ -5,11 +5,13 @@
 //! everything else over UDP the payload, for TCP the sequence number, flags and payload.
 
 use std::hash::BuildHasher;
+use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use vpnscope_dissectors::{Verdict, esp, ike, natt};
 
+use super::Room;
 use crate::assemble::ip::{self, Datagram};
 use crate::decap::{Content, Envelope, Flow, Icmp, Segment, Tcp, decap};
 use crate::source::Frame;
@@ -94,15 +96,19 @@ pub struct Recorder {
     first: Option<Timestamp>,
     last: Option<Timestamp>,
     beyond: u64,
+    room: Rc<Room>,
 }
 
 impl Recorder {
-    /// Records kept; what is beyond is counted.
-    pub const KEPT: usize = 500_000;
-
-    /// Nothing yet.
+    /// Nothing yet, of one of two points.
     pub fn new() -> Self {
+        Self::within(Room::share(2))
+    }
+
+    /// Nothing yet; what there is no room for is counted.
+    pub fn within(room: Rc<Room>) -> Self {
         Self {
+            room,
             records: Vec::new(),
             latest: HashMap::default(),
             fragments: ip::Assembler::new(ip::Config::default()),
@@ -149,9 +155,13 @@ impl Recorder {
             known.copies += 1;
             return;
         }
-        if self.records.len() >= Self::KEPT {
+        if !self.room.take_record() {
             self.beyond += 1;
             return;
+        }
+        if self.records.len() == self.records.capacity() {
+            // By a quarter: there may be very many.
+            self.records.reserve_exact(64 + self.records.len() / 4);
         }
         self.latest.insert(seen.key, self.records.len());
         self.records.push(Record {

@@ -581,6 +581,8 @@ fn given_up(evicted: &Evicted) -> String {
         (evicted.esp_flows, "ESP flows"),
         (evicted.lookups, "look-ups"),
         (evicted.descriptions, "descriptions of sessions"),
+        (evicted.sas, "renewed IKE SAs told apart"),
+        (evicted.certificates, "certificates of long chains"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)

@@ -92,12 +92,16 @@ const HELD: usize = 96 << 20;
 
 /// Every session of a capture that the walk numbers, by number.
 pub fn sessions(source: &mut impl FrameSource) -> Vec<Session> {
-    sessions_and(source, None)
+    let walk = Walk::new(ip::Config::default(), track::Config::default());
+    sessions_and(source, None, walk)
 }
 
 /// The sessions of a capture, by number: as many as there is room for, and the wanted one.
-pub fn sessions_and(source: &mut impl FrameSource, wanted: Option<u32>) -> Vec<Session> {
-    let mut walk = Walk::new(ip::Config::default(), track::Config::default());
+pub fn sessions_and(
+    source: &mut impl FrameSource,
+    wanted: Option<u32>,
+    mut walk: Walk,
+) -> Vec<Session> {
     let mut sessions = Vec::new();
     let mut held = 0;
     let mut keep = |change: Change| {

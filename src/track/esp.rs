@@ -122,6 +122,10 @@ impl Log {
         }
     }
 
+    fn weight(&self) -> usize {
+        (self.first.capacity() + self.last.capacity()) * size_of::<Logged>()
+    }
+
     /// The first packets, in order.
     pub fn first(&self) -> &[Logged] {
         &self.first
@@ -243,6 +247,15 @@ impl EspFlow {
             self.beyond_window += 1;
         }
         self.missing = self.missing.saturating_sub(1);
+    }
+
+    /// Octets of memory that it takes.
+    pub fn weight(&self) -> usize {
+        size_of::<Self>()
+            + self.head.capacity() * size_of::<(Stamp, u32)>()
+            + self.moves.capacity() * size_of::<(Stamp, Flow)>()
+            + self.late_at.capacity() * size_of::<Stamp>()
+            + self.log.weight()
     }
 
     /// Notes that the flow now runs between other addresses or ports.

@@ -7,7 +7,7 @@ use foldhash::fast::{FixedState, RandomState};
 use hashbrown::HashMap;
 
 use super::Core;
-use super::esp::{EspFlow, Logged, Over};
+use super::esp::{EspFlow, Log, Logged, Over};
 use super::esp_lay::lay;
 use super::path::cannot_shrink;
 use super::session::{Detail, Kind, Session, Side, Stamp};
@@ -86,6 +86,18 @@ struct Entry {
     /// Whether every packet must be seen with its envelope, because a router told its sender
     /// a path MTU.
     watched: bool,
+    /// Octets that it took when it was weighed.
+    weight: usize,
+}
+
+/// Flows of one session.
+#[derive(Debug, Default)]
+struct Owned {
+    flows: Vec<u32>,
+    /// Every packet of each is seen with its envelope.
+    watched: bool,
+    /// There was no room to lay their packets side by side.
+    unlogged: bool,
 }
 
 /// A flow of which one packet was seen, between addresses that no session knows.
@@ -95,6 +107,16 @@ struct Fresh {
     packet: Packet,
 }
 
+/// Flows of one session that are told one by one: new ones are not, beyond.
+const EACH: usize = 8192;
+/// Sessions, the latest, that are asked whether a new flow is theirs.
+const ASKED: usize = 256;
+/// Messages, the latest, of each that are asked where it went.
+const STEPS_ASKED: usize = 64;
+/// Packets of a flow after which it takes no more memory.
+const GROWN: u64 = 2 * Log::KEPT as u64 + 1;
+/// What a flow takes beside itself: the entries that lead to it.
+const FOUND_BY: usize = size_of::<(Key, u32)>() + 2 * size_of::<u32>();
 /// Flows of one packet that are kept whole; beyond it a filter remembers that they were seen.
 const FRESH_KEPT: usize = 128;
 /// Places of that filter, eight octets each.
@@ -106,7 +128,9 @@ pub(super) struct Table {
     index: HashMap<Key, u32, RandomState>,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
-    by_owner: HashMap<u32, Vec<u32>, RandomState>,
+    by_owner: HashMap<u32, Owned, RandomState>,
+    /// Octets that all flows take.
+    held: usize,
     fresh: HashMap<Key, Fresh, RandomState>,
     filter: Vec<u64>,
 }
@@ -145,6 +169,10 @@ impl Table {
                 fragmented: false,
             });
         }
+        if entry.flow.packets <= GROWN {
+            let at = self.index.get(&key).copied();
+            self.weigh(core, at);
+        }
         true
     }
 
@@ -166,12 +194,47 @@ impl Table {
             entry.path = tag_of(envelope);
         }
         core.counters.copies += u64::from(entry.count(envelope, packet));
+        let grows = entry.flow.packets <= GROWN;
         core.slab.note_changed(entry.owner);
         if entry.watched {
             let (owner, from) = (entry.owner, entry.flow.from);
             if let Some(open) = core.slab.get_mut(owner) {
                 open.session.path.of_mut(from).count(envelope);
             }
+        }
+        if grows {
+            self.weigh(core, Some(at));
+        }
+    }
+
+    /// Finds out how much a flow takes now. Where all together take too much, the packets of its
+    /// session's flows are not laid side by side: half of them would tell a wrong story.
+    #[cold]
+    fn weigh(&mut self, core: &mut Core, at: Option<u32>) {
+        let entry = at.and_then(|at| self.entries.get_mut(at as usize)?.as_mut());
+        let Some(entry) = entry else { return };
+        let weight = size_of::<Entry>() - size_of::<EspFlow>() + FOUND_BY + entry.flow.weight();
+        self.held = (self.held + weight).saturating_sub(entry.weight);
+        let grew = weight > entry.weight;
+        entry.weight = weight;
+        if !grew || !entry.logged || self.held <= core.config.esp_octets {
+            return;
+        }
+        let Some(owned) = self.by_owner.get_mut(&entry.owner) else {
+            return;
+        };
+        owned.unlogged = true;
+        for at in &owned.flows {
+            let Some(Some(entry)) = self.entries.get_mut(*at as usize) else {
+                continue;
+            };
+            entry.logged = false;
+            entry.flow.log = Log::default();
+            let lighter = size_of::<Entry>() - size_of::<EspFlow>() + FOUND_BY;
+            let lighter = lighter + entry.flow.weight();
+            self.held = (self.held + lighter).saturating_sub(entry.weight);
+            entry.weight = lighter;
+            core.counters.evicted_esp += 1;
         }
     }
 
@@ -218,11 +281,16 @@ impl Table {
     }
 
     fn add(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet, key: Key) {
-        if self.index.len() >= core.config.esp_flows {
+        if self.index.len() >= core.config.esp_flows || self.held > core.config.esp_octets {
             core.counters.evicted_esp += 1;
             return;
         }
         let (owner, from) = Self::owner(core, envelope, packet);
+        let owned = self.by_owner.entry(owner).or_default();
+        if owned.flows.len() >= EACH {
+            core.counters.evicted_esp += 1;
+            return;
+        }
         let at = Stamp::from(envelope);
         let flow = EspFlow::new(
             packet.spi,
@@ -233,7 +301,9 @@ impl Table {
             packet.sequence,
         );
         let open = core.slab.get(owner);
-        let logged = open.is_some_and(|open| !matches!(open.session.detail, Detail::Esp));
+        let logged =
+            !owned.unlogged && open.is_some_and(|open| !matches!(open.session.detail, Detail::Esp));
+        core.counters.evicted_esp += u64::from(owned.unlogged);
         let told = open.is_some_and(|open| !open.session.path.of(from).limits.is_empty());
         let path = tag_of(envelope);
         let mut entry = Entry {
@@ -243,6 +313,7 @@ impl Table {
             path,
             logged,
             watched: told,
+            weight: 0,
         };
         entry.count(envelope, packet);
         let (now, idle) = (core.now, core.config.idle_established);
@@ -255,7 +326,11 @@ impl Table {
             *slot = Some(entry);
         }
         self.index.insert(key, index);
-        self.by_owner.entry(owner).or_default().push(index);
+        if let Some(owned) = self.by_owner.get_mut(&owner) {
+            owned.flows.push(index);
+            owned.watched &= told;
+        }
+        self.weigh(core, Some(index));
     }
 
     /// The session that a new SPI belongs to: the latest one between its addresses, and, in
@@ -264,7 +339,7 @@ impl Table {
         let flow = envelope.flow();
         let list = core.between(envelope.source, envelope.destination);
         let mut best: Option<(u8, u32, Side)> = None;
-        for index in list.iter().rev().copied() {
+        for index in list.iter().rev().copied().take(ASKED) {
             let Some(open) = core.slab.get(index) else {
                 continue;
             };
@@ -286,7 +361,8 @@ impl Table {
     }
 
     fn owned(&self, owner: u32) -> impl Iterator<Item = &Entry> {
-        let list = self.by_owner.get(&owner).map_or(&[][..], Vec::as_slice);
+        let owned = self.by_owner.get(&owner);
+        let list = owned.map_or(&[][..], |owned| owned.flows.as_slice());
         list.iter()
             .filter_map(|at| self.entries.get(*at as usize)?.as_ref())
     }
@@ -306,9 +382,13 @@ impl Table {
 
     /// A router told one end of a session a path MTU: from now on sizes matter.
     pub(super) fn watch(&mut self, owner: u32) {
-        let list = self.by_owner.get(&owner).cloned().unwrap_or_default();
-        for at in list {
-            if let Some(Some(entry)) = self.entries.get_mut(at as usize) {
+        let owned = self.by_owner.entry(owner).or_default();
+        if owned.watched {
+            return;
+        }
+        owned.watched = true;
+        for at in &owned.flows {
+            if let Some(Some(entry)) = self.entries.get_mut(*at as usize) {
                 entry.watched = true;
             }
         }
@@ -316,18 +396,19 @@ impl Table {
 
     /// When the last packet of a session was seen that is still open.
     pub(super) fn last_of(&self, owner: u32) -> Option<Stamp> {
-        let list = self.by_owner.get(&owner)?;
+        let list = &self.by_owner.get(&owner)?.flows;
         let entries = list.iter().filter_map(|at| self.entries.get(*at as usize));
         entries.flatten().map(|entry| entry.flow.last).max()
     }
 
     /// Gives the flows of a session that is being closed.
     pub(super) fn release(&mut self, core: &mut Core, owner: u32) -> Vec<EspFlow> {
-        let list = self.by_owner.remove(&owner).unwrap_or_default();
+        let list = self.by_owner.remove(&owner).unwrap_or_default().flows;
         let mut flows: Vec<EspFlow> = Vec::with_capacity(list.len());
         for at in list {
             if let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::take) {
                 self.index.remove(&entry.key);
+                self.held = self.held.saturating_sub(entry.weight);
                 self.free.push(at);
                 flows.push(entry.flow);
             }
@@ -410,6 +491,7 @@ fn fit(session: &Session, flow: &crate::decap::Flow, packet: Packet) -> Option<(
         .steps
         .iter()
         .rev()
+        .take(STEPS_ASKED)
         .find_map(|step| {
             if step.flow.source.0 == flow.source.0 && step.flow.destination.0 == flow.destination.0
             {
@@ -428,6 +510,7 @@ fn fit(session: &Session, flow: &crate::decap::Flow, packet: Packet) -> Option<(
             .steps
             .iter()
             .rev()
+            .take(STEPS_ASKED)
             .any(|s| s.flow == *flow || s.flow == flow.reversed());
     let score = match &session.detail {
         Detail::Ike1(facts) => 2 + u8::from(facts.has_child()) + 2 * u8::from(ports),

@@ -11,7 +11,11 @@ use super::ike2::fold::{Folded, Incoming, fold};
 use super::ike2::{Ike2, kind};
 use super::session::{Detail, Kind, Session, Side};
 use super::{Core, Event};
+use crate::limits::SAS;
 use crate::time::Span;
+
+/// IKE SAs of one session; one that renews a further time is a session of its own.
+const SAS_KEPT: usize = 64;
 
 /// Where each pair of SPIs belongs.
 #[derive(Debug, Default)]
@@ -168,7 +172,8 @@ impl Table {
         let Detail::Ike2(facts) = &mut open.session.detail else {
             return None;
         };
-        if facts.sas.len() >= 64 {
+        if facts.sas.len() >= SAS.or(SAS_KEPT) {
+            core.counters.evicted_sas += 1;
             return None;
         }
         let sa = facts.add_sa(incoming, initiator, true);

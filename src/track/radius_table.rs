@@ -18,7 +18,7 @@ use crate::time::Span;
 /// Copies of a span port come within this time; no RADIUS timer is that short.
 const COPY_SPAN: Span = Span::from_millis(20);
 /// Requests and users that are remembered.
-const KEPT: usize = 65_536;
+const KEPT: usize = 16_384;
 /// A login of several rounds is one while its packets are this close together.
 const SAME_LOGIN: Span = Span::from_secs(60);
 

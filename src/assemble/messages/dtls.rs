@@ -42,7 +42,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             associations: 100_000,
-            octets: 48 << 20,
+            octets: 32 << 20,
             idle: Span::from_secs(3600),
             hints: Hints::default(),
         }

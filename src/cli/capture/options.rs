@@ -29,7 +29,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_enum, default_value = "text")]
     pub(super) format: Format,
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(in crate::cli) common: Common,
     #[command(flatten)]
     pub(super) choice: Choice,
     /// Counts only, nothing per session; the whole diagnosis still runs

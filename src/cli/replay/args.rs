@@ -101,7 +101,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, value_enum, default_value = "text")]
     pub(super) format: Format,
     #[command(flatten)]
-    pub(super) common: Common,
+    pub(in crate::cli) common: Common,
 }
 
 /// How time is kept.

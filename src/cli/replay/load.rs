@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use crate::assemble::Hints;
+use crate::cli::budget::Budgets;
 use crate::desk::Desk;
 use crate::diagnose::{Outcome, Stage};
 use crate::replay::conversation::{Conversation, Protocol};
@@ -40,16 +42,21 @@ impl Recorded {
 }
 
 /// Reads the recording. The capture is read twice; standard input is kept for that.
-pub(super) fn load(path: &Path, session: Option<u32>) -> anyhow::Result<Recorded> {
+pub(super) fn load(
+    path: &Path,
+    session: Option<u32>,
+    budgets: &Budgets,
+) -> anyhow::Result<Recorded> {
     if path.as_os_str() == "-" {
         let octets = standard_input()?;
         let open = || file::FileSource::new("-", std::io::Cursor::new(octets.clone()), 0);
-        return from(&mut open()?, &mut open()?, session);
+        return from(&mut open()?, &mut open()?, session, budgets);
     }
     from(
         &mut file::open(path, 0)?,
         &mut file::open(path, 0)?,
         session,
+        budgets,
     )
 }
 
@@ -73,8 +80,10 @@ fn from(
     first: &mut impl FrameSource,
     second: &mut impl FrameSource,
     wanted: Option<u32>,
+    budgets: &Budgets,
 ) -> anyhow::Result<Recorded> {
-    let sessions = recording::sessions_and(first, wanted);
+    let walk = budgets.walk(0, Hints::default());
+    let sessions = recording::sessions_and(first, wanted, walk);
     let chosen = recording::choose(&sessions, wanted)?;
     let id = chosen.id;
     let conversation = recording::read(second, chosen)?;

@@ -9,6 +9,7 @@ use anyhow::bail;
 use super::load::standard_input;
 use super::record::Record;
 use super::{Args, consent, tell};
+use crate::assemble::Hints;
 use crate::cli::{Exit, Format, output};
 use crate::replay::rewrite::Rewrite;
 use crate::replay::{drive, recording};
@@ -111,7 +112,7 @@ fn pick(
 ) -> anyhow::Result<Picked> {
     /// Octets that frames may take here: they stand in memory.
     const MOST: usize = 192 << 20;
-    let wanted = wanted(first, args.session)?;
+    let wanted = wanted(args, first)?;
     let rewrite = Rewrite {
         mappings: args.map.clone(),
         source_mac: args.source_mac,
@@ -138,10 +139,11 @@ fn pick(
 }
 
 /// What is sent of a capture.
-fn wanted(source: &mut impl FrameSource, session: Option<u32>) -> anyhow::Result<Wanted> {
-    let sessions = recording::sessions_and(source, session);
-    let chosen = match session {
-        Some(_) => vec![recording::choose(&sessions, session)?],
+fn wanted(args: &Args, source: &mut impl FrameSource) -> anyhow::Result<Wanted> {
+    let walk = args.common.budgets.walk(0, Hints::default());
+    let sessions = recording::sessions_and(source, args.session, walk);
+    let chosen = match args.session {
+        Some(_) => vec![recording::choose(&sessions, args.session)?],
         None => sessions.iter().collect(),
     };
     Ok(Wanted::of(&chosen))

@@ -3,6 +3,8 @@
 use serde_json::{Map, Value, json};
 use vpnscope_dissectors::ike::{Message, RawPayload, v1, v2};
 
+use crate::limits::ITEMS;
+
 use super::{Layer, Secrets, first, ike1, ike2};
 
 /// Payloads of one message that are shown; a real one has a dozen or two.
@@ -14,7 +16,7 @@ pub(super) fn layer(message: &Message<'_>, truncated: bool, secrets: Secrets) ->
     let mut error = message.length_fault.filter(|_| !truncated);
     let mut payloads: Vec<Value> = Vec::new();
     let mut encrypted = !v2 && header.flags.is_encrypted();
-    let (shown, beyond) = first(message.payloads(), PAYLOADS_SHOWN);
+    let (shown, beyond) = first(message.payloads(), ITEMS.or(PAYLOADS_SHOWN));
     for payload in shown {
         match payload {
             Ok(raw) => {

@@ -3,6 +3,8 @@
 use serde_json::{Map, Value, json};
 use vpnscope_dissectors::l2tp::{self, Avp, AvpType, CallResult, Message, MessageType, StopResult};
 
+use crate::limits::ITEMS;
+
 use super::{Layer, Secrets, first, text};
 
 /// Attributes of one message that are shown; a real one has a dozen or two.
@@ -13,7 +15,7 @@ pub(super) fn layer(message: &Message<'_>, truncated: bool, secrets: Secrets) ->
     let message_type = message.message_type();
     let mut avps: Vec<Value> = Vec::new();
     let mut result = None;
-    let (shown, beyond) = first(message.avps(), AVPS_SHOWN);
+    let (shown, beyond) = first(message.avps(), ITEMS.or(AVPS_SHOWN));
     for avp in shown {
         match avp {
             Ok(avp) => {

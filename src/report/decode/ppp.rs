@@ -6,6 +6,8 @@ use vpnscope_dissectors::ppp::{
 };
 use vpnscope_dissectors::pppoe;
 
+use crate::limits::ITEMS;
+
 use super::{Layer, Secrets, first, text};
 
 /// Options of one packet that are shown.
@@ -45,7 +47,7 @@ pub(super) fn pppoe(packet: &pppoe::Packet<'_>, truncated: bool, secrets: Secret
                 "value": text(tag.value.0),
             })
         });
-        Layer::new("ppp").with_first("tags", first(tags, OPTIONS_SHOWN))
+        Layer::new("ppp").with_first("tags", first(tags, ITEMS.or(OPTIONS_SHOWN)))
     };
     found.error = found.error.or(fault.map(|fault| fault.to_string()));
     found
@@ -64,7 +66,7 @@ fn packet(layer: Layer, packet: &Packet<'_>, truncated: bool, secrets: Secrets) 
     match packet.content() {
         Ok(Content::Options) => {
             let mut options: Vec<Value> = Vec::new();
-            let (shown, beyond) = first(packet.options(), OPTIONS_SHOWN);
+            let (shown, beyond) = first(packet.options(), ITEMS.or(OPTIONS_SHOWN));
             for option in shown {
                 match option {
                     Ok(option) => {

@@ -10,6 +10,7 @@ use vpnscope_dissectors::tls::{
 use vpnscope_dissectors::{Octets, ParseError};
 
 use super::{Layer, first};
+use crate::limits::CERTIFICATES;
 use crate::time::Timestamp;
 use crate::track::TlsWhat as What;
 
@@ -292,7 +293,7 @@ fn certificate(
 ) -> Option<ParseError> {
     let mut list = Vec::new();
     let mut fault = None;
-    let (shown, beyond) = first(certificates.entries(), SHOWN);
+    let (shown, beyond) = first(certificates.entries(), CERTIFICATES.or(SHOWN));
     for entry in shown {
         match entry.map(|entry| Certificate::parse(entry.der.0)) {
             Ok(Ok(certificate)) => list.push(describe(&certificate)),

@@ -9,6 +9,7 @@ use vpnscope_dissectors::tls::{
     SignatureScheme, Ssl2ClientHello, Version,
 };
 
+use crate::limits::CERTIFICATES;
 use crate::track::memo::{certificate, fingerprint};
 use crate::track::session::Stamp;
 
@@ -209,11 +210,17 @@ impl Chain {
         Self {
             at,
             certificates: entries
-                .take(CERTIFICATES_KEPT)
+                .take(CERTIFICATES.or(CERTIFICATES_KEPT))
                 .filter_map(|entry| certificate(entry.der.0))
                 .collect(),
             count: message.entries().flatten().count(),
         }
+    }
+
+    /// How many of them were not read for lack of room.
+    pub fn left_out(&self) -> usize {
+        let most = CERTIFICATES.or(CERTIFICATES_KEPT);
+        self.count.saturating_sub(most)
     }
 
     /// The sender's own certificate.
