@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use crate::diagnose::{CaptureFacts, Context, Outcome, Verdict, diagnose, diagnose_briefly, tls};
 use crate::source::Statistics;
-use crate::track::Session;
 use crate::track::vantage::Told;
+use crate::track::{Change, Session, Unanswered};
 
 /// A session with its verdict.
 #[derive(Debug)]
@@ -38,6 +38,39 @@ pub struct Desk {
     trouble: u64,
     brief: bool,
     threads: usize,
+}
+
+/// A session that is over, built or not.
+#[derive(Debug)]
+pub enum Over {
+    /// A session.
+    Session(Box<Session>),
+    /// SYNs that nobody answered.
+    Unanswered(Unanswered),
+}
+
+impl Over {
+    /// What a change says is over.
+    pub fn of(change: Change) -> Option<Self> {
+        match change {
+            Change::Closed(session) => Some(Self::Session(session)),
+            Change::Unanswered(syns) => Some(Self::Unanswered(syns)),
+            Change::Opened(_) | Change::Verdict(_) => None,
+        }
+    }
+
+    fn session(self) -> Box<Session> {
+        match self {
+            Self::Session(session) => session,
+            Self::Unanswered(syns) => syns.session(),
+        }
+    }
+}
+
+impl From<Box<Session>> for Over {
+    fn from(session: Box<Session>) -> Self {
+        Self::Session(session)
+    }
 }
 
 /// Sessions that are judged by several threads before they are given away.
@@ -93,34 +126,55 @@ impl Desk {
     }
 
     /// Judges sessions that closed together one after the other, each given away before the
-    /// next: there may be many.
+    /// next: there may be many. `None` for one of TLS of which there is nothing to be said.
     pub fn close_each<E>(
         &mut self,
-        sessions: Vec<Box<Session>>,
-        mut take: impl FnMut(Filed) -> Result<(), E>,
+        sessions: Vec<impl Into<Over>>,
+        mut take: impl FnMut(Option<Filed>) -> Result<(), E>,
     ) -> Result<(), E> {
-        for session in &sessions {
-            self.context.learn(session);
+        let sessions: Vec<Over> = sessions.into_iter().map(Into::into).collect();
+        for over in &sessions {
+            match over {
+                Over::Session(session) => self.context.learn(session),
+                Over::Unanswered(syns) => self.context.learn_unanswered(syns),
+            }
         }
+        let mut sessions = sessions.into_iter();
         if self.threads < 2 {
-            for session in sessions {
-                take(self.judge(session))?;
+            for over in sessions {
+                take(self.judge_over(over))?;
             }
             return Ok(());
         }
-        let mut sessions = sessions.into_iter().peekable();
-        while sessions.peek().is_some() {
+        while !sessions.as_slice().is_empty() {
             for filed in self.judge_together(sessions.by_ref().take(BATCH)) {
-                self.trouble += u64::from(filed.is_trouble());
+                self.trouble += u64::from(filed.as_ref().is_some_and(Filed::is_trouble));
                 take(filed)?;
             }
         }
         Ok(())
     }
 
+    fn judge_over(&mut self, over: Over) -> Option<Filed> {
+        let filed = self.look_at(over);
+        self.trouble += u64::from(filed.as_ref().is_some_and(Filed::is_trouble));
+        filed
+    }
+
+    fn look_at(&self, over: Over) -> Option<Filed> {
+        if let Over::Unanswered(syns) = &over
+            && self.context.has_nothing_to_say(syns)
+        {
+            return None;
+        }
+        let mut session = over.session();
+        session.vantage.told = self.context.at;
+        Some(self.look(session))
+    }
+
     /// Judges sessions on several threads. A verdict needs nothing of another one's: each
     /// thread takes a stretch of them, and the order stays.
-    fn judge_together(&self, mut sessions: impl Iterator<Item = Box<Session>>) -> Vec<Filed> {
+    fn judge_together(&self, mut sessions: impl Iterator<Item = Over>) -> Vec<Option<Filed>> {
         let each = BATCH.div_ceil(self.threads);
         std::thread::scope(|scope| {
             let mut work = Vec::new();
@@ -130,10 +184,7 @@ impl Desk {
                     break;
                 }
                 work.push(scope.spawn(move || {
-                    let judged = part.into_iter().map(|mut session| {
-                        session.vantage.told = self.context.at;
-                        self.look(session)
-                    });
+                    let judged = part.into_iter().map(|over| self.look_at(over));
                     judged.collect::<Vec<_>>()
                 }));
             }

@@ -11,7 +11,8 @@ use std::fmt;
 use vpnscope_dissectors::ike::v1::IkeSuite;
 
 use crate::time::Timestamp;
-use crate::track::session::{Kind, Session, Side, Stamp, Step};
+use crate::track::Unanswered;
+use crate::track::session::{Endpoint, Kind, Session, Side, Stamp, Step};
 
 pub mod ike1;
 pub mod ike2;
@@ -477,7 +478,7 @@ pub struct CaptureFacts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     /// Its client.
-    pub client: crate::track::session::Endpoint,
+    pub client: Endpoint,
     /// Its first frame's time.
     pub first: Timestamp,
     /// The gateway's last message, where it sent any.
@@ -532,16 +533,20 @@ impl Context {
     /// How many attempts are remembered of one gateway: the first ones.
     const ATTEMPTS: usize = 4096;
 
-    fn learn_attempt(&mut self, session: &Session) {
+    fn keep_attempt(&mut self, gateway: std::net::IpAddr, attempt: impl FnOnce() -> Attempt) {
         if self.attempts_kept >= Self::KEPT {
             return;
         }
-        let list = self.attempts.entry(session.gateway.ip).or_default();
+        let list = self.attempts.entry(gateway).or_default();
         if list.len() >= Self::ATTEMPTS {
             return;
         }
         self.attempts_kept += 1;
-        list.push(Attempt {
+        list.push(attempt());
+    }
+
+    fn learn_attempt(&mut self, session: &Session) {
+        self.keep_attempt(session.gateway.ip, || Attempt {
             client: session.client,
             first: session.first.time,
             answered: session
@@ -567,6 +572,34 @@ impl Context {
                 .steps
                 .iter()
                 .any(|step| self.own.contains(&(step.at.capture, step.at.frame)))
+    }
+
+    /// As [`Context::learn`], from a session that is not built.
+    pub(crate) fn learn_unanswered(&mut self, syns: &Unanswered) {
+        let (client, gateway) = (syns.flow.source, syns.flow.destination);
+        if self.heard.len() < Self::KEPT {
+            self.heard.insert(client.0);
+        }
+        let attempt = Attempt {
+            client: Endpoint {
+                ip: client.0,
+                port: client.1,
+            },
+            first: syns.first.time,
+            answered: None,
+            granted: None,
+        };
+        self.keep_attempt(gateway.0, || attempt);
+    }
+
+    /// Whether no rule has anything to say of a session that is not built, and nothing shows that
+    /// it belongs to a VPN: a SYN that the capture ended too soon after.
+    pub(crate) fn has_nothing_to_say(&self, syns: &Unanswered) -> bool {
+        let gateway = syns.flow.destination;
+        rules::tcp::is_too_early(syns.syns, syns.watched())
+            && self.gateway != Some(gateway.0)
+            && !self.vpn_gateways.contains(&gateway)
+            && self.own.is_empty()
     }
 
     /// Learns from a session before any is diagnosed.

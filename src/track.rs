@@ -44,6 +44,7 @@ pub mod session;
 mod slab;
 pub mod tls;
 mod tls_table;
+mod unanswered;
 pub mod vantage;
 mod vendor;
 
@@ -54,6 +55,7 @@ pub use esp_table::EspSight;
 use session::{Ending, IncompleteDatagram};
 pub use session::{Session, Side, Stamp};
 use slab::{Open, Slab};
+pub use unanswered::Unanswered;
 pub(crate) use vendor::{known_vendor, vendor_of};
 
 /// Something that happened, for the tracker.
@@ -261,6 +263,8 @@ pub enum Change {
     Verdict(Box<Session>),
     /// A session is over: the tracker has let go of it.
     Closed(Box<Session>),
+    /// A session of unanswered SYNs is over. Only [`Tracker::poll_unbuilt`] gives this.
+    Unanswered(Unanswered),
 }
 
 /// Counters of the tracker as a whole.
@@ -398,6 +402,8 @@ pub struct Tracker {
     /// When look-ups are gone through next.
     names_due: Timestamp,
     taken_by: Option<u32>,
+    /// Number of the session that the event at hand is, where that is not kept open.
+    numbered: Option<u32>,
     hold: hold::Hold,
     /// Messages that waited and were taken since, where somebody wants to know by whom.
     told: Option<Vec<(Box<hold::Held>, Option<u32>)>>,
@@ -424,6 +430,7 @@ impl Tracker {
             names: names::Names::default(),
             names_due: Timestamp::default(),
             taken_by: None,
+            numbered: None,
             hold: hold::Hold::default(),
             told: None,
         }
@@ -452,7 +459,7 @@ impl Tracker {
     /// Counts ESP in a frame of plain shape; `false` asks for the event with its envelope.
     #[inline]
     pub fn sight_esp(&mut self, sight: &EspSight<'_>) -> bool {
-        self.esp.sight(&mut self.core, sight)
+        self.esp.sight(&mut self.core, &self.hold, sight)
     }
 
     /// Whether a session between two addresses is open.
@@ -525,8 +532,9 @@ impl Tracker {
 
     fn process(&mut self, event: &Event<'_>) {
         self.core.slab.forget_changed();
+        self.numbered = None;
         self.take(event);
-        self.taken_by = self.core.slab.changed();
+        self.taken_by = self.core.slab.changed().or(self.numbered);
         self.core.slab.weigh_changed();
         // The oldest idle session makes room for the new one.
         while self.core.is_full() {
@@ -577,6 +585,10 @@ impl Tracker {
             What::Incomplete(incomplete) => {
                 icmp::incomplete(&mut self.core, &self.ike, incomplete);
             }
+            What::Tcp(&TcpEvent {
+                ref stream,
+                fact: tcp::Fact::Unanswered { opening, idle },
+            }) => self.unanswered(event, stream, opening, idle),
             What::Tcp(tcp) => self.tls.tcp(&mut self.core, event, tcp),
             What::Tls(tls) => self.tls.tls(&mut self.core, event, tls),
             What::Dtls(dtls) => self.tls.dtls(&mut self.core, event, dtls),
@@ -584,6 +596,29 @@ impl Tracker {
             What::Pppoe { packet } => self.pppoe.handle(&mut self.core, event, packet),
             What::Ah { .. } | What::Ppp { .. } | What::Unreadable(_) => {}
         }
+    }
+
+    fn unanswered(
+        &mut self,
+        event: &Event<'_>,
+        stream: &Stream,
+        opening: tcp::Opening,
+        idle: bool,
+    ) {
+        let alone = self
+            .tls
+            .unanswered(&mut self.core, event, stream, opening, idle);
+        let Some(syns) = alone else { return };
+        self.numbered = Some(syns.id);
+        let gateway = stream.flow.destination.0;
+        let change = if self.names.name(gateway).is_some() {
+            let mut session = syns.session();
+            names(&mut self.names, &mut session);
+            Change::Closed(session)
+        } else {
+            Change::Unanswered(syns)
+        };
+        self.core.changes.push_back(change);
     }
 
     fn keepalive(&mut self, envelope: &Envelope) {
@@ -652,7 +687,26 @@ impl Tracker {
 
     /// What changed since the last call.
     pub fn poll(&mut self) -> Option<Change> {
+        Some(match self.poll_unbuilt()? {
+            Change::Unanswered(syns) => Change::Closed(syns.session()),
+            change => change,
+        })
+    }
+
+    /// As [`Tracker::poll`], for those who can do without the sessions of unanswered SYNs.
+    pub fn poll_unbuilt(&mut self) -> Option<Change> {
         self.core.changes.pop_front()
+    }
+
+    /// Gives what the last event pushed out for lack of room. Sessions of unanswered SYNs, which
+    /// take little, stay for [`Tracker::poll`].
+    pub(crate) fn pushed_out(&mut self, sink: &mut impl FnMut(Change)) {
+        let changes = &mut self.core.changes;
+        let is_small = |change: &Change| matches!(change, Change::Unanswered(_));
+        let small = changes.iter().rposition(is_small).map_or(0, |at| at + 1);
+        for change in changes.drain(small..) {
+            sink(change);
+        }
     }
 
     /// Closes everything: the capture ended.
@@ -675,20 +729,30 @@ impl Tracker {
             return;
         };
         open.session.esp = flows;
-        let began = open.session.first.time;
-        if open.session.gateway_name.is_none() {
-            let name = self.names.name(open.session.gateway.ip, began);
-            open.session.gateway_name = name.map(str::to_string);
-        }
-        let (client, gateway) = (open.session.client.ip, open.session.gateway.ip);
-        let lookup = self.names.lookup(client, gateway, began);
-        if let (Some(lookup), session::Detail::Tls(facts)) = (lookup, &mut open.session.detail) {
-            facts.lookups.push(lookup);
-        }
+            What::Tcp(&TcpEvent {
+                ref stream,
+                fact: tcp::Fact::Unanswered { opening, idle },
+            }) => self.unanswered(event, stream, opening, idle),
+            What::Tcp(tcp) => self.tls.tcp(&mut self.core, event, tcp),
+            What::Tls(tls) => self.tls.tls(&mut self.core, event, tls),
+            What::Dtls(dtls) => self.tls.dtls(&mut self.core, event, dtls),
+            What::Dns(message) => self.names.handle(&mut self.core, event, message),
+            What::Pppoe { packet } => self.pppoe.handle(&mut self.core, event, packet),
         self.ike.forget(&open.session);
         self.l2tp.forget(index);
         self.pppoe.forget(index);
         self.tls.forget(&open.session);
         self.core.close(index, ending);
+    }
+}
+
+/// Gives a session that is over what its client asked for by name.
+fn names(names: &mut names::Names, session: &mut Session) {
+    if session.gateway_name.is_none() {
+        session.gateway_name = names.name(session.gateway.ip).map(str::to_string);
+    }
+    let lookup = names.lookup(session.client.ip, session.gateway.ip);
+    if let (Some(lookup), session::Detail::Tls(facts)) = (lookup, &mut session.detail) {
+        facts.lookups.push(lookup);
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::assemble::ip;
 use crate::assemble::messages::cisco_ike;
+use crate::assemble::tcp::{At, PlainSyn};
 use crate::decap::{
-    Addresses, Content, Flow, Glance, Icmp, Peel, Segment, decap, glance, ordinary,
+    Addresses, Content, Flow, Glance, Icmp, Peel, Segment, Tcp, decap, glance, ordinary,
 };
 use crate::dissect::others::{self, Others};
 use crate::dissect::streams::{self, Streams};
@@ -160,10 +161,30 @@ impl Front {
                 source_port,
                 destination_port,
                 flags,
+                sequence,
+                options,
+                ttl,
                 payload,
-                ..
+                payload_len,
             } => {
                 let ports = (source_port, destination_port);
+                if flags & ENDS == Tcp::SYN && payload_len == 0 {
+                    let syn = PlainSyn {
+                        at: At {
+                            capture: frame.capture,
+                            frame: frame.no,
+                            time: frame.time,
+                        },
+                        addresses,
+                        ports,
+                        sequence,
+                        options,
+                        ttl,
+                    };
+                    if self.streams.syn(&syn) {
+                        return self.opened(&syn, sink);
+                    }
+                }
                 if !self
                     .streams
                     .wants_tcp(frame.capture, addresses, ports, flags, payload)
@@ -186,6 +207,26 @@ impl Front {
             Glance::Complex => {}
         }
         self.read(frame, known, &mut |event: &Event<'_>| sink.event(event))
+    }
+
+    /// A SYN that was noted without its segment being built.
+    #[inline]
+    fn opened(&mut self, syn: &PlainSyn<'_>, sink: &mut impl Sink) -> Fate {
+        self.expire(syn.at.time, &mut |event: &Event<'_>| sink.event(event));
+        self.counters.ours += 1;
+        let (source, destination) = syn.ports;
+        if self.keeps_flow {
+            self.flow = Some(flow(&syn.addresses, source, destination));
+        }
+        let expects = || {
+            self.streams
+                .expects(&flow(&syn.addresses, source, destination))
+        };
+        if streams::TLS_PORTS.contains(&destination) || expects() {
+            Fate::Ours
+        } else {
+            Fate::Opening
+        }
     }
 
     /// A TCP segment that is nothing that is analysed.
@@ -302,6 +343,9 @@ impl Front {
         self.others.counts()
     }
 }
+
+/// The flags of which a plain SYN has one.
+const ENDS: u8 = Tcp::SYN | Tcp::ACK | Tcp::FIN | Tcp::RST;
 
 /// Who takes what the front gives.
 pub trait Sink {
@@ -637,6 +681,11 @@ impl Walk {
         self.tracker.poll()
     }
 
+    /// As [`Walk::poll`], for those who can do without the sessions of unanswered SYNs.
+    pub fn poll_unbuilt(&mut self) -> Option<Change> {
+        self.tracker.poll_unbuilt()
+    }
+
     /// Says until when the capture went on, where that is known to be after its last frame.
     pub fn watched_until(&mut self, end: Option<Timestamp>) {
         let latest = &mut self.front.counters.latest;
@@ -667,9 +716,7 @@ impl Walk {
         let tracker = &mut self.tracker;
         self.front.finish(&mut |event: &Event<'_>| {
             tracker.handle(event);
-            while let Some(change) = tracker.poll() {
-                pushed_out(change);
-            }
+            tracker.pushed_out(pushed_out);
         });
         self.tracker.finish(self.front.counters.latest);
     }

@@ -182,6 +182,13 @@ pub struct Rewritten {
 pub enum Fact {
     /// A connection begins to be followed; the first of its facts.
     Opened(Opening),
+    /// SYNs that nobody answered, and nothing else: all there will be of this connection.
+    Unanswered {
+        /// The SYNs.
+        opening: Opening,
+        /// Whether it was let go of because it was silent for long; otherwise the capture ended.
+        idle: bool,
+    },
     /// A SYN or its answer again, after the first octets.
     SynRepeated,
     /// It was reset.
@@ -380,6 +387,23 @@ pub struct Assembler<U> {
     numbers: u64,
     next_sweep: Timestamp,
     held: usize,
+}
+
+/// A SYN without octets, read without its segment being built.
+#[derive(Debug, Clone, Copy)]
+pub struct PlainSyn<'a> {
+    /// Its frame.
+    pub at: At,
+    /// Source and destination.
+    pub addresses: Addresses<'a>,
+    /// Source and destination port.
+    pub ports: (u16, u16),
+    /// Sequence number.
+    pub sequence: u32,
+    /// TCP options.
+    pub options: &'a [u8],
+    /// TTL or hop limit.
+    pub ttl: u8,
 }
 
 /// The segment at hand.
@@ -588,7 +612,15 @@ impl<U: Reader> Assembler<U> {
     ) -> bool {
         let at = At::from(envelope);
         if tcp.has(Tcp::SYN) {
-            self.syn(key, tcp, at, envelope.ttl, first);
+            let is_answer = tcp.has(Tcp::ACK);
+            self.syn(
+                key,
+                (tcp.sequence, tcp.options),
+                is_answer,
+                at,
+                envelope.ttl,
+                first,
+            );
             return false;
         }
         let carries = tcp.payload_len > 0;
@@ -616,13 +648,42 @@ impl<U: Reader> Assembler<U> {
         true
     }
 
-    fn syn(&mut self, key: &Key, tcp: &Tcp<'_>, at: At, ttl: u8, first: bool) {
-        let mss = Options::parse(tcp.options).mss;
-        let is_answer = tcp.has(Tcp::ACK);
+    /// Notes a SYN of a connection that is not followed; `false` where its segment has to be
+    /// taken whole, or there is no room.
+    #[inline]
+    pub fn plain_syn(&mut self, syn: &PlainSyn<'_>) -> bool {
+        let (key, first) = Key::of_plain(syn.at.capture, syn.addresses, syn.ports);
+        let is_followed =
+            self.sieve.may_hold(syn.addresses, syn.ports) && self.connections.contains_key(&key);
+        if is_followed || self.openings.len() >= self.config.openings {
+            return false;
+        }
+        self.syn(
+            &key,
+            (syn.sequence, syn.options),
+            false,
+            syn.at,
+            syn.ttl,
+            first,
+        )
+    }
+
+    /// Notes a SYN or the answer to one, by its sequence number and options; `false` where there
+    /// is no room.
+    fn syn(
+        &mut self,
+        key: &Key,
+        (sequence, options): (u32, &[u8]),
+        is_answer: bool,
+        at: At,
+        ttl: u8,
+        first: bool,
+    ) -> bool {
+        let mss = Options::parse(options).mss;
         let opener_first = first != is_answer;
         if self.openings.len() >= self.config.openings && self.openings.get_mut(key).is_none() {
             self.counters.evicted += 1;
-            return;
+            return false;
         }
         let fresh = || Entry::new(at, opener_first);
         let sieve = &mut self.sieve;
@@ -632,19 +693,20 @@ impl<U: Reader> Assembler<U> {
         });
         let other_number = entry
             .sequence(Party::Opener)
-            .is_some_and(|known| known != tcp.sequence);
+            .is_some_and(|known| known != sequence);
         if !is_answer && other_number {
             *entry = fresh();
         }
-        let rewritten = entry.rewrites(at, is_answer, tcp.sequence, mss);
+        let rewritten = entry.rewrites(at, is_answer, sequence, mss);
         if is_answer {
-            entry.answer(at, tcp.sequence, mss, ttl);
+            entry.answer(at, sequence, mss, ttl);
         } else {
-            entry.syn(at, tcp.sequence, mss, ttl);
+            entry.syn(at, sequence, mss, ttl);
         }
         if let Some(rewritten) = rewritten {
             self.openings.note_rewritten(key, is_answer, rewritten);
         }
+        true
     }
 
     /// The first octets of a connection whose opening was seen.
@@ -859,7 +921,7 @@ impl<U: Reader> Assembler<U> {
         if self.over.is_empty() {
             self.take_over(now - self.config.opening_idle);
         }
-        self.tell_over(Self::TOLD, sink);
+        self.tell_over(Self::TOLD, (now, true), sink);
         if !self.over.is_empty() {
             // The rest with the next segments: what follows from them wants room too.
             return;
@@ -908,20 +970,49 @@ impl<U: Reader> Assembler<U> {
     }
 
     /// Openings that never carried an octet become connections for their reader to judge,
-    /// and are let go of.
+    /// and are let go of. `told`: when, and whether because they were silent for long.
     fn tell_over(
         &mut self,
         mut most: usize,
+        told: (Timestamp, bool),
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
         while most > 0
             && let Some((key, entry)) = self.over.pop_front()
         {
             most -= 1;
+            if entry.is_unanswered() && !self.openings.is_rewritten(&key) {
+                self.tell_unanswered(&key, &entry, told, sink);
+                continue;
+            }
             let envelope = blank(&key, entry.last());
             self.insert(&key, entry, true, sink, &envelope);
             self.drop_one(&key, &envelope, sink);
         }
+    }
+
+    /// SYNs alone are one fact: no connection is made for them.
+    fn tell_unanswered(
+        &mut self,
+        key: &Key,
+        entry: &Entry,
+        (told, idle): (Timestamp, bool),
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) {
+        self.numbers += 1;
+        self.counters.connections += 1;
+        let envelope = blank(key, told);
+        let opening = entry.opening(key.capture());
+        let delivery = Delivery {
+            connection: self.numbers,
+            flow: entry.flow(key),
+            roles_known: true,
+            envelope: &envelope,
+            at: opening.syn.unwrap_or_else(|| At::from(&envelope)),
+            from: Party::Opener,
+            what: What::Fact(Fact::Unanswered { opening, idle }),
+        };
+        sink(&mut U::default(), &delivery);
     }
 
     /// Ends everything: the capture ended.
@@ -931,7 +1022,7 @@ impl<U: Reader> Assembler<U> {
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
         self.take_over(Timestamp::MAX);
-        self.tell_over(usize::MAX, sink);
+        self.tell_over(usize::MAX, (end, false), sink);
         let mut all: Vec<(u64, Key)> = self
             .connections
             .iter()

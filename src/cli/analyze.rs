@@ -12,7 +12,7 @@ use super::expect::{Expected, Twins};
 use super::output::{self, Out};
 use super::shelf::Shelf;
 use super::{Common, Exit, Format};
-use crate::desk::{Desk, Filed};
+use crate::desk::{Desk, Filed, Over};
 use crate::render::json;
 use crate::render::text;
 use crate::report::{self, CaptureReport, ExpectedReport, Report, Summary};
@@ -317,10 +317,22 @@ impl Reading {
         pressed?;
         self.numbered = walk.numbered();
         let mut last = Vec::new();
-        while let Some(Change::Closed(session)) = walk.poll() {
-            last.push(session);
+        if press.args.choice.is_plain() {
+            while let Some(over) = walk.poll_unbuilt().and_then(Over::of) {
+                last.push(over);
+            }
+        } else {
+            while let Some(over) = walk.poll().and_then(Over::of) {
+                last.push(over);
+            }
         }
-        desk.close_each(last, |filed| press.session(filed))?;
+        desk.close_each(last, |filed| match filed {
+            Some(filed) => press.session(filed),
+            None => {
+                press.summary.tls_not_reported += 1;
+                Ok(())
+            }
+        })?;
         budget::given_up(&mut press.summary.evicted, &walk);
         press.summary.other_vpns.add(walk.other_vpns());
         Ok(())

@@ -312,6 +312,10 @@ impl Capture<'_> {
                     let filed = self.desk.close(session);
                     self.filed(&filed)?;
                 }
+                Change::Unanswered(syns) => {
+                    let filed = self.desk.close(syns.session());
+                    self.filed(&filed)?;
+                }
             }
         }
         Ok(())

@@ -181,6 +181,12 @@ impl Choice {
         }
     }
 
+    /// Whether sessions of TLS of which there is nothing to be said are counted, all alike.
+    pub(super) fn is_plain(&self) -> bool {
+        let names_some = self.client.is_some() || self.gateway.is_some() || self.session.is_some();
+        !names_some && self.tls != Tls::All
+    }
+
     /// Who is who.
     pub(super) const fn hints(&self) -> Hints {
         Hints {

@@ -153,7 +153,7 @@ fn read(
     table.sessions = walk.numbered();
     let mut trouble = table.trouble;
     table.desk.close_each(last, |filed| {
-        trouble |= filed.is_trouble() && choice.names(&filed.session);
+        trouble |= filed.is_some_and(|filed| filed.is_trouble() && choice.names(&filed.session));
         anyhow::Ok(())
     })?;
     table.trouble = trouble;

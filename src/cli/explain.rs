@@ -125,7 +125,7 @@ fn sessions(path: &Path, budgets: &Budgets) -> anyhow::Result<(Vec<SessionReport
         last.push(session);
     }
     desk.close_each(last, |filed| {
-        keep(&filed);
+        filed.iter().for_each(&mut keep);
         anyhow::Ok(())
     })?;
     let statistics = source.statistics();

@@ -98,6 +98,10 @@ pub enum Glance<'a> {
         flags: u8,
         /// Sequence number.
         sequence: u32,
+        /// Options, as many octets as the header says.
+        options: &'a [u8],
+        /// TTL or hop limit.
+        ttl: u8,
         /// Data octets, as many as were captured.
         payload: &'a [u8],
         /// Data octets on the wire.
@@ -188,7 +192,7 @@ fn v4(octets: &[u8], wire: u32, at: usize) -> Glance<'_> {
         _,
         f0,
         f1,
-        _,
+        ttl,
         number,
         _,
         _,
@@ -210,7 +214,7 @@ fn v4(octets: &[u8], wire: u32, at: usize) -> Glance<'_> {
         wire,
         at + 20,
         total - 20,
-        *number,
+        (*number, *ttl),
         Addresses::V4(addresses),
     )
 }
@@ -225,7 +229,7 @@ fn v6(octets: &[u8], wire: u32, at: usize) -> Glance<'_> {
     let Some(header) = octets.get(at..).and_then(<[u8]>::first_chunk::<40>) else {
         return Glance::Complex;
     };
-    let [first, _, _, _, l0, l1, number, _, addresses @ ..] = header;
+    let [first, _, _, _, l0, l1, number, ttl, addresses @ ..] = header;
     let length = u32::from(u16::from_be_bytes([*l0, *l1]));
     if first >> 4 != 6 || length == 0 {
         return Glance::Complex;
@@ -235,7 +239,7 @@ fn v6(octets: &[u8], wire: u32, at: usize) -> Glance<'_> {
         wire,
         at + 40,
         length,
-        *number,
+        (*number, *ttl),
         Addresses::V6(addresses),
     )
 }
@@ -251,7 +255,7 @@ fn body<'a>(
     wire: u32,
     at: usize,
     length: u32,
-    number: u8,
+    (number, ttl): (u8, u8),
     addresses: Addresses<'a>,
 ) -> Glance<'a> {
     let Some(captured) = octets.get(at..) else {
@@ -264,7 +268,7 @@ fn body<'a>(
     let captured = captured.get(..length as usize).unwrap_or(captured);
     match number {
         protocol::UDP => udp(captured, length, addresses),
-        protocol::TCP => tcp(captured, length, addresses),
+        protocol::TCP => tcp(captured, length, ttl, addresses),
         protocol::ESP => Glance::Esp {
             addresses,
             payload: captured,
@@ -303,7 +307,7 @@ fn udp<'a>(captured: &'a [u8], length: u32, addresses: Addresses<'a>) -> Glance<
     reason = "measured: the caller's bounds fold in"
 )]
 #[inline(always)]
-fn tcp<'a>(captured: &'a [u8], length: u32, addresses: Addresses<'a>) -> Glance<'a> {
+fn tcp<'a>(captured: &'a [u8], length: u32, ttl: u8, addresses: Addresses<'a>) -> Glance<'a> {
     let Some(header) = captured.first_chunk::<20>() else {
         return Glance::Complex;
     };
@@ -325,7 +329,7 @@ fn tcp<'a>(captured: &'a [u8], length: u32, addresses: Addresses<'a>) -> Glance<
         ..,
     ] = *header;
     let header_len = u32::from(offset >> 4) * 4;
-    let Some(data) = captured.get(header_len as usize..) else {
+    let Some((header_octets, data)) = captured.split_at_checked(header_len as usize) else {
         return Glance::Complex;
     };
     if header_len < 20 || header_len > length {
@@ -337,6 +341,8 @@ fn tcp<'a>(captured: &'a [u8], length: u32, addresses: Addresses<'a>) -> Glance<
         destination_port: u16::from_be_bytes([d0, d1]),
         flags,
         sequence: u32::from_be_bytes([q0, q1, q2, q3]),
+        options: header_octets.get(20..).unwrap_or_default(),
+        ttl,
         payload: data,
         payload_len: length - header_len,
     }

@@ -164,11 +164,14 @@ fn glance_agrees(frame: &Frame<'_>, segment: &Segment<'_>) {
                 destination_port,
                 flags,
                 sequence,
+                options,
+                ttl,
                 payload,
                 payload_len,
             },
             Content::Tcp(tcp),
         ) => {
+            assert_eq!((options, ttl), (tcp.options, envelope.ttl));
             assert_eq!(
                 (
                     payload,

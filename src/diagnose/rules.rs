@@ -25,7 +25,7 @@ mod ppp;
 mod pppoe;
 mod radius;
 mod reachability;
-mod tcp;
+pub(crate) mod tcp;
 mod tls_alerts;
 mod tls_handshake;
 mod tls_path;

@@ -126,6 +126,12 @@ impl Streams {
         self.tcp.wants(capture, addresses, ports, flags, payload)
     }
 
+    /// Notes a SYN without octets; `false` where its segment has to be taken whole.
+    #[inline]
+    pub fn syn(&mut self, syn: &tcp::PlainSyn<'_>) -> bool {
+        self.tcp.plain_syn(syn)
+    }
+
     /// Whether a UDP datagram can matter.
     #[inline]
     pub fn wants_udp(&self, capture: u16, flow: impl FnOnce() -> Flow, payload: &[u8]) -> bool {
@@ -296,6 +302,11 @@ impl Reader {
         match delivery.what {
             tcp::What::Fact(Fact::Opened(opening)) => {
                 self.opening = Some((delivery.at, opening));
+            }
+            tcp::What::Fact(fact @ Fact::Unanswered { .. }) => {
+                if is_expected(&delivery.flow, hints) {
+                    give_fact(delivery, fact, sink);
+                }
             }
             tcp::What::Fact(fact) => {
                 if matches!(

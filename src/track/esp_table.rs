@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use super::Core;
 use super::esp::{EspFlow, Log, Logged, Over};
 use super::esp_lay::lay;
+use super::hold::Hold;
 use super::path::cannot_shrink;
 use super::session::{Detail, Kind, Session, Side, Stamp};
 use crate::decap::{Addresses, Envelope};
@@ -138,20 +139,18 @@ pub(super) struct Table {
 impl Table {
     /// Counts a packet of a known flow on its usual path; `false` asks for the envelope.
     #[inline]
-    pub(super) fn sight(&mut self, core: &mut Core, sight: &EspSight<'_>) -> bool {
+    pub(super) fn sight(&mut self, core: &mut Core, hold: &Hold, sight: &EspSight<'_>) -> bool {
         let (source, destination) = sight.addresses.wide();
         let key = Key {
             spi: sight.spi,
             destination,
         };
-        let Some(entry) = self
-            .index
-            .get(&key)
-            .and_then(|at| self.entries.get_mut(*at as usize))
-        else {
+        let Some(at) = self.index.get(&key).copied() else {
+            return self.is_single(core, hold, sight.addresses, &key);
+        };
+        let Some(Some(entry)) = self.entries.get_mut(at as usize) else {
             return false;
         };
-        let Some(entry) = entry else { return false };
         if entry.path != path_tag(source, sight.ports) || entry.watched {
             return false;
         }
@@ -173,6 +172,27 @@ impl Table {
             let at = self.index.get(&key).copied();
             self.weigh(core, at);
         }
+        true
+    }
+
+    /// Whether a packet is the first of a flow that is not kept until a second one comes: see
+    /// [`Table::unknown`].
+    fn is_single(
+        &mut self,
+        core: &mut Core,
+        hold: &Hold,
+        addresses: Addresses<'_>,
+        key: &Key,
+    ) -> bool {
+        let (source, destination) = (addresses.source(), addresses.destination());
+        let may_be_known = self.fresh.len() < FRESH_KEPT
+            || self.fresh.contains_key(key)
+            || !core.between(source, destination).is_empty()
+            || hold.concerns(source, destination);
+        if may_be_known || self.seen_before(key) {
+            return false;
+        }
+        core.counters.single_esp += 1;
         true
     }
 

@@ -53,6 +53,12 @@ impl Slab {
         self.next_id
     }
 
+    /// Numbers a session that is not kept here.
+    pub(crate) fn take_number(&mut self) -> u32 {
+        self.next_id += 1;
+        self.next_id
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 
 use super::session::{Detail, Endpoint, Kind, Session, Side, Stamp};
 use super::tls::{Connection, Tls};
+use super::unanswered::Unanswered;
 use super::{Core, Event, Stream, TcpEvent, TlsEvent};
 use crate::assemble::tcp::{At, Fact, Opening, Party};
 use crate::decap::{Envelope, Flow};
@@ -145,6 +146,42 @@ impl Table {
         settle(core, index);
     }
 
+    /// Adds SYNs that nobody answered: to the session that they go on with, where there is one.
+    /// Otherwise they are a session of their own, given back.
+    pub(super) fn unanswered(
+        &mut self,
+        core: &mut Core,
+        event: &Event<'_>,
+        stream: &Stream,
+        opening: Opening,
+        idle: bool,
+    ) -> Option<Unanswered> {
+        let syn = opening.syn?;
+        if link::continued(core, &stream.flow, syn.time).is_none() {
+            let id = core.slab.take_number();
+            return Unanswered::new(id, stream, &opening, event.envelope.time, idle);
+        }
+        let time = opening.last_syn.unwrap_or(syn).time;
+        let envelope = Envelope {
+            time,
+            ..*event.envelope
+        };
+        self.open(core, &envelope, stream, opening);
+        let end = TcpEvent {
+            stream: Stream {
+                at: At::from(&envelope),
+                ..*stream
+            },
+            fact: forgotten(&opening),
+        };
+        let event = Event {
+            envelope: &envelope,
+            ..*event
+        };
+        self.tcp(core, &event, &end);
+        None
+    }
+
     /// Forgets a session that is over.
     pub(super) fn forget(&mut self, session: &Session) {
         let Some(facts) = session.tls() else { return };
@@ -154,6 +191,35 @@ impl Table {
         for association in &facts.associations {
             self.associations.remove(&association.number);
         }
+    }
+}
+
+/// How a connection ends that consists of SYNs.
+fn forgotten(opening: &Opening) -> Fact {
+    Fact::Forgotten {
+        opener: u32::from(opening.syns),
+        acceptor: 0,
+    }
+}
+
+/// Gives a session its only connection, which consists of SYNs.
+pub(super) fn complete(
+    session: &mut Session,
+    mut connection: Connection,
+    stream: &Stream,
+    opening: &Opening,
+    envelope: &Envelope,
+) {
+    fold::opening_steps(session, &stream.flow, opening, envelope);
+    fold::fact(
+        session,
+        &mut connection,
+        stream,
+        forgotten(opening),
+        envelope,
+    );
+    if let Detail::Tls(facts) = &mut session.detail {
+        facts.connections.push(connection);
     }
 }
 

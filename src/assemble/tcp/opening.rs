@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use super::{At, Opening, Party, Rewritten};
-use crate::decap::Flow;
+use crate::decap::{Addresses, Flow};
 use crate::time::{Span, Timestamp};
 
 /// Both ends of a connection in the order of their addresses, so that either direction finds
@@ -49,6 +49,32 @@ impl Key {
         let ([_, _, a0, a1, a2, a3, a4, a5], [_, _, b0, b1, b2, b3, b4, b5]) =
             (a.to_be_bytes(), b.to_be_bytes());
         let [c0, c1] = capture.to_be_bytes();
+        let key = [a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5, c0, c1];
+        (Self::V4(key), first)
+    }
+
+    /// As [`Key::of`], from the octets of an IP header.
+    #[inline]
+    pub(super) fn of_plain(
+        capture: u16,
+        addresses: Addresses<'_>,
+        (source, destination): (u16, u16),
+    ) -> (Self, bool) {
+        let Addresses::V4(&[s0, s1, s2, s3, d0, d1, d2, d3]) = addresses else {
+            let flow = Flow {
+                source: (addresses.source(), source),
+                destination: (addresses.destination(), destination),
+            };
+            return Self::of(capture, &flow);
+        };
+        let [p0, p1] = source.to_be_bytes();
+        let [q0, q1] = destination.to_be_bytes();
+        let [c0, c1] = capture.to_be_bytes();
+        let from = [s0, s1, s2, s3, p0, p1];
+        let to = [d0, d1, d2, d3, q0, q1];
+        let first = from <= to;
+        let ([a0, a1, a2, a3, a4, a5], [b0, b1, b2, b3, b4, b5]) =
+            if first { (from, to) } else { (to, from) };
         let key = [a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5, c0, c1];
         (Self::V4(key), first)
     }
@@ -285,6 +311,11 @@ impl Entry {
         }
     }
 
+    /// Whether all that was seen are SYNs.
+    pub(super) const fn is_unanswered(&self) -> bool {
+        self.flags & (HAS_SYN | HAS_ANSWER | DONE) == HAS_SYN
+    }
+
     /// The latest time that is known of it.
     pub(super) fn last(&self) -> Timestamp {
         let lapse = self.last_time.span().max(self.answer_time.span());
@@ -335,6 +366,10 @@ pub(super) struct Openings {
 impl Openings {
     pub(super) fn len(&self) -> usize {
         self.v4.len() + self.v6.len()
+    }
+
+    pub(super) fn is_rewritten(&self, key: &Key) -> bool {
+        !self.rewritten.is_empty() && self.rewritten.contains_key(key)
     }
 
     /// Segment sizes that were rewritten: the opener's, the acceptor's.
@@ -408,7 +443,12 @@ impl Openings {
         let v6 = self.v6.extract_if(|_, entry| entry.last() <= before);
         let v6 = v6.map(|(key, entry)| (Key::V6(key), entry));
         out.extend(v4.chain(v6).filter(|(key, entry)| matters(key, entry)));
-        out.sort_unstable_by_key(|(key, entry)| (entry.time, entry.frame, *key));
+        out.sort_unstable_by(|(key, entry), (other_key, other)| {
+            let when = |entry: &Entry| (join(entry.time), join(entry.frame));
+            when(entry)
+                .cmp(&when(other))
+                .then_with(|| key.cmp(other_key))
+        });
         if self.v4.is_empty() {
             self.v4 = HashMap::default();
         }
@@ -441,6 +481,12 @@ mod tests {
         assert_eq!(key, same);
         assert!(!first && other);
         assert_eq!(key.flow(), flow.reversed());
+        let octets = [192, 0, 2, 9, 192, 0, 2, 1];
+        let back = [192, 0, 2, 1, 192, 0, 2, 9];
+        let there = Key::of_plain(0, Addresses::V4(&octets), (50_000, 443));
+        assert_eq!(there, (key, false));
+        let other = Key::of_plain(0, Addresses::V4(&back), (443, 50_000));
+        assert_eq!(other, (key, true));
         let flow = Flow {
             source: ("2001:db8::1".parse().unwrap(), 1),
             destination: ("2001:db8::1".parse().unwrap(), 2),

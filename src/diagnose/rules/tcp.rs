@@ -129,7 +129,7 @@ fn unanswered(story: &Story<'_>, connection: &Connection, findings: &mut Finding
     };
     let watched = session.vantage.watched_after;
     let waited = Span((last.time - syn.time).0.saturating_add(watched.0));
-    if opening.syns < 2 && waited < Span::from_secs(3) {
+    if is_too_early(opening.syns, waited) {
         return;
     }
     let mut finding = Finding::failure(
@@ -150,6 +150,12 @@ fn unanswered(story: &Story<'_>, connection: &Connection, findings: &mut Finding
         None => finding.frame(syn.into(), "TCP SYN, unanswered"),
     };
     findings.push(finding);
+}
+
+/// Whether an answer to so many SYNs may still come after so long: a client that hears nothing
+/// repeats its SYN after a second.
+pub(crate) fn is_too_early(syns: u8, waited: Span) -> bool {
+    syns < 2 && waited < Span::from_secs(3)
 }
 
 /// The first ICMP error about a segment of the client.

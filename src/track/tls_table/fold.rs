@@ -77,7 +77,7 @@ pub(super) fn fact(
         connection.segment(from, at, envelope, matches!(fact, Fact::Reset { .. }));
     }
     match fact {
-        Fact::Opened(_) | Fact::WindowClosed | Fact::KeepAlive => {}
+        Fact::Opened(_) | Fact::Unanswered { .. } | Fact::WindowClosed | Fact::KeepAlive => {}
         Fact::Copy => session.vantage.copies += 1,
         Fact::Conflict { .. } => connection.conflicts = connection.conflicts.saturating_add(1),
         Fact::SynRepeated => {
