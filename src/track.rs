@@ -141,6 +141,28 @@ pub enum What<'a> {
     Unreadable(ParseError),
 }
 
+/// How a DNS message travelled.
+#[derive(Debug, Clone, Copy)]
+pub struct DnsSight {
+    /// Its frame and time.
+    pub at: Stamp,
+    /// Address and port that it came from.
+    pub source: (IpAddr, u16),
+    /// Address and port that it went to.
+    pub destination: (IpAddr, u16),
+}
+
+impl From<&Envelope> for DnsSight {
+    fn from(envelope: &Envelope) -> Self {
+        let flow = envelope.flow();
+        Self {
+            at: Stamp::from(envelope),
+            source: flow.source,
+            destination: flow.destination,
+        }
+    }
+}
+
 /// A TCP connection, one of its ends, and the frame at hand.
 #[derive(Debug, Clone, Copy)]
 pub struct Stream {
@@ -462,6 +484,13 @@ impl Tracker {
         self.esp.sight(&mut self.core, &self.hold, sight)
     }
 
+    /// Takes a DNS message in a frame of plain shape.
+    pub fn sight_dns(&mut self, sight: &DnsSight, message: &dns::Message<'_>) {
+        self.advance(sight.at.time);
+        self.taken_by = None;
+        self.names.handle(&mut self.core, sight, message);
+    }
+
     /// Whether a session between two addresses is open.
     pub fn knows(&self, a: IpAddr, b: IpAddr) -> bool {
         !self.core.between(a, b).is_empty()
@@ -592,7 +621,10 @@ impl Tracker {
             What::Tcp(tcp) => self.tls.tcp(&mut self.core, event, tcp),
             What::Tls(tls) => self.tls.tls(&mut self.core, event, tls),
             What::Dtls(dtls) => self.tls.dtls(&mut self.core, event, dtls),
-            What::Dns(message) => self.names.handle(&mut self.core, event, message),
+            What::Dns(message) => {
+                let sight = DnsSight::from(event.envelope);
+                self.names.handle(&mut self.core, &sight, message);
+            }
             What::Pppoe { packet } => self.pppoe.handle(&mut self.core, event, packet),
             What::Ah { .. } | What::Ppp { .. } | What::Unreadable(_) => {}
         }
@@ -611,7 +643,7 @@ impl Tracker {
         let Some(syns) = alone else { return };
         self.numbered = Some(syns.id);
         let gateway = stream.flow.destination.0;
-        let change = if self.names.name(gateway).is_some() {
+        let change = if self.names.name(gateway, syns.first.time).is_some() {
             let mut session = syns.session();
             names(&mut self.names, &mut session);
             Change::Closed(session)
@@ -729,15 +761,7 @@ impl Tracker {
             return;
         };
         open.session.esp = flows;
-            What::Tcp(&TcpEvent {
-                ref stream,
-                fact: tcp::Fact::Unanswered { opening, idle },
-            }) => self.unanswered(event, stream, opening, idle),
-            What::Tcp(tcp) => self.tls.tcp(&mut self.core, event, tcp),
-            What::Tls(tls) => self.tls.tls(&mut self.core, event, tls),
-            What::Dtls(dtls) => self.tls.dtls(&mut self.core, event, dtls),
-            What::Dns(message) => self.names.handle(&mut self.core, event, message),
-            What::Pppoe { packet } => self.pppoe.handle(&mut self.core, event, packet),
+        names(&mut self.names, &mut open.session);
         self.ike.forget(&open.session);
         self.l2tp.forget(index);
         self.pppoe.forget(index);
@@ -748,10 +772,12 @@ impl Tracker {
 
 /// Gives a session that is over what its client asked for by name.
 fn names(names: &mut names::Names, session: &mut Session) {
+    let began = session.first.time;
     if session.gateway_name.is_none() {
-        session.gateway_name = names.name(session.gateway.ip).map(str::to_string);
+        let name = names.name(session.gateway.ip, began);
+        session.gateway_name = name.map(str::to_string);
     }
-    let lookup = names.lookup(session.client.ip, session.gateway.ip);
+    let lookup = names.lookup(session.client.ip, session.gateway.ip, began);
     if let (Some(lookup), session::Detail::Tls(facts)) = (lookup, &mut session.detail) {
         facts.lookups.push(lookup);
     }

@@ -12,7 +12,8 @@ use crate::dissect::{self, Class};
 use crate::source::Frame;
 use crate::time::Timestamp;
 use crate::track::session::{IncompleteDatagram, Side, Stamp};
-use crate::track::{self, Change, EspSight, Event, Incomplete, Tracker, What};
+use crate::track::{self, Change, DnsSight, EspSight, Event, Incomplete, Tracker, What};
+use vpnscope_dissectors::dns;
 
 /// Counts of what the walk passed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -132,28 +133,9 @@ impl Front {
                 let ports = (source_port, destination_port);
                 let class = dissect::classify(ports, payload);
                 known = Some(class);
-                match class {
-                    Class::NotOurs => {
-                        let flow = || flow(&addresses, source_port, destination_port);
-                        if !self.streams.wants_udp(frame.capture, flow, payload) {
-                            let ours = |port| matches!(port, 500 | 4500 | 1701);
-                            if ours(source_port) || ours(destination_port) {
-                                self.counters.unclassified += 1;
-                            }
-                            if others::may_be_udp(payload) {
-                                self.others.udp(&flow(), payload);
-                            }
-                            return Fate::NotOurs;
-                        }
-                    }
-                    Class::Esp => {
-                        let sight = sight(frame, addresses, ports, payload, payload_len);
-                        if sight.is_some_and(|sight| sink.esp(&sight)) {
-                            return self.sighted(&addresses, ports);
-                        }
-                    }
-                    Class::Keepalive if !sink.knows(addresses) => return Fate::NotOurs,
-                    _ => {}
+                let datagram = (addresses, ports, payload, payload_len);
+                if let Some(fate) = self.by_header(frame, datagram, class, sink) {
+                    return fate;
                 }
             }
             Glance::Tcp {
@@ -170,11 +152,7 @@ impl Front {
                 let ports = (source_port, destination_port);
                 if flags & ENDS == Tcp::SYN && payload_len == 0 {
                     let syn = PlainSyn {
-                        at: At {
-                            capture: frame.capture,
-                            frame: frame.no,
-                            time: frame.time,
-                        },
+                        at: At::from(stamp(frame)),
                         addresses,
                         ports,
                         sequence,
@@ -185,9 +163,9 @@ impl Front {
                         return self.opened(&syn, sink);
                     }
                 }
-                if !self
-                    .streams
-                    .wants_tcp(frame.capture, addresses, ports, flags, payload)
+                let capture = frame.capture;
+                let streams = &self.streams;
+                if !streams.wants_tcp(capture, addresses, ports, flags, payload)
                     && !dissect::is_cisco_tcp(ports, payload)
                 {
                     return self.not_ours(&addresses, ports, payload);
@@ -207,6 +185,48 @@ impl Front {
             Glance::Complex => {}
         }
         self.read(frame, known, &mut |event: &Event<'_>| sink.event(event))
+    }
+
+    /// What becomes of a UDP datagram that its header and first octets are enough for.
+    #[inline]
+    fn by_header(
+        &mut self,
+        frame: &Frame<'_>,
+        (addresses, ports, payload, payload_len): (Addresses<'_>, (u16, u16), &[u8], u32),
+        class: Class,
+        sink: &mut impl Sink,
+    ) -> Option<Fate> {
+        match class {
+            Class::NotOurs => {
+                let flow = || flow(&addresses, ports.0, ports.1);
+                if self.streams.wants_udp(frame.capture, flow, payload) {
+                    return None;
+                }
+                let ours = |port| matches!(port, 500 | 4500 | 1701);
+                if ours(ports.0) || ours(ports.1) {
+                    self.counters.unclassified += 1;
+                }
+                if others::may_be_udp(payload) {
+                    self.others.udp(&flow(), payload);
+                }
+                Some(Fate::NotOurs)
+            }
+            Class::Esp => {
+                let sight = sight(frame, addresses, ports, payload, payload_len)?;
+                sink.esp(&sight).then(|| self.sighted(&addresses, ports))
+            }
+            Class::Keepalive if !sink.knows(addresses) => Some(Fate::NotOurs),
+            Class::Dns if u32::try_from(payload.len()) == Ok(payload_len) => {
+                let sight = DnsSight {
+                    at: stamp(frame),
+                    source: (addresses.source(), ports.0),
+                    destination: (addresses.destination(), ports.1),
+                };
+                let done = sink.dns(&sight, payload);
+                done.then(|| self.sighted(&addresses, ports))
+            }
+            _ => None,
+        }
     }
 
     /// A SYN that was noted without its segment being built.
@@ -355,6 +375,9 @@ pub trait Sink {
     /// ESP in a frame of plain shape. `true` where that was enough; `false` asks for the event.
     fn esp(&mut self, sight: &EspSight<'_>) -> bool;
 
+    /// DNS in a frame of plain shape. `true` where that was enough; `false` asks for the event.
+    fn dns(&mut self, sight: &DnsSight, payload: &[u8]) -> bool;
+
     /// Whether something between these addresses is followed: a keepalive alone is nothing.
     fn knows(&self, addresses: Addresses<'_>) -> bool;
 }
@@ -368,6 +391,10 @@ impl<F: FnMut(&Event<'_>)> Sink for Plain<'_, F> {
     }
 
     fn esp(&mut self, _: &EspSight<'_>) -> bool {
+        false
+    }
+
+    fn dns(&mut self, _: &DnsSight, _: &[u8]) -> bool {
         false
     }
 
@@ -398,6 +425,14 @@ impl Sink for Tracked<'_> {
         self.0.sight_esp(sight)
     }
 
+    fn dns(&mut self, sight: &DnsSight, payload: &[u8]) -> bool {
+        let Ok(message) = dns::Message::parse(payload) else {
+            return false;
+        };
+        self.0.sight_dns(sight, &message);
+        true
+    }
+
     fn knows(&self, addresses: Addresses<'_>) -> bool {
         self.0.knows(addresses.source(), addresses.destination())
     }
@@ -420,11 +455,7 @@ fn sight<'a>(
         Addresses::V6(_) => (40, true),
     };
     Some(EspSight {
-        at: Stamp {
-            capture: frame.capture,
-            frame: frame.no,
-            time: frame.time,
-        },
+        at: stamp(frame),
         addresses,
         ports,
         spi: u32::from_be_bytes([a, b, c, d]),
@@ -434,6 +465,14 @@ fn sight<'a>(
         cannot_shrink: v6 || dont_fragment(frame, addresses),
         truncated: payload.len() < usize::try_from(payload_len).unwrap_or(usize::MAX),
     })
+}
+
+fn stamp(frame: &Frame<'_>) -> Stamp {
+    Stamp {
+        capture: frame.capture,
+        frame: frame.no,
+        time: frame.time,
+    }
 }
 
 /// The DF bit, six octets before the addresses of an IPv4 header.

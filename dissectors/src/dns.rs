@@ -185,22 +185,26 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// As `Display` writes it, in lower case.
-    pub fn lower_case(&self) -> String {
-        let mut text = String::with_capacity(32);
+    /// As `Display` writes it, in lower case, in place of what `text` held.
+    pub fn put_lower_case(&self, text: &mut String) {
+        text.clear();
         for label in self.labels() {
             if !text.is_empty() {
                 text.push('.');
             }
-            for octet in label {
-                if octet.is_ascii_graphic() && !matches!(octet, b'.' | b'\\') {
-                    text.push(char::from(octet.to_ascii_lowercase()));
-                } else {
-                    let _ = write!(text, "\\{octet:03}");
+            let is_odd = |octet: &u8| !octet.is_ascii_graphic() | matches!(octet, b'.' | b'\\');
+            match std::str::from_utf8(label) {
+                // No branch for each octet: nearly every label is plain.
+                Ok(plain) if !label.iter().fold(false, |odd, octet| odd | is_odd(octet)) => {
+                    let start = text.len();
+                    text.push_str(plain);
+                    if let Some(new) = text.get_mut(start..) {
+                        new.make_ascii_lowercase();
+                    }
                 }
+                _ => put_odd(label, text),
             }
         }
-        text
     }
 
     /// Reads a name at `i`, a sub-slice of `message` that runs to its end.
@@ -260,6 +264,17 @@ impl PartialEq for Name<'_> {
 }
 
 impl Eq for Name<'_> {}
+
+/// A label with octets that are no part of a host name, in lower case.
+fn put_odd(label: &[u8], text: &mut String) {
+    for octet in label {
+        if octet.is_ascii_graphic() && !matches!(octet, b'.' | b'\\') {
+            text.push(char::from(octet.to_ascii_lowercase()));
+        } else {
+            let _ = write!(text, "\\{octet:03}");
+        }
+    }
+}
 
 /// The labels of a name.
 #[derive(Debug, Clone)]

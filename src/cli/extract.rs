@@ -18,7 +18,7 @@ use crate::source::file::{self, FileSource};
 use crate::source::writer::{Counters, Description, Origin, Output, Writer};
 use crate::source::{Frame, FrameSource};
 use crate::time::Timestamp;
-use crate::track::{EspSight, Event, What};
+use crate::track::{DnsSight, EspSight, Event, What};
 use crate::walk::{Fate, Front, Sink};
 
 /// Options of `extract`.
@@ -251,6 +251,10 @@ impl Sink for Taker<'_> {
     }
 
     fn esp(&mut self, _: &EspSight<'_>) -> bool {
+        true
+    }
+
+    fn dns(&mut self, _: &DnsSight, _: &[u8]) -> bool {
         true
     }
 

@@ -171,24 +171,12 @@ fn glance_agrees(frame: &Frame<'_>, segment: &Segment<'_>) {
             },
             Content::Tcp(tcp),
         ) => {
+            let ports = (envelope.source_port, envelope.destination_port);
+            assert_eq!((source_port, destination_port), ports);
             assert_eq!((options, ttl), (tcp.options, envelope.ttl));
             assert_eq!(
-                (
-                    payload,
-                    payload_len,
-                    flags,
-                    sequence,
-                    source_port,
-                    destination_port
-                ),
-                (
-                    tcp.payload,
-                    tcp.payload_len,
-                    tcp.flags,
-                    tcp.sequence,
-                    envelope.source_port,
-                    envelope.destination_port
-                )
+                (payload, payload_len, flags, sequence),
+                (tcp.payload, tcp.payload_len, tcp.flags, tcp.sequence)
             );
             same_addresses(addresses, &envelope);
         }

@@ -1,14 +1,18 @@
 //! DNS: which name a client looked up before it went to an address, and look-ups that came to
 //! nothing.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+use hashbrown::{Equivalent, HashMap};
 use vpnscope_dissectors::dns::{Data, Message, RecordType, ResponseCode};
 
 use super::session::{Detail, Endpoint, Kind, Session, Side, Stamp, Step};
 use super::tls::Lookup;
-use super::{Core, Event};
+use super::{Core, DnsSight};
 use crate::time::{Span, Timestamp};
 
 /// One name looked up by one client.
@@ -62,14 +66,70 @@ impl Look {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// By client and name.
-    open: BTreeMap<(IpAddr, String), Open>,
+    open: HashMap<Key, Open, RandomState>,
     /// The last name that was looked up for an address, and by whom.
-    addresses: BTreeMap<IpAddr, Named>,
+    addresses: HashMap<IpAddr, Named, RandomState>,
     order: VecDeque<IpAddr>,
     /// How many of `addresses` a client learned by a name, and when the last of them.
-    learned: BTreeMap<(IpAddr, String), (u32, Timestamp)>,
+    learned: HashMap<Key, (u32, Timestamp), RandomState>,
     /// Names that led to a session, and when. Bounded.
-    carried: BTreeMap<String, Timestamp>,
+    carried: HashMap<Arc<str>, Timestamp, RandomState>,
+    /// The name at hand.
+    text: String,
+}
+
+/// A client and a name that it looks up.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    client: IpAddr,
+    name: Arc<str>,
+}
+
+/// A [`Key`] whose name is borrowed.
+#[derive(Debug, Clone, Copy)]
+struct Asked<'a> {
+    client: IpAddr,
+    name: &'a str,
+}
+
+impl Key {
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            client: self.client,
+            name: &self.name,
+        }
+    }
+}
+
+impl Hash for Asked<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self.client {
+            IpAddr::V4(v4) => state.write_u32(v4.to_bits()),
+            IpAddr::V6(v6) => state.write_u128(v6.to_bits()),
+        }
+        state.write(self.name.as_bytes());
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.asked().hash(state);
+    }
+}
+
+impl Equivalent<Key> for Asked<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.client == key.client && *self.name == *key.name
+    }
+}
+
+impl From<Asked<'_>> for Key {
+    fn from(asked: Asked<'_>) -> Self {
+        Self {
+            client: asked.client,
+            name: asked.name.into(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -81,7 +141,7 @@ struct Open {
 
 #[derive(Debug, Clone)]
 struct Named {
-    name: String,
+    name: Arc<str>,
     client: IpAddr,
     asked: Stamp,
     answered: Stamp,
@@ -110,7 +170,7 @@ const IDLE: Span = Span::from_secs(60);
 
 impl Names {
     /// Adds a message.
-    pub(super) fn handle(&mut self, core: &mut Core, event: &Event<'_>, message: &Message<'_>) {
+    pub(super) fn handle(&mut self, core: &mut Core, sight: &DnsSight, message: &Message<'_>) {
         let Some(Ok(question)) = message.questions().next() else {
             return;
         };
@@ -121,64 +181,77 @@ impl Names {
         if !is_address || question.class != 1 {
             return;
         }
-        let name = question.name.lower_case();
+        let mut text = std::mem::take(&mut self.text);
+        question.name.put_lower_case(&mut text);
         if message.flags.is_response() {
-            self.answer(event, name, message);
+            self.answer(sight, &text, message);
         } else {
-            self.query(core, event, name, question.record_type);
+            self.query(core, sight, &text, question.record_type);
         }
+        self.text = text;
     }
 
-    fn query(&mut self, core: &mut Core, event: &Event<'_>, name: String, record_type: RecordType) {
-        let envelope = event.envelope;
-        let key = (envelope.source, name);
-        let over = self
-            .open
-            .get(&key)
-            .is_some_and(|open| envelope.time - open.last > IDLE);
-        if over && let Some(open) = self.open.remove(&key) {
-            self.end(core, open);
+    fn query(&mut self, core: &mut Core, sight: &DnsSight, name: &str, record_type: RecordType) {
+        let asked = Asked {
+            client: sight.source.0,
+            name,
+        };
+        let query = Query {
+            at: sight.at,
+            server: sight.destination.0,
+            record_type,
+        };
+        let time = sight.at.time;
+        match self.open.get_mut(&asked) {
+            Some(open) if time - open.last > IDLE => {
+                if let Some(open) = self.open.remove(&asked) {
+                    self.end(core, open);
+                }
+            }
+            Some(open) => {
+                open.last = open.last.max(time);
+                open.look.asked = open.look.asked.saturating_add(1);
+                if open.look.queries.len() < KEPT {
+                    open.look.queries.push(query);
+                }
+                return;
+            }
+            None => {}
         }
-        if self.open.len() >= core.config.lookups && !self.open.contains_key(&key) {
-            // Whatever comes first: it might have been answered, so nothing is said of it.
-            self.open.pop_first();
+        if self.open.len() >= core.config.lookups {
+            // It may be answered all the same: nothing is said of it.
             core.counters.evicted_lookups += 1;
+            return;
         }
-        let open = self.open.entry(key).or_insert_with_key(|(ip, name)| Open {
+        let open = Open {
             look: Look {
-                name: name.clone(),
-                queries: Vec::new(),
-                asked: 0,
+                name: name.to_string(),
+                queries: vec![query],
+                asked: 1,
                 answers: Vec::new(),
                 resolved: false,
             },
             client: Endpoint {
-                ip: *ip,
-                port: envelope.source_port,
+                ip: asked.client,
+                port: sight.source.1,
             },
-            last: envelope.time,
-        });
-        open.last = open.last.max(envelope.time);
-        open.look.asked = open.look.asked.saturating_add(1);
-        if open.look.queries.len() < KEPT {
-            open.look.queries.push(Query {
-                at: Stamp::from(envelope),
-                server: envelope.destination,
-                record_type,
-            });
-        }
+            last: time,
+        };
+        self.open.insert(asked.into(), open);
     }
 
-    fn answer(&mut self, event: &Event<'_>, name: String, message: &Message<'_>) {
-        let envelope = event.envelope;
-        let key = (envelope.destination, name);
-        let Some(open) = self.open.get_mut(&key) else {
+    fn answer(&mut self, sight: &DnsSight, name: &str, message: &Message<'_>) {
+        let asked = Asked {
+            client: sight.destination.0,
+            name,
+        };
+        let Some(open) = self.open.get_mut(&asked) else {
             return;
         };
-        open.last = open.last.max(envelope.time);
-        let at = Stamp::from(envelope);
+        let at = sight.at;
+        open.last = open.last.max(at.time);
         let mut addresses: u32 = 0;
-        let asked = open.look.queries.first().map_or(at, |query| query.at);
+        let first = open.look.queries.first().map_or(at, |query| query.at);
         let mut named: Vec<IpAddr> = Vec::new();
         for record in message.answers().flatten().take(64) {
             match record.data {
@@ -192,20 +265,23 @@ impl Names {
         if open.look.answers.len() < KEPT {
             open.look.answers.push(Answer {
                 at,
-                server: envelope.source,
+                server: sight.source.0,
                 code: message.flags.response_code(),
                 addresses,
             });
         }
-        let (client, name) = key;
+        if named.is_empty() {
+            return;
+        }
+        let key = Key::from(asked);
         for address in named {
             let known = Named {
-                name: name.clone(),
-                client,
-                asked,
+                name: key.name.clone(),
+                client: key.client,
+                asked: first,
                 answered: at,
             };
-            let learned = self.learned.entry((client, name.clone()));
+            let learned = self.learned.entry_ref(&key);
             let (count, last) = learned.or_insert((0, at.time));
             *count += 1;
             *last = at.time.max(*last);
@@ -223,11 +299,14 @@ impl Names {
     }
 
     fn unlearn(&mut self, named: Named) {
-        let key = (named.client, named.name);
-        if let Some((count, _)) = self.learned.get_mut(&key) {
+        let asked = Asked {
+            client: named.client,
+            name: &named.name,
+        };
+        if let Some((count, _)) = self.learned.get_mut(&asked) {
             *count -= 1;
             if *count == 0 {
-                self.learned.remove(&key);
+                self.learned.remove(&asked);
             }
         }
     }
@@ -235,16 +314,16 @@ impl Names {
     /// Whether a client learned an address by a name, or by one that a search list made the
     /// name from.
     fn found_otherwise(&self, client: IpAddr, name: &str, asked: Timestamp) -> bool {
-        let mut key = (client, name.to_string());
+        let mut name = name;
         loop {
-            let learned = self.learned.get(&key);
+            let learned = self.learned.get(&Asked { client, name });
             if learned.is_some_and(|(_, last)| is_believed(*last, asked)) {
                 return true;
             }
-            let Some((shorter, _)) = key.1.rsplit_once('.') else {
+            let Some((shorter, _)) = name.rsplit_once('.') else {
                 return false;
             };
-            key.1.truncate(shorter.len());
+            name = shorter;
         }
     }
 
@@ -263,7 +342,7 @@ impl Names {
             self.carried.insert(named.name.clone(), began);
         }
         (named.client == client).then(|| Lookup {
-            name: named.name.clone(),
+            name: named.name.to_string(),
             asked: named.asked,
             answered: Some(named.answered),
         })
@@ -274,31 +353,41 @@ impl Names {
         self.addresses
             .get(&gateway)
             .filter(|named| named.is_believed(began))
-            .map(|named| named.name.as_str())
+            .map(|named| &*named.name)
     }
 
     /// Ends look-ups that are over.
     pub(super) fn advance(&mut self, core: &mut Core, now: Timestamp) {
-        let over: Vec<_> = self
-            .open
-            .iter()
-            .filter(|(_, open)| now - open.last > IDLE)
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in over {
-            if let Some(open) = self.open.remove(&key) {
-                self.end(core, open);
-            }
+        let is_over = |_: &Key, open: &mut Open| now - open.last > IDLE;
+        let mut over: Vec<_> = self.open.extract_if(is_over).collect();
+        over.retain(|(_, open)| self.came_to_nothing(&open.look));
+        over.sort_unstable_by(|(key, _), (other, _)| key.cmp(other));
+        for (_, open) in over {
+            self.end(core, open);
         }
     }
 
     /// Ends all look-ups: the capture ended.
     pub(super) fn finish(&mut self, core: &mut Core) {
-        let mut all: Vec<Open> = std::mem::take(&mut self.open).into_values().collect();
-        all.sort_by_key(|open| open.look.queries.first().map(|query| query.at));
-        for open in all {
+        let mut all: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
+        all.retain(|(_, open)| self.came_to_nothing(&open.look));
+        all.sort_unstable_by(|(key, open), (other_key, other)| {
+            let first = |look: &Look| look.queries.first().map(|query| query.at);
+            first(&open.look)
+                .cmp(&first(&other.look))
+                .then_with(|| key.cmp(other_key))
+        });
+        for (_, open) in all {
             self.end(core, open);
         }
+    }
+
+    /// Whether a look-up, of a name that is about a VPN or led to one, gave no address.
+    fn came_to_nothing(&self, look: &Look) -> bool {
+        let asked = look.queries.first().map(|query| query.at.time);
+        let carried = self.carried.get(look.name.as_str()).zip(asked);
+        let led = carried.is_some_and(|(last, asked)| is_believed(*last, asked));
+        !look.resolved && (led || looks_like_vpn(&look.name))
     }
 
     /// A look-up that came to nothing is a session of its own, where it is about a VPN.
@@ -307,13 +396,9 @@ impl Names {
         let Some(first) = look.queries.first().copied() else {
             return;
         };
-        let asked = first.at.time;
-        let carried = self.carried.get(&look.name);
-        let led = carried.is_some_and(|last| is_believed(*last, asked));
-        if look.resolved || (!led && !looks_like_vpn(&look.name)) {
-            return;
-        }
-        if self.found_otherwise(client.ip, &look.name, asked) {
+        if !self.came_to_nothing(&look)
+            || self.found_otherwise(client.ip, &look.name, first.at.time)
+        {
             return;
         }
         core.open_closed(session(look, client, first));

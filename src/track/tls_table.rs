@@ -37,6 +37,16 @@ impl From<At> for Stamp {
     }
 }
 
+impl From<Stamp> for At {
+    fn from(at: Stamp) -> Self {
+        Self {
+            capture: at.capture,
+            frame: at.frame,
+            time: at.time,
+        }
+    }
+}
+
 impl From<Party> for Side {
     fn from(party: Party) -> Self {
         match party {

@@ -69,14 +69,9 @@ impl Unanswered {
             time: self.last.1,
             ..self.first
         };
-        let at = |stamp: Stamp| At {
-            capture: stamp.capture,
-            frame: stamp.frame,
-            time: stamp.time,
-        };
         let opening = Opening {
-            syn: Some(at(self.first)),
-            last_syn: Some(at(last)),
+            syn: Some(self.first.into()),
+            last_syn: Some(last.into()),
             syns: self.syns,
             answer: None,
             acknowledged: false,
