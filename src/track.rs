@@ -614,10 +614,10 @@ impl Tracker {
             What::Incomplete(incomplete) => {
                 icmp::incomplete(&mut self.core, &self.ike, incomplete);
             }
-            What::Tcp(&TcpEvent {
-                ref stream,
+            What::Tcp(TcpEvent {
+                stream,
                 fact: tcp::Fact::Unanswered { opening, idle },
-            }) => self.unanswered(event, stream, opening, idle),
+            }) => self.unanswered(event, stream, *opening, *idle),
             What::Tcp(tcp) => self.tls.tcp(&mut self.core, event, tcp),
             What::Tls(tls) => self.tls.tls(&mut self.core, event, tls),
             What::Dtls(dtls) => self.tls.dtls(&mut self.core, event, dtls),
