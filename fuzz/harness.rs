@@ -28,7 +28,7 @@ pub mod shape;
 
 pub use answers::replay;
 pub use files::{gzip, pcap, pcapng, writer, zstd};
-pub use reassembly::{dtls_streams, incremental, tcp_streams};
+pub use reassembly::{dtls_streams, piecewise, tcp_streams};
 
 use vpnscope::assemble::ip;
 use vpnscope::decap::decap;
@@ -67,7 +67,7 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("structured", structured),
     ("dtls_streams", dtls_streams),
     ("tcp_streams", tcp_streams),
-    ("incremental", incremental),
+    ("piecewise", piecewise),
     ("replay", replay),
     ("pcap", pcap),
     ("pcapng", pcapng),

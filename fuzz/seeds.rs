@@ -211,7 +211,7 @@ fn capture(path: &Path, seeds: &mut Seeds) {
     if stream.len() > 2 {
         for kind in [0, 1, 2, 3] {
             stream[0] = kind;
-            seeds.write("incremental", &stream);
+            seeds.write("piecewise", &stream);
         }
     }
 }

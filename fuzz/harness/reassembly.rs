@@ -224,7 +224,7 @@ fn segment(from_client: bool, id: u16, sequence: u32, ack: u32, flags: u8, body:
 
 /// The first octet chooses the protocol and where the stream is cut; both ways of reading give
 /// the same items.
-pub fn incremental(octets: &[u8]) {
+pub fn piecewise(octets: &[u8]) {
     let Some((&[kind, step], stream)) = octets.split_first_chunk::<2>() else {
         return;
     };
