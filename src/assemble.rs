@@ -9,6 +9,7 @@ pub mod ip;
 pub mod messages;
 pub mod tcp;
 pub mod tcp_ike;
+pub mod waiting;
 
 use std::net::IpAddr;
 

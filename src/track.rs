@@ -407,6 +407,34 @@ impl Core {
     }
 }
 
+/// What the order of an IKE session's next messages follows from.
+fn known(session: &Session) -> Option<hold::Known> {
+    const FEW: usize = 8;
+    let first = session.steps.first()?;
+    let initiator = if first.from == Side::Client {
+        session.client.ip
+    } else {
+        session.gateway.ip
+    };
+    let transactions = session.ike1().map_or(0, |ike| {
+        let by_peer = |exchange: &&ike1::Exchange| {
+            exchange.kind == ike1::kind::TRANSACTION && exchange.by != ike.initiator
+        };
+        ike.exchanges.iter().take(FEW).filter(by_peer).count()
+    });
+    let method = session
+        .ike1()
+        .and_then(|ike| ike.suite()?.authentication)
+        .map(|method| method.0);
+    Some(hold::Known {
+        initiator,
+        transactions,
+        // Hybrid authentication implies it.
+        xauth: matches!(method, Some(64_221..=64_224 | 65_001..=65_010)),
+        disordered: session.vantage.reordered > 0,
+    })
+}
+
 /// How often look-ups are gone through for those that are over.
 const NAMES_EVERY: Span = Span::from_secs(5);
 
@@ -499,12 +527,20 @@ impl Tracker {
     /// Adds an event.
     pub fn handle(&mut self, event: &Event<'_>) {
         if self.core.config.waits {
-            let known = |spi| self.ike.find(spi, 0).is_some();
+            let (ike, slab) = (&self.ike, &self.core.slab);
+            let known = |spi| known(&slab.get(ike.find(spi, 0)?)?.session);
             if self.hold.take(event, known) {
                 self.taken_by = None;
                 return;
             }
             self.let_go_for(event);
+            if let What::Icmp(icmp) = &event.what
+                && icmp::is_unrelated(&self.core, &self.ike, event, icmp)
+                && self.hold.take_error(event, icmp)
+            {
+                self.taken_by = None;
+                return;
+            }
         }
         self.process(event);
     }
@@ -516,6 +552,7 @@ impl Tracker {
             What::Esp { .. } | What::NatKeepalive | What::Ike { .. } | What::L2tp { .. } => {
                 self.hold.concerns(a, b)
             }
+            What::Pppoe { .. } => self.hold.has_pppoe(),
             // A login that it decides waits between other addresses.
             What::Radius { .. } => true,
             What::Icmp(icmp) => icmp
@@ -744,7 +781,7 @@ impl Tracker {
     /// Closes everything: the capture ended.
     pub fn finish(&mut self, end: Timestamp) {
         self.advance(end);
-        while let Some(held) = self.hold.next() {
+        while let Some(held) = self.hold.next().or_else(|| self.hold.next_error()) {
             self.take_held(held);
         }
         self.esp.finish(&mut self.core);

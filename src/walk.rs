@@ -168,6 +168,9 @@ impl Front {
                 if !streams.wants_tcp(capture, addresses, ports, flags, payload)
                     && !dissect::is_cisco_tcp(ports, payload)
                 {
+                    if self.streams.remembers(frame.no) {
+                        self.remember(frame);
+                    }
                     return self.not_ours(&addresses, ports, payload);
                 }
             }
@@ -246,6 +249,17 @@ impl Front {
             Fate::Ours
         } else {
             Fate::Opening
+        }
+    }
+
+    /// Keeps a segment for a moment: what opens its connection may come late.
+    #[cold]
+    fn remember(&mut self, frame: &Frame<'_>) {
+        let segment = decap(frame);
+        if let Content::Tcp(tcp) = &segment.content
+            && (tcp.payload_len > 0 || tcp.flags & (Tcp::FIN | Tcp::RST) != 0)
+        {
+            self.streams.remember(&segment);
         }
     }
 

@@ -242,14 +242,11 @@ fn damaged_captures_are_never_certain_and_wrong() {
             faults.push(format!("{}: certain and wrong: {line}", kind.name));
         }
         if kind.harmless {
-            // Known: on the lab's links a round trip takes microseconds, so frames put in the order
-            // of jittered times are shuffled beyond what TCP's numbers restore here.
-            let tls = |line: &&String| kind.name == "jittered-sorted" && is_tls(line);
             let lost = score.wrong.iter().filter(|line| !sound.contains(&at(line)));
-            for line in lost.filter(|line| !tls(line)) {
+            for line in lost {
                 faults.push(format!("{}: no longer right: {line}", kind.name));
             }
-            for line in score.false_alarm.iter().filter(|line| !tls(line)) {
+            for line in &score.false_alarm {
                 faults.push(format!("{}: false alarm: {line}", kind.name));
             }
         } else {
@@ -275,20 +272,4 @@ fn damaged_captures_are_never_certain_and_wrong() {
 #[allow(clippy::ptr_arg, reason = "used where iterators give this")]
 fn at(line: &String) -> String {
     line.split(": ").next().unwrap_or_default().to_string()
-}
-
-/// Whether a line is about a capture of TLS or DTLS.
-fn is_tls(line: &str) -> bool {
-    [
-        "crafted-dtls",
-        "crafted-tls",
-        "oc-",
-        "tls",
-        "dtls",
-        "tcp-",
-        "encap-",
-        "pcap-",
-    ]
-    .iter()
-    .any(|start| line.starts_with(start))
 }

@@ -30,12 +30,14 @@ mod options;
 mod sieve;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use foldhash::fast::RandomState;
 use half::{Early, Half, Place};
 use opening::{Entry, Key, Openings};
 pub use options::Options;
 use sieve::Sieve;
+use wait::{Look, Rejected};
 
 /// Budgets and timers.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +62,9 @@ pub struct Config {
     pub closed: Span,
     /// Octets that may be held at a time, by all connections and their readers.
     pub octets: usize,
+    /// Whether segments wait a moment for what they answer: in files, whose times and order
+    /// may run wrong. An interface gives frames in order.
+    pub waits: bool,
     /// Whether a stretch of a stream is of ours.
     pub recognise: fn(&[u8]) -> Verdict,
     /// Whether a connection that never carried an octet matters, by its flow from the opener.
@@ -80,6 +85,7 @@ impl Default for Config {
             idle: Span::from_secs(3600),
             closed: Span::from_secs(5),
             octets: 48 << 20,
+            waits: true,
             recognise: vpnscope_dissectors::tls::recognise,
             expects: |_, _| true,
             hints: Hints::default(),
@@ -387,6 +393,10 @@ pub struct Assembler<U> {
     numbers: u64,
     next_sweep: Timestamp,
     held: usize,
+    waiting: wait::Early,
+    rejected: Rejected,
+    /// How often a segment waited for one that came.
+    disordered: u64,
 }
 
 /// A SYN without octets, read without its segment being built.
@@ -431,6 +441,9 @@ impl<U: Reader> Assembler<U> {
             numbers: 0,
             next_sweep: Timestamp(i64::MIN),
             held: 0,
+            waiting: wait::Early::default(),
+            rejected: Rejected::default(),
+            disordered: 0,
         }
     }
 
@@ -461,12 +474,15 @@ impl<U: Reader> Assembler<U> {
             destination: (addresses.destination(), ports.1),
         };
         let (key, _) = Key::of(capture, &flow);
-        self.connections.contains_key(&key) || self.openings.contains(&key)
+        self.connections.contains_key(&key)
+            || self.openings.contains(&key)
+            || self.waiting.holds(&key)
     }
 
     /// Whether a connection was opened of which no octet was seen yet.
     pub fn is_opening(&self, capture: u16, flow: &Flow) -> bool {
-        self.openings.contains(&Key::of(capture, flow).0)
+        let (key, _) = Key::of(capture, flow);
+        self.openings.contains(&key) || self.waiting.holds(&key)
     }
 
     /// Takes a segment and gives what follows from it to `sink`, which answers what it wants
@@ -482,13 +498,42 @@ impl<U: Reader> Assembler<U> {
         };
         let envelope = &segment.envelope;
         let (key, first) = Key::of(envelope.capture, &envelope.flow());
-        if tcp.has(Tcp::SYN) {
-            self.renew(&key, tcp, envelope, first, sink);
-            if tcp.payload_len > 0 {
-                return self.fast_open(&key, tcp, envelope, first, sink);
-            }
+        let look = self.look(&key, tcp, first);
+        if look == Look::Early && self.hold(&key, tcp, envelope, first, sink) {
+            return true;
         }
-        self.put(&key, tcp, envelope, first, sink)
+        let known = self.take(&key, tcp, envelope, first, look, sink);
+        if tcp.has(Tcp::SYN) && !self.rejected.is_empty() {
+            self.rejected.forget(envelope.time);
+            self.recall(&key);
+        }
+        if !self.waiting.is_empty() {
+            self.release(&key, sink);
+        }
+        known
+    }
+
+    /// Takes a segment whose turn it is.
+    fn take(
+        &mut self,
+        key: &Key,
+        tcp: &Tcp<'_>,
+        envelope: &Envelope,
+        first: bool,
+        look: Look,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) -> bool {
+        if tcp.has(Tcp::SYN) {
+            self.renew(key, tcp, envelope, first, sink);
+            if tcp.payload_len > 0 {
+                return self.fast_open(key, tcp, envelope, first, sink);
+            }
+            return self.put(key, tcp, envelope, first, sink);
+        }
+        if look != Look::Followed && !self.admit(key, tcp, envelope, first, sink) {
+            return false;
+        }
+        self.put_into(key, tcp, envelope, first, sink)
     }
 
     /// A SYN with octets (RFC 7413): first the one, then the other.
@@ -525,6 +570,18 @@ impl<U: Reader> Assembler<U> {
         if !self.connections.contains_key(key) && !self.admit(key, tcp, envelope, first, sink) {
             return false;
         }
+        self.put_into(key, tcp, envelope, first, sink)
+    }
+
+    /// Adds a segment to a connection that is followed.
+    fn put_into(
+        &mut self,
+        key: &Key,
+        tcp: &Tcp<'_>,
+        envelope: &Envelope,
+        first: bool,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) -> bool {
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
@@ -655,7 +712,8 @@ impl<U: Reader> Assembler<U> {
         let (key, first) = Key::of_plain(syn.at.capture, syn.addresses, syn.ports);
         let is_followed =
             self.sieve.may_hold(syn.addresses, syn.ports) && self.connections.contains_key(&key);
-        if is_followed || self.openings.len() >= self.config.openings {
+        let awaited = self.waiting.holds(&key) || self.rejected.is_fresh(syn.at.time);
+        if is_followed || awaited || self.openings.len() >= self.config.openings {
             return false;
         }
         self.syn(
@@ -697,7 +755,8 @@ impl<U: Reader> Assembler<U> {
         if !is_answer && other_number {
             *entry = fresh();
         }
-        let rewritten = entry.rewrites(at, is_answer, sequence, mss);
+        let rewritten = entry.rewrites(at, is_answer, sequence, (mss, ttl));
+        let mss = rewritten.map_or(mss, |rewritten| Some(rewritten.to));
         if is_answer {
             entry.answer(at, sequence, mss, ttl);
         } else {
@@ -877,20 +936,21 @@ impl<U: Reader> Assembler<U> {
 
     /// The same for a segment whose addresses a translator, or whoever rewrote the capture, left
     /// as they were: the error's receiver, the ports and the number of its SYN still tell.
+    /// Tells whether one was found.
     pub fn touch_foreign(
         &mut self,
         told: IpAddr,
         quoted: &Quoted<'_>,
         envelope: &Envelope,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-    ) {
+    ) -> bool {
         const FEW: usize = 64;
         let sequence = quoted.payload.get(4..8).and_then(<[u8]>::first_chunk::<4>);
         let Some(sequence) = sequence.map(|octets| u32::from_be_bytes(*octets)) else {
-            return;
+            return false;
         };
         if self.openings.len() > FEW {
-            return;
+            return false;
         }
         let key = self.openings.find(|key, entry| {
             let flow = entry.flow(key);
@@ -901,11 +961,12 @@ impl<U: Reader> Assembler<U> {
         if let Some(key) = key {
             self.follow(&key, envelope, sink);
         }
+        key.is_some()
     }
 
     /// When [`Assembler::advance`] has something to do.
-    pub const fn next_deadline(&self) -> Timestamp {
-        self.next_sweep
+    pub fn next_deadline(&self) -> Timestamp {
+        self.next_sweep.min(self.waiting.deadline())
     }
 
     /// Lets go of what was quiet for too long.
@@ -915,6 +976,9 @@ impl<U: Reader> Assembler<U> {
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
         const SWEEP: Span = Span::from_secs(5);
+        while let Some(key) = self.waiting.due(now) {
+            self.give_way(&key, Some(now), sink);
+        }
         if now < self.next_sweep {
             return;
         }
@@ -1021,6 +1085,9 @@ impl<U: Reader> Assembler<U> {
         end: Timestamp,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
+        while let Some(key) = self.waiting.due(Timestamp::MAX) {
+            self.give_way(&key, None, sink);
+        }
         self.take_over(Timestamp::MAX);
         self.tell_over(usize::MAX, (end, false), sink);
         let mut all: Vec<(u64, Key)> = self

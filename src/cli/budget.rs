@@ -210,6 +210,19 @@ impl Budgets {
         };
         Walk::with(self.fragments(), self.streams(hints), track)
     }
+
+    /// The same where every event is given with the frame that it is in.
+    pub(super) fn walk_in_file_order(&self, numbered_from: u32, hints: Hints) -> Walk {
+        let track = track::Config {
+            numbered_from,
+            ..self.track()
+        };
+        let streams = streams::Config {
+            waits: false,
+            ..self.streams(hints)
+        };
+        Walk::with(self.fragments(), streams, track)
+    }
 }
 
 /// Adds what a walk gave up.

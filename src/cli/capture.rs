@@ -9,6 +9,7 @@ use anyhow::{Context as _, anyhow, bail};
 use super::choice::Fate;
 use super::{Exit, budget, output};
 use crate::desk::Desk;
+use crate::dissect::streams;
 use crate::report;
 use crate::source::live::{self, LiveSource, Options, Poll};
 use crate::source::{Problem, Statistics};
@@ -90,7 +91,10 @@ pub(super) fn run(mut args: Args) -> anyhow::Result<Exit> {
         ..args.common.budgets.track()
     };
     let budgets = &args.common.budgets;
-    let streams = budgets.streams(args.choice.hints());
+    let streams = streams::Config {
+        waits: false,
+        ..budgets.streams(args.choice.hints())
+    };
     let mut walk = Walk::with(budgets.fragments(), streams, config);
     walk.keep_flow();
     // For those who wait for it before they try what fails.

@@ -118,7 +118,11 @@ fn read(
 ) -> anyhow::Result<Exit> {
     let secrets = Secrets(args.common.show_secrets);
     let choice = &args.choice;
-    let mut walk = args.common.budgets.walk(table.sessions, choice.hints());
+    // Each frame is shown where it stands.
+    let mut walk = args
+        .common
+        .budgets
+        .walk_in_file_order(table.sessions, choice.hints());
     while let Some(frame) = source.next_frame() {
         if !choice.takes_time(frame.time) {
             continue;

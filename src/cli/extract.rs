@@ -14,6 +14,7 @@ use super::members::Members;
 use super::{Exit, output};
 use crate::assemble::Hints;
 use crate::decap::{Addresses, Content, Flow, decap};
+use crate::dissect::streams;
 use crate::source::file::{self, FileSource};
 use crate::source::writer::{Counters, Description, Origin, Output, Writer};
 use crate::source::{Frame, FrameSource};
@@ -72,7 +73,11 @@ impl Args {
             client: self.client,
             gateway: self.gateway,
         };
-        let streams = self.budgets.streams(hints);
+        // Frames are written in the order in which they stand.
+        let streams = streams::Config {
+            waits: false,
+            ..self.budgets.streams(hints)
+        };
         let mut front = Front::with(self.budgets.fragments(), streams);
         front.keep_flow();
         front

@@ -5,6 +5,8 @@
 //! connection nothing is said before its octets are recognised; of one without octets
 //! nothing, unless it went to a port or address where a VPN gateway is expected.
 
+use std::collections::VecDeque;
+
 use vpnscope_dissectors::{Verdict, tls as tls_wire};
 
 use crate::assemble::Hints;
@@ -15,11 +17,13 @@ use crate::decap::{Addresses, Content, Envelope, Flow, Icmp, Segment};
 use crate::time::Timestamp;
 use crate::track::{DtlsEvent, Event, Over, Stream, TcpEvent, TlsEvent, What};
 
+mod late;
+
 /// Ports on which a connection that carried nothing counts.
 pub const TLS_PORTS: [u16; 4] = [443, 4443, 8443, 10443];
 
 /// Budgets and hints.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Config {
     /// Of TCP.
     pub tcp: tcp::Config,
@@ -27,6 +31,20 @@ pub struct Config {
     pub dtls: dtls::Config,
     /// Who is who, as the user knows it.
     pub hints: Hints,
+    /// Whether what came too early waits a moment: in files, whose times and order may run
+    /// wrong. An interface gives frames in order.
+    pub waits: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            tcp: tcp::Config::default(),
+            dtls: dtls::Config::default(),
+            hints: Hints::default(),
+            waits: true,
+        }
+    }
 }
 
 /// What is kept for a connection.
@@ -71,6 +89,12 @@ pub struct Streams {
     tcp: tcp::Assembler<Reader>,
     dtls: dtls::Assembler,
     hints: Hints,
+    /// As in [`Config::waits`].
+    waits: bool,
+    /// Datagrams that came too early.
+    early: late::Early,
+    /// Errors that came before the connection that they are about.
+    errors: VecDeque<late::Error>,
 }
 
 /// Whether a stretch of a TCP stream is of ours.
@@ -92,6 +116,7 @@ impl Streams {
                 recognise,
                 expects: is_expected,
                 hints: config.hints,
+                waits: config.waits,
                 ..config.tcp
             }),
             dtls: dtls::Assembler::new(dtls::Config {
@@ -99,6 +124,9 @@ impl Streams {
                 ..config.dtls
             }),
             hints: config.hints,
+            waits: config.waits,
+            early: late::Early::default(),
+            errors: VecDeque::new(),
         }
     }
 
@@ -137,7 +165,14 @@ impl Streams {
     pub fn wants_udp(&self, capture: u16, flow: impl FnOnce() -> Flow, payload: &[u8]) -> bool {
         let payload = without_preamble(payload);
         // The first octet of DTLS is 20 to 63.
-        matches!(payload.first(), Some(20..=63)) && self.dtls.wants(capture, &flow(), payload)
+        if !matches!(payload.first(), Some(20..=63)) {
+            return false;
+        }
+        let flow = flow();
+        self.dtls.wants(capture, &flow, payload)
+            || (!self.early.is_empty()
+                && self.early.holds(&(capture, dtls::ordered(&flow)))
+                && dtls::may_be(payload))
     }
 
     /// Whether a segment belongs to a connection of which nothing can be said yet: it carried
@@ -169,13 +204,19 @@ impl Streams {
         let Content::Udp { payload, .. } = segment.content else {
             return false;
         };
-        let envelope = &segment.envelope;
         let payload = without_preamble(payload);
-        let (flow, frame, time) = (envelope.flow(), envelope.frame, envelope.time);
-        self.dtls
-            .handle(envelope.capture, &flow, frame, time, payload, &mut |item| {
-                give_dtls(item, envelope, frames, sink);
-            })
+        self.datagram(&segment.envelope, frames, payload, sink)
+    }
+
+    /// Whether a segment that nobody wanted is worth keeping for a moment.
+    #[inline]
+    pub fn remembers(&self, frame: u64) -> bool {
+        self.tcp.remembers(frame)
+    }
+
+    /// Keeps a segment that nobody wanted for a moment.
+    pub fn remember(&mut self, segment: &Segment<'_>) {
+        self.tcp.remember(segment);
     }
 
     /// Takes an ICMP error: a connection that it is about is worth an event now.
@@ -192,23 +233,35 @@ impl Streams {
             source: (quoted.source, quoted.source_port),
             destination: (quoted.destination, quoted.destination_port),
         };
-        let hints = self.hints;
-        let mut give = |reader: &mut Reader, delivery: &Delivery<'_>| {
-            let appetite = reader.take(delivery, hints, sink);
-            reader.show_if_expected(delivery, hints, sink);
-            appetite
-        };
         if self.tcp.is_known(envelope.capture, &flow) {
-            self.tcp.touch(&flow, envelope, &mut give);
+            self.touch(&flow, envelope, sink);
         } else {
+            let hints = self.hints;
             let told = envelope.destination;
-            self.tcp.touch_foreign(told, &quoted, envelope, &mut give);
+            let mut give = |reader: &mut Reader, delivery: &Delivery<'_>| {
+                reader.touched(delivery, hints, sink)
+            };
+            let found = self.tcp.touch_foreign(told, &quoted, envelope, &mut give);
+            if !found {
+                self.keep_error(flow, envelope);
+            }
         }
+    }
+
+    fn touch(&mut self, flow: &Flow, envelope: &Envelope, sink: &mut impl FnMut(&Event<'_>)) {
+        let hints = self.hints;
+        self.tcp.touch(flow, envelope, &mut |reader, delivery| {
+            reader.touched(delivery, hints, sink)
+        });
     }
 
     /// When [`Streams::advance`] has something to do.
     pub fn next_deadline(&self) -> Timestamp {
-        self.tcp.next_deadline().min(self.dtls.next_deadline())
+        let sweeps = self.tcp.next_deadline().min(self.dtls.next_deadline());
+        let errors = self.errors.front().map(late::Error::until);
+        sweeps
+            .min(self.early.deadline())
+            .min(errors.unwrap_or(Timestamp::MAX))
     }
 
     /// Lets go of what was quiet for too long.
@@ -217,6 +270,7 @@ impl Streams {
         self.tcp.advance(now, &mut |reader, delivery| {
             reader.take(delivery, hints, sink)
         });
+        self.let_go(now, sink);
         self.dtls
             .advance(now, &mut |item| give_dtls_end(item, now, sink));
     }
@@ -224,6 +278,7 @@ impl Streams {
     /// Ends everything: the capture ended.
     pub fn finish(&mut self, end: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
         let hints = self.hints;
+        self.let_go(Timestamp::MAX, sink);
         self.tcp.finish(end, &mut |reader, delivery| {
             reader.take(delivery, hints, sink)
         });
@@ -330,6 +385,18 @@ impl Reader {
             Carries::Tls(stream) => stream.appetite(),
             Carries::Ike(_) => Appetite::Some,
         }
+    }
+
+    /// Takes a delivery of a connection that an error is about.
+    fn touched(
+        &mut self,
+        delivery: &Delivery<'_>,
+        hints: Hints,
+        sink: &mut impl FnMut(&Event<'_>),
+    ) -> Appetite {
+        let appetite = self.take(delivery, hints, sink);
+        self.show_if_expected(delivery, hints, sink);
+        appetite
     }
 
     /// A connection that carried nothing is shown where a gateway is expected.

@@ -12,15 +12,16 @@ use std::net::IpAddr;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use vpnscope_dissectors::{ike, l2tp};
+use vpnscope_dissectors::{ike, l2tp, pppoe};
 
 use super::session::Stamp;
 use super::{Event, What};
-use crate::decap::Envelope;
+use crate::decap::{Envelope, Icmp, Quoted};
 use crate::time::{Span, Timestamp};
 
 mod order;
 
+pub(crate) use order::Known;
 use order::Rank;
 
 /// A message with its octets.
@@ -29,11 +30,28 @@ pub(crate) struct Held {
     pub(crate) envelope: Envelope,
     frames: Vec<u64>,
     octets: Vec<u8>,
-    is_l2tp: bool,
+    kind: Kind,
     /// What its place follows from: asked for where there is another one to be before.
     rank: Option<Rank>,
     /// The one behind it in its conversation.
     next: Option<Box<Self>>,
+}
+
+/// What a message is.
+#[derive(Debug)]
+enum Kind {
+    Ike,
+    L2tp,
+    Pppoe,
+    /// An ICMP error; the octets are what it quotes.
+    Error(Box<Error>),
+}
+
+/// An ICMP error without the octets that it quotes.
+#[derive(Debug)]
+struct Error {
+    icmp: Icmp<'static>,
+    quoted: Quoted<'static>,
 }
 
 /// Messages that belong together.
@@ -43,12 +61,15 @@ enum Conversation {
     Ike(u64),
     /// By the addresses, the lower one first.
     L2tp(IpAddr, IpAddr),
+    /// All of it: what opens a session of `PPPoE` goes to everybody.
+    Pppoe,
 }
 
 impl Hash for Conversation {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match *self {
             Self::Ike(spi) => state.write_u64(spi),
+            Self::Pppoe => state.write_u8(0),
             Self::L2tp(a, b) => {
                 for address in [a, b] {
                     match address {
@@ -73,6 +94,8 @@ pub(crate) struct Hold {
     spare: Spare,
     /// Octets that all of them take.
     octets: usize,
+    /// Errors about what was not seen yet, and until when they wait.
+    errors: VecDeque<(Timestamp, Box<Held>)>,
 }
 
 /// What is used again, rather than asked of the allocator.
@@ -132,6 +155,8 @@ const EACH: usize = 64;
 const ALL: usize = 65_536;
 /// Octets that wait altogether: beyond, messages are taken in the order in which they come.
 const OCTETS: usize = 8 << 20;
+/// Errors that wait.
+const ERRORS: usize = 1024;
 /// So many are gone through for those between two addresses; of more, all are let go.
 const FEW: usize = 256;
 /// Messages kept to be used again, and the octets that each may keep.
@@ -141,12 +166,13 @@ const SPARE_OCTETS: usize = 2048;
 impl Hold {
     /// Takes a message that can wait; `false` gives the event back.
     ///
-    /// `known` tells whether a session with this initiator's SPI is open.
-    pub(crate) fn take(&mut self, event: &Event<'_>, known: impl Fn(u64) -> bool) -> bool {
+    /// `known` tells of the session with an initiator's SPI.
+    pub(crate) fn take(&mut self, event: &Event<'_>, known: impl Fn(u64) -> Option<Known>) -> bool {
         let envelope = event.envelope;
         if self.queue.len() >= ALL || self.octets >= OCTETS {
             return false;
         }
+        let packet;
         let (conversation, octets) = match &event.what {
             What::Ike { message, octets } if !message.header.initiator_spi.is_zero() => {
                 (Conversation::Ike(message.header.initiator_spi.0), *octets)
@@ -154,6 +180,12 @@ impl Hold {
             What::L2tp { octets, .. } if envelope.protocol == 17 && octets.len() <= 512 => {
                 let (a, b) = (envelope.source, envelope.destination);
                 (Conversation::L2tp(a.min(b), a.max(b)), *octets)
+            }
+            What::Pppoe { packet: whole }
+                if whole.length_fault.is_none() && whole.body.len() <= 512 =>
+            {
+                packet = written(whole);
+                (Conversation::Pppoe, packet.as_slice())
             }
             _ => return false,
         };
@@ -167,11 +199,14 @@ impl Hold {
                 if entry.get().chain().count() >= EACH {
                     return false;
                 }
-                let Some(rank) = Rank::of(&event.what, envelope.source) else {
+                let Some(rank) = Rank::of(&event.what, envelope) else {
                     return false;
                 };
                 entry.get_mut().find_ranks();
-                let known = matches!(conversation, Conversation::Ike(spi) if known(spi));
+                let known = match conversation {
+                    Conversation::Ike(spi) => known(spi),
+                    _ => None,
+                };
                 let ranks = entry.get().chain().filter_map(|held| held.rank.as_ref());
                 let position = order::place(ranks, &rank, known);
                 let held = Held::of(event, octets, Some(rank), &mut self.spare);
@@ -189,14 +224,45 @@ impl Hold {
         true
     }
 
+    /// Takes an error about something that was not seen yet; `false` where it cannot wait.
+    pub(crate) fn take_error(&mut self, event: &Event<'_>, icmp: &Icmp<'_>) -> bool {
+        let Some(quoted) = icmp.quoted.filter(|_| self.errors.len() < ERRORS) else {
+            return false;
+        };
+        let mut held = Held::of(event, quoted.payload, None, &mut self.spare);
+        held.kind = Kind::Error(Box::new(Error {
+            icmp: Icmp {
+                quoted: None,
+                ..*icmp
+            },
+            quoted: Quoted {
+                payload: &[],
+                ..quoted
+            },
+        }));
+        let until = event.envelope.time + PATIENCE;
+        self.errors.push_back((until, held));
+        true
+    }
+
     /// The next message that waited long enough.
     #[inline]
     pub(crate) fn due(&mut self, now: Timestamp) -> Option<Box<Held>> {
-        let (until, _) = self.queue.front()?;
-        if *until > now {
-            return None;
+        if self.queue.front().is_some_and(|(until, _)| *until <= now) {
+            return self.next();
         }
-        self.next()
+        let error = self.errors.front().is_some_and(|(until, _)| *until <= now);
+        if error { self.next_error() } else { None }
+    }
+
+    /// The next error.
+    pub(crate) fn next_error(&mut self) -> Option<Box<Held>> {
+        self.errors.pop_front().map(|(_, held)| held)
+    }
+
+    /// Whether packets of `PPPoE` wait.
+    pub(crate) fn has_pppoe(&self) -> bool {
+        self.waiting.contains_key(&Conversation::Pppoe)
     }
 
     /// The next message.
@@ -247,20 +313,34 @@ impl Hold {
 
     /// When the first one will have waited long enough.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        self.queue.front().map(|(until, _)| *until)
+        let queue = self.queue.front().map(|(until, _)| *until);
+        let error = self.errors.front().map(|(until, _)| *until);
+        queue.into_iter().chain(error).min()
     }
+}
+
+/// A packet without faults as it was on the wire, without what followed it.
+fn written(packet: &pppoe::Packet<'_>) -> Vec<u8> {
+    let ([i0, i1], [l0, l1]) = (packet.session_id.to_be_bytes(), packet.length.to_be_bytes());
+    let mut octets = vec![packet.version_type, packet.code.0, i0, i1, l0, l1];
+    octets.extend_from_slice(packet.body);
+    octets
 }
 
 impl Held {
     fn of(event: &Event<'_>, octets: &[u8], rank: Option<Rank>, spare: &mut Spare) -> Box<Self> {
-        let is_l2tp = matches!(event.what, What::L2tp { .. });
+        let kind = match event.what {
+            What::L2tp { .. } => Kind::L2tp,
+            What::Pppoe { .. } => Kind::Pppoe,
+            _ => Kind::Ike,
+        };
         if let Some(mut held) = spare.pop() {
             held.envelope = *event.envelope;
             held.frames.clear();
             held.frames.extend_from_slice(event.frames);
             held.octets.clear();
             held.octets.extend_from_slice(octets);
-            held.is_l2tp = is_l2tp;
+            held.kind = kind;
             held.rank = rank;
             return held;
         }
@@ -268,7 +348,7 @@ impl Held {
             envelope: *event.envelope,
             frames: event.frames.to_vec(),
             octets: octets.to_vec(),
-            is_l2tp,
+            kind,
             rank,
             next: None,
         })
@@ -291,7 +371,7 @@ impl Held {
             if held.rank.is_none() {
                 held.rank = held
                     .event()
-                    .and_then(|event| Rank::of(&event.what, held.envelope.source));
+                    .and_then(|event| Rank::of(&event.what, &held.envelope));
             }
             next = held.next.as_deref_mut();
         }
@@ -312,16 +392,25 @@ impl Held {
     /// The event again.
     pub(crate) fn event(&self) -> Option<Event<'_>> {
         let octets = &self.octets;
-        let what = if self.is_l2tp {
-            What::L2tp {
-                message: l2tp::Message::parse(octets).ok()?,
-                octets,
-            }
-        } else {
-            What::Ike {
+        let what = match &self.kind {
+            Kind::Ike => What::Ike {
                 message: ike::Message::parse(octets).ok()?,
                 octets,
-            }
+            },
+            Kind::L2tp => What::L2tp {
+                message: l2tp::Message::parse(octets).ok()?,
+                octets,
+            },
+            Kind::Pppoe => What::Pppoe {
+                packet: pppoe::Packet::parse(octets).ok()?,
+            },
+            Kind::Error(error) => What::Icmp(Icmp {
+                quoted: Some(Quoted {
+                    payload: octets,
+                    ..error.quoted
+                }),
+                ..error.icmp
+            }),
         };
         Some(Event {
             envelope: &self.envelope,

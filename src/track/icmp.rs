@@ -50,6 +50,18 @@ pub(super) fn handle(
     told
 }
 
+/// Whether an error is about nothing that was seen.
+pub(super) fn is_unrelated(
+    core: &Core,
+    ike: &ike_table::Table,
+    event: &Event<'_>,
+    icmp: &Icmp<'_>,
+) -> bool {
+    let told = event.envelope.destination;
+    icmp.quoted
+        .is_some_and(|quoted| owner(core, ike, &quoted, told).is_none())
+}
+
 fn note(session: &mut Session, fact: IcmpFact) {
     let room = session.icmp.len() < Session::FACTS_KEPT;
     let same = session.icmp.iter_mut().find(|known| {

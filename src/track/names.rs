@@ -76,6 +76,17 @@ pub(super) struct Names {
     carried: HashMap<Arc<str>, Timestamp, RandomState>,
     /// The name at hand.
     text: String,
+    /// The last answers to questions that were not seen. Bounded.
+    early: VecDeque<(Key, Told)>,
+}
+
+/// What an answer says.
+#[derive(Debug)]
+struct Told {
+    at: Stamp,
+    server: IpAddr,
+    code: ResponseCode,
+    named: Vec<IpAddr>,
 }
 
 /// A client and a name that it looks up.
@@ -163,6 +174,8 @@ fn is_believed(then: Timestamp, now: Timestamp) -> bool {
 const ADDRESSES_KEPT: usize = 50_000;
 /// Queries and answers of a look-up that are kept.
 const KEPT: usize = 24;
+/// Answers to questions that were not seen that are remembered.
+const EARLY_KEPT: usize = 64;
 /// How long before a session a name may have been looked up for its gateway: addresses move on.
 const BELIEVED: Span = Span::from_secs(6 * 3600);
 /// Silence after which a look-up is over.
@@ -238,6 +251,23 @@ impl Names {
             last: time,
         };
         self.open.insert(asked.into(), open);
+        if !self.early.is_empty() && core.config.waits {
+            self.answered_before(time);
+        }
+    }
+
+    /// Takes the answers that stand in the file a little before their questions.
+    fn answered_before(&mut self, now: Timestamp) {
+        for (key, told) in std::mem::take(&mut self.early) {
+            if now - told.at.time > Stamp::JITTER {
+                continue;
+            }
+            if self.open.contains_key(&key) {
+                self.note(key.asked(), told);
+            } else {
+                self.early.push_back((key, told));
+            }
+        }
     }
 
     fn answer(&mut self, sight: &DnsSight, name: &str, message: &Message<'_>) {
@@ -245,29 +275,50 @@ impl Names {
             client: sight.destination.0,
             name,
         };
-        let Some(open) = self.open.get_mut(&asked) else {
-            return;
-        };
-        let at = sight.at;
-        open.last = open.last.max(at.time);
-        let mut addresses: u32 = 0;
-        let first = open.look.queries.first().map_or(at, |query| query.at);
         let mut named: Vec<IpAddr> = Vec::new();
         for record in message.answers().flatten().take(64) {
             match record.data {
                 Data::Ipv4(address) => named.push(address.into()),
                 Data::Ipv6(address) => named.push(address.into()),
-                _ => continue,
+                _ => {}
             }
-            addresses += 1;
         }
-        open.look.resolved |= addresses > 0;
+        let told = Told {
+            at: sight.at,
+            server: sight.source.0,
+            code: message.flags.response_code(),
+            named,
+        };
+        if self.open.contains_key(&asked) {
+            self.note(asked, told);
+        } else {
+            if self.early.len() >= EARLY_KEPT {
+                self.early.pop_front();
+            }
+            self.early.push_back((asked.into(), told));
+        }
+    }
+
+    /// Notes an answer to a question that is known.
+    fn note(&mut self, asked: Asked<'_>, told: Told) {
+        let Some(open) = self.open.get_mut(&asked) else {
+            return;
+        };
+        let Told {
+            at,
+            server,
+            code,
+            named,
+        } = told;
+        open.last = open.last.max(at.time);
+        let first = open.look.queries.first().map_or(at, |query| query.at);
+        open.look.resolved |= !named.is_empty();
         if open.look.answers.len() < KEPT {
             open.look.answers.push(Answer {
                 at,
-                server: sight.source.0,
-                code: message.flags.response_code(),
-                addresses,
+                server,
+                code,
+                addresses: u32::try_from(named.len()).unwrap_or(u32::MAX),
             });
         }
         if named.is_empty() {

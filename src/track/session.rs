@@ -493,6 +493,8 @@ pub struct Session {
     pub last: Stamp,
     /// Frames, copies included.
     pub frames: u64,
+    /// Capture and number of the frame that was counted last.
+    pub(crate) counted: (u16, u64),
     /// Every distinct message in order of its first sighting. Bounded.
     pub steps: Vec<Step>,
     /// Messages beyond the bound.
@@ -562,6 +564,7 @@ impl Session {
             first: at,
             last: at,
             frames: 0,
+            counted: (0, 0),
             steps: Vec::new(),
             steps_not_kept: 0,
             icmp: Vec::new(),
@@ -581,6 +584,7 @@ impl Session {
     /// Counts a frame that belongs to the session.
     pub fn touch(&mut self, envelope: &Envelope, from: Side) {
         let at = Stamp::from(envelope);
+        self.counted = (at.capture, at.frame);
         let behind = at.capture == self.last.capture && at.frame < self.last.frame;
         if at.time < self.last.time || behind {
             self.vantage.reordered = self.vantage.reordered.saturating_add(1);

@@ -173,13 +173,19 @@ impl Run {
 /// Datagrams of one side by size: which crossed.
 ///
 /// A datagram is taken to have crossed when the peer sends soon after it and before the next
-/// one; what is sent into silence several times has not.
+/// one, or sends one as long as it: probes of the size are sent back. What is sent into silence
+/// several times has not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sizes {
     /// One entry a size, of the datagram's IP length. Bounded.
     pub list: Vec<Size>,
     /// The datagram that waits for an answer.
     waiting: Option<(u32, Timestamp)>,
+    /// The last ones that none as long came back for.
+    recent: [Option<(u32, Timestamp)>; 8],
+    /// When the last answer came that was as long as none of those, and what it was taken to
+    /// answer.
+    taken: Option<(Timestamp, (u32, Timestamp))>,
 }
 
 /// Datagrams of one size.
@@ -213,6 +219,10 @@ impl Sizes {
         {
             self.lose(before);
         }
+        self.recent.rotate_right(1);
+        if let Some(oldest) = self.recent.first_mut() {
+            *oldest = Some((ip_len, at.time));
+        }
         if let Some(size) = self.list.iter_mut().find(|size| size.ip_len == ip_len) {
             size.sent = size.sent.saturating_add(1);
             size.last = at;
@@ -243,32 +253,83 @@ impl Sizes {
         size.lost.saturating_add(u32::from(last))
     }
 
-    /// The peer sent something.
-    pub fn heard(&mut self, now: Timestamp, round_trip: Span) {
-        let Some((ip_len, sent)) = self.waiting.take() else {
-            return;
-        };
+    /// The peer sent a datagram of so many octets; tells when one as long was sent that it
+    /// answers.
+    ///
+    /// Where the order is `doubtful`, what follows at once answers nothing else.
+    pub fn heard(
+        &mut self,
+        ip_len: u32,
+        now: Timestamp,
+        round_trip: Span,
+        doubtful: bool,
+    ) -> Option<Timestamp> {
         let patience = Self::PATIENCE
             .0
             .saturating_add(round_trip.0.saturating_mul(2));
-        if (now - sent).0 > patience {
-            self.lose(ip_len);
-            return;
+        let echo = |sent: &&mut Option<(u32, Timestamp)>| {
+            sent.is_some_and(|(len, at)| len == ip_len && (now - at).0 <= patience)
+        };
+        if let Some((len, at)) = self.recent.iter_mut().find(echo).and_then(Option::take) {
+            self.follow(len);
+            self.waiting = self.waiting.filter(|waiting| *waiting != (len, at));
+            return Some(at);
         }
+        let (len, at) = self.waiting?;
+        if doubtful && now - at <= Stamp::JITTER {
+            return None;
+        }
+        self.waiting = None;
+        if (now - at).0 > patience {
+            self.lose(len);
+        } else {
+            self.follow(len);
+            self.taken = Some((now, (len, at)));
+        }
+        None
+    }
+
+    fn follow(&mut self, ip_len: u32) {
         if let Some(size) = self.list.iter_mut().find(|size| size.ip_len == ip_len) {
             size.followed = size.followed.saturating_add(1);
+        }
+    }
+
+    /// The last datagram is as long as one that the peer sent about as soon, at `asked`: one of
+    /// them answers the other, and nobody knows which. So both crossed, and the peer's was no
+    /// answer to anything else.
+    fn either(&mut self, asked: Timestamp) {
+        if let Some((ip_len, now)) = self.waiting.take() {
+            self.follow(ip_len);
+            if let Some((_, (len, sent))) = self.taken.take_if(|(at, _)| *at == asked) {
+                if let Some(size) = self.list.iter_mut().find(|size| size.ip_len == len) {
+                    size.followed = size.followed.saturating_sub(1);
+                }
+                if now - sent >= Self::PAUSE {
+                    self.lose(len);
+                }
+            }
+        }
+        if let Some(newest) = self.recent.first_mut() {
+            *newest = None;
         }
     }
 }
 
 impl DataFlow {
     /// Notes a record of application data over UDP.
-    pub fn udp(&mut self, from: Side, at: Stamp, octets: u32, ip_len: u32) {
+    ///
+    /// Where the order of frames is `doubtful`, who answered whom is told by lengths only.
+    pub fn udp(&mut self, from: Side, at: Stamp, octets: u32, ip_len: u32, doubtful: bool) {
         self.udp.of_mut(from).note(at, octets);
         self.heard(from, at);
         self.sizes.of_mut(from).sent(ip_len, at);
         let round_trip = self.round_trip;
-        self.sizes.of_mut(from.other()).heard(at.time, round_trip);
+        let peer = self.sizes.of_mut(from.other());
+        let asked = peer.heard(ip_len, at.time, round_trip, doubtful);
+        if let Some(asked) = asked.filter(|asked| doubtful && at.time - *asked <= Stamp::JITTER) {
+            self.sizes.of_mut(from).either(asked);
+        }
         match from {
             Side::Client => {
                 self.udp_unanswered.note(at, octets);

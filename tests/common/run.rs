@@ -14,6 +14,7 @@ use std::io::Cursor;
 use serde_json::Value;
 use vpnscope::assemble::ip;
 use vpnscope::desk::Desk;
+use vpnscope::dissect::streams;
 use vpnscope::render::{text, tree};
 use vpnscope::report::decode::{Builder, FrameReport, Secrets, wire_len};
 use vpnscope::report::{self, Report, Summary};
@@ -146,7 +147,11 @@ pub fn analyze_frames(frames: &[Owned]) -> Report {
 
 /// What `decode` would print of these frames.
 pub fn decode_frames(frames: &[Owned]) -> Vec<FrameReport> {
-    let mut front = Front::new(ip::Config::default());
+    let streams = streams::Config {
+        waits: false,
+        ..streams::Config::default()
+    };
+    let mut front = Front::with(ip::Config::default(), streams);
     let mut all = Vec::new();
     for (no, frame) in (1u64..).zip(frames) {
         let mut builder = Builder::default();

@@ -22,8 +22,10 @@ use crate::decap::Flow;
 use crate::time::{Span, Timestamp};
 
 mod message;
+mod order;
 
 use message::{Insertion, Partial};
+use order::Order;
 
 /// Budgets.
 #[derive(Debug, Clone, Copy)]
@@ -147,6 +149,20 @@ struct Association {
     context: Context,
     client: Direction,
     server: Direction,
+    order: Order,
+}
+
+/// What a datagram is to the associations that are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Nothing of ours.
+    NotOurs,
+    /// Something must have come before it.
+    Early,
+    /// It begins a handshake where no association is known.
+    First,
+    /// It may be what comes next.
+    Ready,
 }
 
 /// One direction.
@@ -223,16 +239,55 @@ impl Assembler {
         sink: &mut impl FnMut(&Item<'_>),
     ) -> bool {
         let key = (capture, ordered(flow));
+        if self.look(&key, flow, payload) == Look::NotOurs {
+            return false;
+        }
+        self.put(&key, flow, (frame, time), payload, sink);
+        true
+    }
+
+    /// What a datagram is to the associations that are known.
+    pub fn look(&self, key: &(u16, Flow), flow: &Flow, payload: &[u8]) -> Look {
         let verdict = dtls::recognise(payload);
-        let known = self.table.contains_key(&key);
-        if verdict == Verdict::NotOurs || (verdict == Verdict::Unsure && !known) {
-            return false;
+        if verdict == Verdict::NotOurs {
+            return Look::NotOurs;
         }
+        let Some(association) = self.table.get(key) else {
+            return match verdict {
+                Verdict::Certain if order::opens(payload) => Look::First,
+                Verdict::Certain => Look::Early,
+                _ => Look::NotOurs,
+            };
+        };
+        if association.is_early(flow, payload) {
+            Look::Early
+        } else {
+            Look::Ready
+        }
+    }
+
+    /// The order of an association's datagrams cannot be told: none of them waits.
+    pub fn give_up_order(&mut self, key: &(u16, Flow)) {
+        if let Some(association) = self.table.get_mut(key) {
+            association.order.give_up();
+        }
+    }
+
+    /// Takes a datagram of ours, in a frame and of a time, and gives what is in it to `sink`.
+    pub fn put(
+        &mut self,
+        key: &(u16, Flow),
+        flow: &Flow,
+        (frame, time): (u64, Timestamp),
+        payload: &[u8],
+        sink: &mut impl FnMut(&Item<'_>),
+    ) {
+        let known = self.table.contains_key(key);
         if !known {
-            self.open(key, flow, time, payload, sink);
+            self.open(*key, flow, time, payload, sink);
         }
-        let Some(association) = self.table.get_mut(&key) else {
-            return false;
+        let Some(association) = self.table.get_mut(key) else {
+            return;
         };
         association.last = association.last.max(time);
         let before = association.held();
@@ -249,7 +304,6 @@ impl Assembler {
         if self.held > self.config.octets {
             self.evict(sink);
         }
-        true
     }
 
     fn open(
@@ -283,6 +337,7 @@ impl Assembler {
             context: DTLS,
             client: Direction::default(),
             server: Direction::default(),
+            order: Order::default(),
         };
         self.table.insert(key, Box::new(association));
     }
@@ -348,8 +403,13 @@ impl Assembler {
     }
 }
 
+/// Whether a datagram may be of an association, where one is about to begin.
+pub fn may_be(payload: &[u8]) -> bool {
+    dtls::recognise(payload) != Verdict::NotOurs
+}
+
 /// The same for both directions.
-fn ordered(flow: &Flow) -> Flow {
+pub fn ordered(flow: &Flow) -> Flow {
     if flow.source <= flow.destination {
         *flow
     } else {
@@ -423,6 +483,18 @@ impl Association {
         self.context = DTLS;
         self.client = Direction::default();
         self.server = Direction::default();
+        self.order = Order::default();
+    }
+
+    /// Whether something must have come before a datagram.
+    fn is_early(&self, flow: &Flow, payload: &[u8]) -> bool {
+        let from_client = flow.source == self.flow.source;
+        let direction = if from_client {
+            &self.client
+        } else {
+            &self.server
+        };
+        self.order.is_early(from_client, payload, direction.id_len)
     }
 
     fn datagram(
@@ -448,6 +520,9 @@ impl Association {
         };
         let id_len = self.direction(from_client).id_len;
         for record in Records::new(payload, id_len) {
+            if let Ok(record) = &record {
+                self.order.note(from_client, record);
+            }
             match record {
                 Ok(Record::Plain(record)) => {
                     give(self.context, What::Record(record));
@@ -495,6 +570,7 @@ impl Association {
         fragment: &Fragment<'_>,
         give: &mut impl FnMut(Context, What<'_>),
     ) {
+        self.order.note_fragment(from_client, fragment);
         let context = self.context;
         let direction = self.direction(from_client);
         if direction.is_done(fragment) {

@@ -14,6 +14,9 @@ pub(super) const fn before(a: u32, b: u32) -> bool {
 /// largest window there is.
 const WINDOW: u32 = 1 << 30;
 
+/// How much may be on its way while a segment waits a moment.
+pub(super) const NEAR: u32 = 1 << 20;
+
 /// A segment that came before the one it follows.
 #[derive(Debug)]
 pub(super) struct Early {
@@ -111,6 +114,28 @@ impl Half {
     /// Offset up to which the peer acknowledged.
     pub(super) const fn acked(&self) -> u32 {
         self.offset(self.acked)
+    }
+
+    /// Up to where the peer acknowledged, as a sequence number.
+    pub(super) const fn heard(&self) -> u32 {
+        self.acked
+    }
+
+    /// Whether a number lies beyond what was delivered or acknowledged, a FIN included, and
+    /// near enough to be reached soon.
+    pub(super) fn is_ahead(&self, number: u32) -> bool {
+        if !self.started || !before(self.next, number) || !before(self.acked, number) {
+            return false;
+        }
+        let ended = self
+            .fin
+            .is_some_and(|fin| !before(fin.wrapping_add(1), number));
+        !ended && self.is_near(number)
+    }
+
+    /// Whether a number is one that the stream may reach soon.
+    pub(super) const fn is_near(&self, number: u32) -> bool {
+        number.wrapping_sub(self.next) <= NEAR
     }
 
     /// Octets that wait.

@@ -152,9 +152,9 @@ pub(super) struct Entry {
     frame: [u32; 2],
     /// Since the first frame, see [`Lapse`].
     last_time: Lapse,
-    last_frame: u32,
+    last_frame: i32,
     answer_time: Lapse,
-    answer_frame: u32,
+    answer_frame: i32,
     sequence: u32,
     answer_sequence: u32,
     mss: u16,
@@ -215,18 +215,22 @@ impl Entry {
         }
     }
 
-    fn since(&self, at: At) -> (Lapse, u32) {
-        let frames = at.frame.saturating_sub(join(self.frame));
+    /// Frames may stand in the file before the first one, in time they do not.
+    fn since(&self, at: At) -> (Lapse, i32) {
+        let frames = at
+            .frame
+            .cast_signed()
+            .saturating_sub(join(self.frame).cast_signed());
         (
             Lapse::of(at.time.since(self.first_time())),
-            u32::try_from(frames).unwrap_or(u32::MAX),
+            i32::try_from(frames).unwrap_or(i32::MAX),
         )
     }
 
-    fn at(&self, capture: u16, time: Lapse, frame: u32) -> At {
+    fn at(&self, capture: u16, time: Lapse, frame: i32) -> At {
         At {
             capture,
-            frame: join(self.frame).saturating_add(u64::from(frame)),
+            frame: join(self.frame).saturating_add_signed(i64::from(frame)),
             time: self.first_time() + time.span(),
         }
     }
@@ -246,7 +250,7 @@ impl Entry {
         at: At,
         is_answer: bool,
         sequence: u32,
-        mss: Option<u16>,
+        (mss, ttl): (Option<u16>, u8),
     ) -> Option<Rewritten> {
         const SOON: Span = Span::from_millis(20);
         let (has, known, number, last) = if is_answer {
@@ -259,10 +263,18 @@ impl Entry {
         } else {
             (HAS_MSS, self.mss, self.sequence, self.last_time)
         };
+        let before = if is_answer { self.answer_ttl } else { self.ttl };
         let soon = at.time.since(self.first_time() + last.span()) <= SOON;
-        let to = mss?;
-        (self.has(has) && number == sequence && soon && to < known)
-            .then_some(Rewritten { from: known, to })
+        let mss = mss?;
+        // Boxes lower it. Where the file has the two the wrong way round, the one behind the
+        // box still has the lower TTL.
+        let turned = mss > known && ttl > before;
+        let rewritten = Rewritten {
+            from: mss.max(known),
+            to: mss.min(known),
+        };
+        let lower = mss < known || turned;
+        (self.has(has) && number == sequence && soon && lower).then_some(rewritten)
     }
 
     pub(super) fn syn(&mut self, at: At, sequence: u32, mss: Option<u16>, ttl: u8) {
@@ -394,6 +406,13 @@ impl Openings {
         match key {
             Key::V4(key) => self.v4.contains_key(key),
             Key::V6(key) => self.v6.contains_key(key),
+        }
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<&Entry> {
+        match key {
+            Key::V4(key) => self.v4.get(key),
+            Key::V6(key) => self.v6.get(key),
         }
     }
 

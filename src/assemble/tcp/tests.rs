@@ -25,7 +25,16 @@ fn all(_: &[u8]) -> Verdict {
 fn config() -> Config {
     Config {
         recognise: all,
+        waits: false,
         ..Config::default()
+    }
+}
+
+/// The same where segments wait for what they answer.
+fn patient() -> Config {
+    Config {
+        waits: true,
+        ..config()
     }
 }
 
@@ -109,7 +118,11 @@ impl Bench {
             stopped: None,
         };
         self.note(|assembler, mut sink| {
-            assembler.handle(&segment, &mut sink);
+            let known = assembler.is_known(0, &flow) || assembler.is_opening(0, &flow);
+            let taken = assembler.handle(&segment, &mut sink);
+            if !taken && !known && !tcp.has(Tcp::SYN) && assembler.remembers(1) {
+                assembler.remember(&segment);
+            }
         });
     }
 
@@ -318,6 +331,146 @@ fn a_hole_that_was_acknowledged_is_given_up_and_the_stream_goes_on() {
     // What fills it now is late.
     bench.data(2, b"cd");
     assert_eq!(bench.octets[0], b"abefgh");
+}
+
+#[test]
+fn segments_are_taken_in_the_order_in_which_they_were_sent() {
+    let (syn, ack, fin) = (Tcp::SYN, Tcp::ACK, Tcp::FIN | Tcp::ACK);
+    let (client, server) = (CLIENT_ISN.wrapping_add(1), SERVER_ISN + 1);
+    let there = flow(0);
+    let back = flow(0).reversed();
+    let sent: [(Flow, u32, u32, u8, &[u8]); 9] = [
+        (there, CLIENT_ISN, 0, syn, b""),
+        (back, SERVER_ISN, client, syn | ack, b""),
+        (there, client, server, ack, b"ask "),
+        (back, server, client.wrapping_add(4), ack, b"tell "),
+        (back, server + 5, client.wrapping_add(4), ack, b"more "),
+        (
+            there,
+            client.wrapping_add(4),
+            server + 10,
+            ack,
+            b"ask again",
+        ),
+        (back, server + 10, client.wrapping_add(13), fin, b"end"),
+        (there, client.wrapping_add(13), server + 14, fin, b""),
+        (back, server + 14, client.wrapping_add(14), ack, b""),
+    ];
+    let order = |bench: &Bench| bench.facts.clone();
+    let mut told = None;
+    // Every rotation, each forwards and backwards.
+    for turn in 0..18 {
+        let mut bench = Bench::new(patient());
+        let mut mixed = sent;
+        mixed.rotate_left(turn % 9);
+        if turn >= 9 {
+            mixed.reverse();
+        }
+        for (flow, sequence, acknowledgment, flags, octets) in mixed {
+            bench.segment(flow, sequence, acknowledgment, flags, octets);
+        }
+        assert_eq!(bench.octets[0], b"ask ask again", "{turn}");
+        assert_eq!(bench.octets[1], b"tell more end", "{turn}");
+        assert!(bench.gaps.is_empty());
+        let ends: Vec<_> = order(&bench)
+            .into_iter()
+            .filter(|(_, fact)| matches!(fact, Fact::Fin { .. } | Fact::Acked { .. }))
+            .collect();
+        // A last acknowledgment alone may come whenever it likes.
+        let ends = ends[..ends.len().min(4)].to_vec();
+        assert_eq!(*told.get_or_insert(ends.clone()), ends, "{turn}");
+        assert!(bench.assembler.waiting.is_empty());
+        assert!(turn == 0 || bench.assembler.disordered() > 0, "{turn}");
+    }
+}
+
+#[test]
+fn what_is_in_order_never_waits() {
+    let mut bench = Bench::open(patient());
+    bench.data(0, b"ab");
+    bench.ack(2);
+    // Lost on the way, sent again, and acknowledged then.
+    bench.data(4, b"ef");
+    bench.ack(2);
+    bench.data(2, b"cd");
+    bench.ack(6);
+    bench.client(flow(0), 7, Tcp::FIN | Tcp::ACK, b"");
+    bench.ack(7);
+    bench.server(flow(0), 1, Tcp::FIN | Tcp::ACK, b"");
+    assert_eq!(bench.octets[0], b"abcdef");
+    assert_eq!(bench.assembler.disordered(), 0);
+    assert!(bench.assembler.waiting.is_empty());
+    // The connection of somebody else, too.
+    bench.assembler.config.recognise = |_| Verdict::NotOurs;
+    bench.syn(1);
+    bench.server(flow(1), 0, Tcp::SYN | Tcp::ACK, b"");
+    bench.client(flow(1), 1, Tcp::ACK, b"EHLO");
+    assert!(!bench.assembler.is_known(0, &flow(1)) && bench.assembler.waiting.is_empty());
+}
+
+#[test]
+fn what_the_capture_lost_is_waited_for_a_moment_only() {
+    let mut bench = Bench::open(patient());
+    bench.data(0, b"ab");
+    // Answers what is nowhere.
+    bench.ack(9);
+    bench.segment(
+        flow(0).reversed(),
+        SERVER_ISN + 1,
+        CLIENT_ISN.wrapping_add(10),
+        Tcp::ACK,
+        b"answer",
+    );
+    bench.data(9, b"next");
+    assert!(bench.octets[1].is_empty() && !bench.assembler.waiting.is_empty());
+    let late = bench.time + Span::from_millis(25);
+    assert!(bench.assembler.next_deadline() < late);
+    bench.note(|assembler, mut sink| assembler.advance(late, &mut sink));
+    assert_eq!(bench.octets[1], b"answer");
+    assert_eq!(bench.assembler.disordered(), 0);
+    // Nothing waits for the same octets twice.
+    bench.ack(9);
+    bench.ack(9);
+    assert!(bench.assembler.waiting.is_empty());
+    bench.finish();
+    assert_eq!(bench.octets[0], b"abnext");
+    assert_eq!(bench.gaps, [(Party::Opener, 2, 7)]);
+}
+
+#[test]
+fn a_refusal_that_overtook_the_syn_still_refuses() {
+    let mut bench = Bench::new(patient());
+    let refusal = (flow(0).reversed(), 0, CLIENT_ISN.wrapping_add(1));
+    let tcp = Tcp {
+        sequence: refusal.1,
+        acknowledgment: refusal.2,
+        flags: Tcp::RST | Tcp::ACK,
+        ..NO_SEGMENT
+    };
+    let mut envelope = blank_envelope(0, &refusal.0, bench.time, 6);
+    envelope.frame = 1;
+    let segment = Segment {
+        envelope,
+        content: Content::Tcp(tcp),
+        ah: None,
+        stopped: None,
+    };
+    assert!(bench.assembler.remembers(1) && !bench.assembler.remembers(1_000_000));
+    bench.assembler.remember(&segment);
+    bench.syn(0);
+    assert!(bench.has(|fact| matches!(fact, Fact::Reset { .. })));
+    // Not so one that is long gone.
+    bench.assembler.remember(&segment);
+    bench.time = bench.time + Span::from_secs(1);
+    bench.syn(1);
+    assert_eq!(
+        bench
+            .facts
+            .iter()
+            .filter(|(_, f)| matches!(f, Fact::Reset { .. }))
+            .count(),
+        1
+    );
 }
 
 #[test]

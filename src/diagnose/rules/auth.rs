@@ -227,11 +227,13 @@ fn eap(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
         .suite
         .and_then(|s| s.least_success(false))
         .unwrap_or_default();
+    // By their places: steps stand in the order of the protocol, whatever the clocks say.
     let later: Vec<_> = story
         .session
         .steps
         .iter()
-        .filter(|s| s.at > answered.at && s.from == Side::Client)
+        .skip_while(|s| (s.at, s.from) != (answered.at, answered.from))
+        .filter(|s| s.from == Side::Client)
         .collect();
     // Without any later word of the client the login may still have been going on.
     let settled = !later.is_empty() || enough(answered, story.session);

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use vpnscope_dissectors::ike::v2::NotifyType;
 use vpnscope_dissectors::l2tp::MessageType;
-use vpnscope_dissectors::{ike, l2tp};
+use vpnscope_dissectors::{ike, l2tp, pppoe};
 
+use crate::decap::Envelope;
 use crate::track::What;
 
 /// What the order of a message follows from.
@@ -13,14 +14,30 @@ use crate::track::What;
 pub(super) enum Rank {
     Ike(Ike),
     L2tp(L2tp),
+    Pppoe(Pppoe),
+}
+
+/// What the order of a conversation's messages follows from besides themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// Who began the session.
+    pub(crate) initiator: IpAddr,
+    /// Transactions that its peer began (IKEv1).
+    pub(crate) transactions: usize,
+    /// A login by XAUTH was agreed on: the responder asks for it first.
+    pub(crate) xauth: bool,
+    /// Messages of it came in a wrong order before.
+    pub(crate) disordered: bool,
 }
 
 impl Rank {
     /// Of a message that can wait.
-    pub(super) fn of(what: &What<'_>, source: IpAddr) -> Option<Self> {
+    pub(super) fn of(what: &What<'_>, envelope: &Envelope) -> Option<Self> {
+        let source = envelope.source;
         match what {
             What::Ike { message, .. } => Some(Self::Ike(Ike::of(message, source))),
             What::L2tp { message, .. } => Some(Self::L2tp(L2tp::of(message, source))),
+            What::Pppoe { packet } => Some(Self::Pppoe(Pppoe::of(packet, envelope.mac))),
             _ => None,
         }
     }
@@ -42,6 +59,8 @@ pub(super) struct Ike {
     opens: bool,
     has_sa: bool,
     has_cookie: bool,
+    /// A piece of a message as Cisco cuts them: nothing is known of the whole.
+    is_piece: bool,
 }
 
 /// Of an L2TP message.
@@ -59,12 +78,24 @@ pub(super) struct L2tp {
     ppp: Option<(u8, u8, u8, u16)>,
 }
 
+/// Of a `PPPoE` packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pppoe {
+    macs: ([u8; 6], [u8; 6]),
+    code: pppoe::Code,
+    session: u16,
+    ppp: Option<(u8, u8, u8, u16)>,
+}
+
 /// Exchange types of IKEv1 (RFC 2408 §3.1, RFC 2409 §5).
 mod v1 {
     pub(super) const MAIN: u8 = 2;
     pub(super) const AGGRESSIVE: u8 = 4;
     pub(super) const INFORMATIONAL: u8 = 5;
+    pub(super) const TRANSACTION: u8 = 6;
     pub(super) const QUICK: u8 = 32;
+    /// Payload type of Cisco's fragments.
+    pub(super) const PIECE: u8 = 132;
 }
 
 /// `IKE_SA_INIT`.
@@ -94,6 +125,7 @@ impl Ike {
             is_response: header.flags.is_response(),
             by_initiator: header.flags.from_original_initiator() != header.flags.is_response(),
             opens: header.responder_spi.is_zero(),
+            is_piece: major == 1 && header.next_payload == v1::PIECE,
             has_sa: !encrypted && clear().any(|raw| raw.payload_type == sa),
             has_cookie: !encrypted
                 && clear().any(|raw| {
@@ -102,10 +134,10 @@ impl Ike {
         }
     }
 
-    fn precedes(&self, other: &Self, initiator: Option<IpAddr>, asked: bool) -> bool {
+    fn precedes(&self, other: &Self, story: &Story) -> bool {
         match (self.major, other.major) {
-            (2, 2) => self.precedes_v2(other, asked),
-            (1, 1) => self.precedes_v1(other, initiator),
+            (2, 2) => self.precedes_v2(other, story.asked),
+            (1, 1) => self.precedes_v1(other, story),
             _ => self.opens && self.has_sa && !other.has_sa,
         }
     }
@@ -130,7 +162,11 @@ impl Ike {
             && (self.id < other.id || self.id == other.id && !self.is_response && other.is_response)
     }
 
-    fn precedes_v1(&self, other: &Self, initiator: Option<IpAddr>) -> bool {
+    fn precedes_v1(&self, other: &Self, story: &Story) -> bool {
+        if self.is_piece || other.is_piece {
+            return false;
+        }
+        let initiator = story.initiator;
         let phase_1 = |m: &Self| matches!(m.exchange, v1::MAIN | v1::AGGRESSIVE);
         if self.opens && self.has_sa {
             return !(other.opens && other.has_sa);
@@ -155,8 +191,26 @@ impl Ike {
         }
         match (self.exchange, other.exchange) {
             (v1::QUICK, v1::QUICK) if self.id == other.id => self.quick(other, initiator),
+            (v1::TRANSACTION, v1::TRANSACTION) if self.id == other.id => {
+                self.transaction(other, story)
+            }
             // What refuses a quick mode comes behind its first message.
             (v1::QUICK, v1::INFORMATIONAL) => self.source != other.source,
+            _ => false,
+        }
+    }
+
+    /// The gateway asks for a login, and tells what became of it, before the client asks for
+    /// its configuration. The latter two messages are as long as each other.
+    fn transaction(&self, other: &Self, story: &Story) -> bool {
+        if self.source == other.source || story.initiator.is_none() {
+            return false;
+        }
+        let from_initiator = Some(self.source) == story.initiator;
+        match story.transactions {
+            0 if story.disordered => story.xauth && !from_initiator,
+            1 if story.disordered || self.length == other.length => !from_initiator,
+            2.. if story.disordered => from_initiator,
             _ => false,
         }
     }
@@ -251,31 +305,128 @@ fn ppp_precedes(a: (u8, u8, u8, u16), same_source: bool, b: (u8, u8, u8, u16)) -
     a.2 == b.2 && (chap || ends || asks)
 }
 
+impl Pppoe {
+    pub(super) fn of(packet: &pppoe::Packet<'_>, macs: ([u8; 6], [u8; 6])) -> Self {
+        Self {
+            macs,
+            code: packet.code,
+            session: packet.session_id,
+            ppp: if packet.is_session() {
+                ppp(packet.body)
+            } else {
+                None
+            },
+        }
+    }
+
+    /// Its place in discovery (RFC 2516 §5), and whose discovery it is.
+    const fn discovery(&self) -> Option<(u8, [u8; 6])> {
+        let (source, destination) = self.macs;
+        match self.code {
+            pppoe::Code::PADI => Some((0, source)),
+            pppoe::Code::PADO => Some((1, destination)),
+            pppoe::Code::PADR => Some((2, source)),
+            pppoe::Code::PADS => Some((3, destination)),
+            _ => None,
+        }
+    }
+
+    fn precedes(&self, other: &Self) -> bool {
+        let (source, destination) = self.macs;
+        let back = (destination, source) == other.macs;
+        match (self.discovery(), other.discovery()) {
+            (Some((place, client)), Some((later, whose))) => client == whose && place < later,
+            (Some((place, _)), None) => {
+                place == 3 && self.session == other.session && (back || self.macs == other.macs)
+            }
+            (None, Some(_)) => false,
+            (None, None) => {
+                let same = self.session == other.session && (back || self.macs == other.macs);
+                match (self.ppp, other.ppp) {
+                    (Some(a), Some(b)) => same && ppp_precedes(a, !back, b),
+                    (Some(_), None) => same && other.code == pppoe::Code::PADT,
+                    _ => false,
+                }
+            }
+        }
+    }
+}
+
+/// What is known where a message is put among those that wait.
+struct Story {
+    initiator: Option<IpAddr>,
+    transactions: usize,
+    xauth: bool,
+    disordered: bool,
+    /// A first request was taken already.
+    asked: bool,
+}
+
+impl Story {
+    fn of<'a>(
+        list: impl Iterator<Item = &'a Rank> + Clone,
+        new: &'a Rank,
+        known: Option<Known>,
+    ) -> Self {
+        let ikes = list.clone().filter_map(|rank| match rank {
+            Rank::Ike(ike) => Some(ike),
+            _ => None,
+        });
+        let opener = list
+            .chain(std::iter::once(new))
+            .find_map(|rank| match rank {
+                Rank::Ike(ike) if ike.major == 1 && ike.opens && ike.has_sa => Some(ike.source),
+                _ => None,
+            });
+        let initiator = opener.or_else(|| known.map(|known| known.initiator));
+        let id = match new {
+            Rank::Ike(ike) => ike.id,
+            _ => 0,
+        };
+        // Both messages of a transaction wait: one of them is the peer's.
+        let waiting = ikes
+            .clone()
+            .filter(|ike| ike.major == 1 && ike.exchange == v1::TRANSACTION && ike.id != id)
+            .filter(|ike| Some(ike.source) != initiator)
+            .count();
+        Self {
+            initiator,
+            transactions: known.map_or(0, |known| known.transactions) + waiting,
+            xauth: known.is_some_and(|known| known.xauth),
+            disordered: known.is_some_and(|known| known.disordered),
+            asked: known.is_some()
+                || ikes
+                    .clone()
+                    .any(|ike| ike.exchange == SA_INIT && !ike.is_response),
+        }
+    }
+}
+
 /// Where a message belongs among those that wait: before the first one that must follow it.
 ///
-/// `known` says that a first request was taken already.
+/// `known` is what was taken of its session already.
 pub(super) fn place<'a>(
     list: impl Iterator<Item = &'a Rank> + Clone,
     new: &'a Rank,
-    known: bool,
+    known: Option<Known>,
 ) -> usize {
-    let initiator = list
-        .clone()
-        .chain(std::iter::once(new))
-        .find_map(|rank| match rank {
-            Rank::Ike(ike) if ike.major == 1 && ike.opens && ike.has_sa => Some(ike.source),
-            _ => None,
-        });
-    let asked = known
-        || list.clone().any(|rank| match rank {
-            Rank::Ike(ike) => ike.exchange == SA_INIT && !ike.is_response,
-            Rank::L2tp(_) => false,
-        });
-    let follows = |waiting: &Rank| match (new, waiting) {
-        (Rank::Ike(new), Rank::Ike(waiting)) => new.precedes(waiting, initiator, asked),
-        (Rank::L2tp(new), Rank::L2tp(waiting)) => new.precedes(waiting),
+    let story = Story::of(list.clone(), new, known);
+    // Who asks again asks behind the answers to the first question.
+    let again = |waiting: &Rank| match (new, waiting) {
+        (Rank::Pppoe(new), Rank::Pppoe(waiting)) => {
+            new.discovery().is_some() && new.discovery() == waiting.discovery()
+        }
         _ => false,
     };
+    let follows = |waiting: &Rank| match (new, waiting) {
+        (Rank::Ike(new), Rank::Ike(waiting)) => new.precedes(waiting, &story),
+        (Rank::L2tp(new), Rank::L2tp(waiting)) => new.precedes(waiting),
+        (Rank::Pppoe(new), Rank::Pppoe(waiting)) => new.precedes(waiting),
+        _ => false,
+    };
+    if list.clone().any(again) {
+        return list.count();
+    }
     list.clone()
         .position(follows)
         .unwrap_or_else(|| list.count())

@@ -389,7 +389,8 @@ impl Fold<'_, '_> {
         if count <= DATA_STEPS {
             self.step("DTLS encrypted data", length);
         }
-        self.facts.flow.udp(from, at, length, ip_len);
+        let doubtful = self.session.vantage.reordered > 0;
+        self.facts.flow.udp(from, at, length, ip_len, doubtful);
     }
 
     fn fragment(&mut self, fragment: &Fragment<'_>, again: bool) {

@@ -56,7 +56,8 @@ pub(super) fn opening_steps(
 
 /// Counts a frame once, however many events it gives.
 pub(super) fn touch(session: &mut Session, at: Stamp, envelope: &Envelope, from: Side) {
-    if envelope.frame == 0 || session.last == at {
+    let counted = session.last == at || session.counted == (at.capture, at.frame);
+    if envelope.frame == 0 || counted {
         return;
     }
     session.touch(envelope, from);

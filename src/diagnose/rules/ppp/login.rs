@@ -39,7 +39,10 @@ pub(super) fn refused(session: &Session, ppp: &Ppp) -> Option<Finding> {
             finding.summary,
             " The verdict took {delay}: the server may have waited for RADIUS in vain."
         );
-        finding = finding.candidates(&["radius-timeout"]);
+        // Then nobody looked at the password.
+        finding = finding
+            .sure(Confidence::Likely)
+            .candidates(&["radius-timeout"]);
     }
     let word = match verdict.error.map(MsChapError) {
         Some(MsChapError::ACCT_DISABLED) => Some("Enable the account."),
