@@ -126,13 +126,12 @@ impl Watcher {
 
     /// Ends the watch.
     pub fn finish(mut self, statistics: Statistics) -> Point {
-        self.walk.finish();
         self.desk.capture_ended(&statistics);
-        let mut last = Vec::new();
-        while let Some(Change::Closed(session)) = self.walk.poll() {
-            last.push(session);
-        }
-        for filed in self.desk.close_all(last) {
+        let desk = &mut self.desk;
+        self.walk
+            .finish_shown(&mut |ended| desk.learn_built(&ended));
+        while let Some(session) = self.walk.next_closed() {
+            let filed = self.desk.judge(session);
             self.keep(filed);
         }
         self.filed.sort_by_key(|filed| filed.session.id);

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::diagnose::{CaptureFacts, Context, Outcome, Verdict, diagnose, diagnose_briefly, tls};
 use crate::source::Statistics;
 use crate::track::vantage::Told;
-use crate::track::{Change, Session, Unanswered};
+use crate::track::{Change, Ended, Session, Unanswered};
 
 /// A session with its verdict.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl From<Box<Session>> for Over {
 }
 
 /// Sessions that are judged by several threads before they are given away.
-const BATCH: usize = 4096;
+const BATCH: usize = 1024;
 
 impl Desk {
     /// A desk that knows the gateway the user named, if any.
@@ -108,6 +108,22 @@ impl Desk {
         self
     }
 
+    /// Learns from a session that is over.
+    pub fn learn(&mut self, ended: &Ended<'_>) {
+        match ended {
+            Ended::Session(session) => self.context.learn(session),
+            Ended::Unanswered(syns) => self.context.learn_unanswered(syns),
+        }
+    }
+
+    /// As [`Desk::learn`], for those who build every session.
+    pub fn learn_built(&mut self, ended: &Ended<'_>) {
+        match ended {
+            Ended::Session(session) => self.context.learn(session),
+            Ended::Unanswered(syns) => self.context.learn(&(*syns).clone().session()),
+        }
+    }
+
     /// Judges one session.
     pub fn close(&mut self, session: Box<Session>) -> Filed {
         self.context.learn(&session);
@@ -126,27 +142,21 @@ impl Desk {
     }
 
     /// Judges sessions that closed together one after the other, each given away before the
-    /// next: there may be many. `None` for one of TLS of which there is nothing to be said.
-    pub fn close_each<E>(
+    /// next is asked for: there may be many. All of them were learned from before. `None` for one
+    /// of TLS of which there is nothing to be said.
+    pub fn judge_each<E>(
         &mut self,
-        sessions: Vec<impl Into<Over>>,
+        sessions: impl Iterator<Item = Over>,
         mut take: impl FnMut(Option<Filed>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let sessions: Vec<Over> = sessions.into_iter().map(Into::into).collect();
-        for over in &sessions {
-            match over {
-                Over::Session(session) => self.context.learn(session),
-                Over::Unanswered(syns) => self.context.learn_unanswered(syns),
-            }
-        }
-        let mut sessions = sessions.into_iter();
         if self.threads < 2 {
             for over in sessions {
                 take(self.judge_over(over))?;
             }
             return Ok(());
         }
-        while !sessions.as_slice().is_empty() {
+        let mut sessions = sessions.peekable();
+        while sessions.peek().is_some() {
             for filed in self.judge_together(sessions.by_ref().take(BATCH)) {
                 self.trouble += u64::from(filed.as_ref().is_some_and(Filed::is_trouble));
                 take(filed)?;
@@ -199,7 +209,8 @@ impl Desk {
         })
     }
 
-    fn judge(&mut self, mut session: Box<Session>) -> Filed {
+    /// Judges one session that was learned from before.
+    pub fn judge(&mut self, mut session: Box<Session>) -> Filed {
         session.vantage.told = self.context.at;
         let filed = self.look(session);
         self.trouble += u64::from(filed.is_trouble());

@@ -542,6 +542,10 @@ impl Context {
             return;
         }
         self.attempts_kept += 1;
+        if list.is_empty() {
+            // Most gateways see one.
+            list.reserve_exact(1);
+        }
         list.push(attempt());
     }
 

@@ -19,6 +19,9 @@ use crate::assemble::tcp::{self, At, Party};
 use crate::decap::{Envelope, Flow, Icmp};
 use crate::time::{Span, Timestamp};
 
+#[macro_use]
+mod pack;
+
 mod clear;
 pub mod esp;
 mod esp_lay;
@@ -34,6 +37,7 @@ pub mod l2tp;
 mod l2tp_table;
 mod memo;
 pub mod names;
+mod nap;
 pub mod path;
 pub mod ppp;
 pub mod pppoe;
@@ -52,6 +56,8 @@ pub use crate::assemble::messages::dtls::What as DtlsWhat;
 pub use crate::assemble::messages::tls::What as TlsWhat;
 pub use esp::{EspFlow, Over};
 pub use esp_table::EspSight;
+use nap::Nap;
+use pack::Shared;
 use session::{Ending, IncompleteDatagram};
 pub use session::{Session, Side, Stamp};
 use slab::{Open, Slab};
@@ -236,6 +242,9 @@ pub struct Config {
     pub sessions: usize,
     /// Octets that they take, about.
     pub session_octets: usize,
+    /// Octets, about, of those among them that are not packed. The others are unpacked when
+    /// something is about them.
+    pub awake_octets: usize,
     /// ESP flows known at the same time.
     pub esp_flows: usize,
     /// Octets that they take.
@@ -262,7 +271,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             sessions: 200_000,
-            session_octets: 128 << 20,
+            session_octets: 40 << 20,
+            awake_octets: 12 << 20,
             esp_flows: 2_000_000,
             esp_octets: 96 << 20,
             lookups: 20_000,
@@ -318,8 +328,100 @@ pub(crate) struct Core {
     /// Sessions by unordered pair of addresses, oldest first.
     pub(crate) pairs: HashMap<(IpAddr, IpAddr), Vec<u32>, RandomState>,
     pub(crate) counters: Counters,
-    pub(crate) changes: VecDeque<Change>,
+    changes: VecDeque<Queued>,
 }
+
+/// A change that waits to be asked for.
+#[derive(Debug)]
+enum Queued {
+    /// As it is.
+    Change(Change),
+    /// A session that is over, and what its end adds to it.
+    Closed(Nap, Box<End>),
+}
+
+impl Queued {
+    fn change(self, shared: &Shared) -> Option<Change> {
+        match self {
+            Self::Change(change) => Some(change),
+            Self::Closed(nap, mut end) => {
+                let mut session = nap.into_session(shared)?;
+                end.tell(&mut session);
+                Some(Change::Closed(session))
+            }
+        }
+    }
+}
+
+/// A session that is over, as it will be given.
+#[derive(Debug)]
+pub enum Ended<'a> {
+    /// A session.
+    Session(&'a Session),
+    /// One of unanswered SYNs.
+    Unanswered(&'a Unanswered),
+}
+
+/// What the end of a session adds to it. It is told to the session when that is asked for: a
+/// packed one stays packed until then.
+#[derive(Debug)]
+struct End {
+    ending: Ending,
+    now: Timestamp,
+    flows: Vec<EspFlow>,
+    gateway_name: Option<String>,
+    lookup: Option<tls::Lookup>,
+    told: bool,
+}
+
+impl End {
+    fn new(ending: Ending, now: Timestamp) -> Self {
+        Self {
+            ending,
+            now,
+            flows: Vec::new(),
+            gateway_name: None,
+            lookup: None,
+            told: false,
+        }
+    }
+
+    /// Shows a session as it will be.
+    fn show(&mut self, nap: &mut Nap, shared: &Shared, show: &mut impl FnMut(Ended<'_>)) {
+        if !nap.is_asleep() {
+            self.tell(nap);
+            return show(Ended::Session(nap));
+        }
+        nap.glimpse(shared, |session| {
+            self.tell(session);
+            show(Ended::Session(session));
+            self.flows = std::mem::take(&mut session.esp);
+            self.told = false;
+        });
+    }
+
+    fn tell(&mut self, session: &mut Session) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        if !self.flows.is_empty() {
+            esp_lay::lay(session, &self.flows, self.now);
+        }
+        session.esp = std::mem::take(&mut self.flows);
+        if session.gateway_name.is_none() {
+            session.gateway_name.clone_from(&self.gateway_name);
+        }
+        if let (Some(lookup), session::Detail::Tls(facts)) = (&self.lookup, &mut session.detail) {
+            facts.lookups.push(lookup.clone());
+        }
+        session.vantage.ending = self.ending;
+        session.vantage.watched_after = self.now - session.last.time;
+    }
+}
+
+/// Sessions of one address pair among which none is packed: a new one may be compared with all of
+/// them.
+const PAIR_ASLEEP: usize = 16;
 
 /// Open sessions of one address pair that are remembered; older ones stay open but are no
 /// longer found by address alone.
@@ -340,7 +442,8 @@ impl Core {
     pub(crate) fn open(&mut self, session: Session, envelope: &Envelope) -> u32 {
         let index = self.slab.insert(session, self.now);
         if !self.config.settled_after.is_empty() {
-            self.changes.push_back(Change::Opened(self.slab.numbered()));
+            let opened = Change::Opened(self.slab.numbered());
+            self.changes.push_back(Queued::Change(opened));
         }
         self.join_pair(index, envelope);
         index
@@ -354,11 +457,8 @@ impl Core {
         }
         let pair = Self::pair(envelope.source, envelope.destination);
         // Nearly every message travels between the addresses of the one before it.
-        if self
-            .slab
-            .get(index)
-            .is_some_and(|open| open.pairs.last() == Some(&pair))
-        {
+        let pairs = self.slab.aside(index).map(|open| &mut open.pairs);
+        if pairs.is_some_and(|pairs| pairs.last() == Some(&pair)) {
             return;
         }
         let list = self.pairs.entry(pair).or_default();
@@ -369,9 +469,20 @@ impl Core {
             list.remove(0);
         }
         list.push(index);
-        if let Some(open) = self.slab.get_mut(index) {
+        if let Some(open) = self.slab.aside(index) {
             open.pairs.push(pair);
         }
+    }
+
+    /// Packs sessions that were quiet for long where those that are not packed are too many.
+    fn doze(&mut self) {
+        let pairs = &self.pairs;
+        self.slab.doze(self.config.awake_octets, |open| {
+            open.pairs.iter().all(|pair| {
+                let few = |list: &Vec<u32>| list.len() <= PAIR_ASLEEP;
+                pairs.get(pair).is_none_or(few)
+            })
+        });
     }
 
     /// Sessions between two addresses, oldest first.
@@ -382,15 +493,12 @@ impl Core {
     /// Reports a session that is over as soon as it is known.
     pub(crate) fn open_closed(&mut self, session: Session) {
         let index = self.slab.insert(session, self.now);
-        self.close(index, Ending::Idle);
+        self.close(index, End::new(Ending::Idle, self.now));
     }
 
     /// Lets go of a session and reports it.
-    pub(crate) fn close(&mut self, index: u32, ending: Ending) {
-        let Some(Open {
-            mut session, pairs, ..
-        }) = self.slab.remove(index)
-        else {
+    fn close(&mut self, index: u32, end: End) {
+        let Some(Open { session, pairs, .. }) = self.slab.remove(index) else {
             return;
         };
         for pair in pairs {
@@ -401,9 +509,20 @@ impl Core {
                 }
             }
         }
-        session.vantage.ending = ending;
-        session.vantage.watched_after = self.now - session.last.time;
-        self.changes.push_back(Change::Closed(session));
+        self.changes
+            .push_back(Queued::Closed(session, Box::new(end)));
+    }
+
+    /// Shows the sessions that are over, from this change on, as they will be given.
+    fn show(&mut self, from: usize, show: &mut impl FnMut(Ended<'_>)) {
+        for queued in self.changes.range_mut(from..) {
+            match queued {
+                Queued::Closed(session, end) => end.show(session, self.slab.shared(), show),
+                Queued::Change(Change::Closed(session)) => show(Ended::Session(session)),
+                Queued::Change(Change::Unanswered(syns)) => show(Ended::Unanswered(syns)),
+                Queued::Change(_) => {}
+            }
+        }
     }
 }
 
@@ -602,14 +721,17 @@ impl Tracker {
         self.take(event);
         self.taken_by = self.core.slab.changed().or(self.numbered);
         self.core.slab.weigh_changed();
-        // The oldest idle session makes room for the new one.
+        // The session that was quiet for longest makes room for the new one.
         while self.core.is_full() {
-            let Some(index) = self.core.slab.oldest() else {
+            let esp = &self.esp;
+            let quietest = self.core.slab.quietest(|index| esp.last_used(index));
+            let Some(index) = quietest else {
                 return;
             };
             self.core.counters.evicted_sessions += 1;
             self.close(index, Ending::Evicted);
         }
+        self.core.doze();
     }
 
     fn take(&mut self, event: &Event<'_>) {
@@ -687,7 +809,7 @@ impl Tracker {
         } else {
             Change::Unanswered(syns)
         };
-        self.core.changes.push_back(change);
+        self.core.changes.push_back(Queued::Change(change));
     }
 
     fn keepalive(&mut self, envelope: &Envelope) {
@@ -745,13 +867,15 @@ impl Tracker {
             let Some(open) = self.core.slab.get(index) else {
                 continue;
             };
-            let mut session = open.session.clone();
+            let mut session = Box::new(Session::clone(&open.session));
             self.esp.snapshot(index, &mut session, now);
             session.end_sizes(now);
             session.vantage.watched_after = now - session.last.time;
-            self.core.changes.push_back(Change::Verdict(session));
+            let verdict = Change::Verdict(session);
+            self.core.changes.push_back(Queued::Change(verdict));
         }
         self.core.config.settled_after = settled;
+        self.core.doze();
     }
 
     /// What changed since the last call.
@@ -764,46 +888,66 @@ impl Tracker {
 
     /// As [`Tracker::poll`], for those who can do without the sessions of unanswered SYNs.
     pub fn poll_unbuilt(&mut self) -> Option<Change> {
-        self.core.changes.pop_front()
+        loop {
+            let queued = self.core.changes.pop_front()?;
+            if let Some(change) = queued.change(self.core.slab.shared()) {
+                return Some(change);
+            }
+        }
     }
 
     /// Gives what the last event pushed out for lack of room. Sessions of unanswered SYNs, which
     /// take little, stay for [`Tracker::poll`].
     pub(crate) fn pushed_out(&mut self, sink: &mut impl FnMut(Change)) {
         let changes = &mut self.core.changes;
-        let is_small = |change: &Change| matches!(change, Change::Unanswered(_));
+        let is_small = |queued: &Queued| matches!(queued, Queued::Change(Change::Unanswered(_)));
         let small = changes.iter().rposition(is_small).map_or(0, |at| at + 1);
-        for change in changes.drain(small..) {
-            sink(change);
+        let shared = self.core.slab.shared();
+        for queued in changes.drain(small..) {
+            queued.change(shared).into_iter().for_each(&mut *sink);
         }
     }
 
-    /// Closes everything: the capture ended.
-    pub fn finish(&mut self, end: Timestamp) {
+    /// Closes everything: the capture ended. Shows each session that is over before the first of
+    /// them is given by [`Tracker::poll`].
+    pub fn finish(&mut self, end: Timestamp, show: &mut impl FnMut(Ended<'_>)) {
         self.advance(end);
         while let Some(held) = self.hold.next().or_else(|| self.hold.next_error()) {
             self.take_held(held);
         }
         self.esp.finish(&mut self.core);
+        self.core.show(0, show);
         for index in self.core.slab.indices() {
+            let from = self.core.changes.len();
             self.close(index, Ending::CaptureEnd);
+            self.core.show(from, show);
+            self.core.slab.settle_disturbed();
         }
+        let from = self.core.changes.len();
         self.names.finish(&mut self.core);
+        self.core.show(from, show);
     }
 
     fn close(&mut self, index: u32, ending: Ending) {
         self.ike.settle_renewal(&mut self.core, &self.esp, index);
-        let flows = self.esp.release(&mut self.core, index);
-        let Some(open) = self.core.slab.get_mut(index) else {
+        let flows = self.esp.release(index);
+        let Some(open) = self.core.slab.get(index) else {
             return;
         };
-        open.session.esp = flows;
-        names(&mut self.names, &mut open.session);
+        let (client, gateway) = (open.session.client.ip, open.session.gateway.ip);
+        let began = open.session.first.time;
+        let name = self.names.name(gateway, began);
+        let end = End {
+            flows,
+            gateway_name: name.map(str::to_string),
+            lookup: self.names.lookup(client, gateway, began),
+            ..End::new(ending, self.core.now)
+        };
         self.ike.forget(&open.session);
         self.l2tp.forget(index);
         self.pppoe.forget(index);
         self.tls.forget(&open.session);
-        self.core.close(index, ending);
+        self.core.close(index, end);
     }
 }
 

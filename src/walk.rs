@@ -12,7 +12,9 @@ use crate::dissect::{self, Class};
 use crate::source::Frame;
 use crate::time::Timestamp;
 use crate::track::session::{IncompleteDatagram, Side, Stamp};
-use crate::track::{self, Change, DnsSight, EspSight, Event, Incomplete, Tracker, What};
+use crate::track::{
+    self, Change, DnsSight, Ended, EspSight, Event, Incomplete, Session, Tracker, What,
+};
 use vpnscope_dissectors::dns;
 
 /// Counts of what the walk passed by.
@@ -654,6 +656,15 @@ fn carried(partial: &ip::Partial) -> (Option<(u64, u64)>, bool) {
     }
 }
 
+/// What the end of a walk brings.
+#[derive(Debug)]
+pub enum Last<'a> {
+    /// A change that waits no longer.
+    PushedOut(Change),
+    /// A session that [`Walk::closed`] will give.
+    Over(Ended<'a>),
+}
+
 /// The whole walk: from frames to sessions.
 #[derive(Debug)]
 pub struct Walk {
@@ -750,6 +761,15 @@ impl Walk {
         self.finish_of(&mut |_, _| {});
     }
 
+    /// Ends the walk, and shows each session that is over by then.
+    pub fn finish_shown(&mut self, show: &mut impl FnMut(Ended<'_>)) {
+        let tracker = &mut self.tracker;
+        self.front.finish(&mut |event: &Event<'_>| {
+            tracker.handle(event);
+        });
+        self.tracker.finish(self.front.counters.latest, show);
+    }
+
     /// Ends the walk, and tells `told` of each last event which session took it.
     pub fn finish_of(&mut self, told: &mut impl FnMut(&Event<'_>, Option<u32>)) {
         let tracker = &mut self.tracker;
@@ -759,19 +779,37 @@ impl Walk {
             tracker.tell(told);
             told(event, taken);
         });
-        self.tracker.finish(self.front.counters.latest);
+        self.tracker.finish(self.front.counters.latest, &mut |_| {});
         self.tracker.tell(told);
     }
 
-    /// Ends the walk; what connections at their end push out of the tracker is given to
-    /// `pushed_out` at once: it may be more than there is room for.
-    pub fn finish_each(&mut self, pushed_out: &mut impl FnMut(Change)) {
+    /// Ends the walk; what connections at their end push out of the tracker is given away at
+    /// once: it may be more than there is room for. What the end closes is shown, session by
+    /// session, and is then there to be asked for.
+    pub fn finish_each(&mut self, last: &mut impl FnMut(Last<'_>)) {
         let tracker = &mut self.tracker;
         self.front.finish(&mut |event: &Event<'_>| {
             tracker.handle(event);
-            tracker.pushed_out(pushed_out);
+            tracker.pushed_out(&mut |change| last(Last::PushedOut(change)));
         });
-        self.tracker.finish(self.front.counters.latest);
+        self.tracker
+            .finish(self.front.counters.latest, &mut |ended| {
+                last(Last::Over(ended));
+            });
+    }
+
+    /// A session that is over; other changes are passed over.
+    pub fn next_closed(&mut self) -> Option<Box<Session>> {
+        loop {
+            if let Change::Closed(session) = self.poll()? {
+                return Some(session);
+            }
+        }
+    }
+
+    /// The sessions that are over, each unpacked when it is asked for.
+    pub fn closed(&mut self) -> impl Iterator<Item = Box<Session>> {
+        std::iter::from_fn(|| self.next_closed())
     }
 
     /// The highest number of a session so far.

@@ -22,7 +22,7 @@ use crate::time::{Span, Timestamp};
 use crate::track::Change;
 use crate::track::ike2::solve::Solver;
 use crate::track::vantage::Told;
-use crate::walk::Walk;
+use crate::walk::{Last, Walk};
 
 /// Where a capture stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -309,24 +309,26 @@ impl Reading {
         };
         walk.watched_until(self.until.take());
         let mut pressed = Ok(());
-        walk.finish_each(&mut |change| {
-            if let (Change::Closed(session), true) = (change, pressed.is_ok()) {
+        let is_plain = press.args.choice.is_plain();
+        walk.finish_each(&mut |last| match last {
+            Last::PushedOut(Change::Closed(session)) if pressed.is_ok() => {
                 pressed = press.session(desk.close(session));
             }
+            Last::PushedOut(_) => {}
+            Last::Over(ended) if is_plain => desk.learn(&ended),
+            Last::Over(ended) => desk.learn_built(&ended),
         });
         pressed?;
         self.numbered = walk.numbered();
-        let mut last = Vec::new();
-        if press.args.choice.is_plain() {
-            while let Some(over) = walk.poll_unbuilt().and_then(Over::of) {
-                last.push(over);
-            }
-        } else {
-            while let Some(over) = walk.poll().and_then(Over::of) {
-                last.push(over);
-            }
-        }
-        desk.close_each(last, |filed| match filed {
+        let over = std::iter::from_fn(|| {
+            let change = if is_plain {
+                walk.poll_unbuilt()
+            } else {
+                walk.poll()
+            };
+            change.and_then(Over::of)
+        });
+        desk.judge_each(over, |filed| match filed {
             Some(filed) => press.session(filed),
             None => {
                 press.summary.tls_not_reported += 1;

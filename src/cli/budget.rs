@@ -18,6 +18,8 @@ pub(super) enum What {
     Sessions,
     /// Octets of these
     SessionOctets,
+    /// Octets of those among them that are not packed
+    AwakeOctets,
     /// Sessions described in one text; all are counted
     Descriptions,
     /// ESP flows known at a time
@@ -73,8 +75,8 @@ pub(crate) struct Budgets {
 
 const HELP: &str = "How much may be held at a time: WHAT=N, several with commas. K, M and G \
     multiply. What is given up because of it is counted in the summary. WHAT is one of sessions, \
-    session-octets, descriptions, esp-flows, esp-octets, lookups, fragments, fragment-octets, connections, openings, \
-    stream-octets, associations, dtls-octets, sas, certificates, items, nesting, ratio, plain-octets, interfaces";
+    session-octets, awake-octets, descriptions, esp-flows, esp-octets, lookups, fragments, fragment-octets, connections, \
+    openings, stream-octets, associations, dtls-octets, sas, certificates, items, nesting, ratio, plain-octets, interfaces";
 
 fn parse(text: &str) -> Result<(What, u64), String> {
     let (name, number) = text.split_once('=').ok_or("not WHAT=N")?;
@@ -145,6 +147,7 @@ impl Budgets {
         track::Config {
             sessions: self.count(What::Sessions, usual.sessions),
             session_octets: self.count(What::SessionOctets, usual.session_octets),
+            awake_octets: self.count(What::AwakeOctets, usual.awake_octets),
             esp_flows: self.count(What::EspFlows, usual.esp_flows),
             esp_octets: self.count(What::EspOctets, usual.esp_octets),
             lookups: self.count(What::Lookups, usual.lookups),

@@ -347,15 +347,12 @@ impl Capture<'_> {
         let mut statistics = source.statistics().clone();
         let end = self.args.packets.is_none().then(|| source.settled());
         self.walk.watched_until(end);
-        self.walk.finish();
         self.desk.capture_so_far(&statistics);
-        let mut last = Vec::new();
-        while let Some(change) = self.walk.poll() {
-            if let Change::Closed(session) = change {
-                last.push(session);
-            }
-        }
-        for filed in self.desk.close_all(last) {
+        let desk = &mut self.desk;
+        self.walk
+            .finish_shown(&mut |ended| desk.learn_built(&ended));
+        while let Some(session) = self.walk.next_closed() {
+            let filed = self.desk.judge(session);
             self.filed(&filed)?;
         }
         for problem in std::mem::take(&mut self.problems) {

@@ -9,13 +9,14 @@ use super::choice::FrameChoice;
 use super::members::Members;
 use super::output::{self, Out};
 use super::{Common, Exit, Format};
-use crate::desk::Desk;
+use crate::desk::{Desk, Over};
 use crate::render::json;
 use crate::render::tree;
 use crate::report::decode::{Builder, FrameReport, Secrets, wire_len};
 use crate::source::FrameSource;
 use crate::source::file::{self, FileSource};
 use crate::track::{Change, Event, Session};
+use crate::walk::Last;
 
 /// Options of `decode`.
 #[derive(Debug, clap::Args)]
@@ -143,23 +144,22 @@ fn read(
             table.close(choice, session);
         }
     }
-    walk.finish_each(&mut |change| {
-        if let Change::Closed(session) = change {
-            table.close(choice, session);
-        }
+    walk.finish_each(&mut |last| match last {
+        Last::PushedOut(Change::Closed(session)) => table.close(choice, session),
+        Last::PushedOut(_) => {}
+        Last::Over(ended) => table.desk.learn_built(&ended),
     });
     let statistics = source.statistics();
     table.desk.capture_ended(statistics);
-    let mut last = Vec::new();
-    while let Some(Change::Closed(session)) = walk.poll() {
-        last.push(session);
-    }
     table.sessions = walk.numbered();
     let mut trouble = table.trouble;
-    table.desk.close_each(last, |filed| {
-        trouble |= filed.is_some_and(|filed| filed.is_trouble() && choice.names(&filed.session));
-        anyhow::Ok(())
-    })?;
+    table
+        .desk
+        .judge_each(walk.closed().map(Over::from), |filed| {
+            trouble |=
+                filed.is_some_and(|filed| filed.is_trouble() && choice.names(&filed.session));
+            anyhow::Ok(())
+        })?;
     table.trouble = trouble;
     let mut exit = Exit::Clean;
     for problem in &statistics.problems {

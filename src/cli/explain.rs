@@ -8,7 +8,7 @@ use super::budget::Budgets;
 use super::output;
 use super::{Common, Exit, Format};
 use crate::assemble::Hints;
-use crate::desk::{Desk, Filed};
+use crate::desk::{Desk, Filed, Over};
 use crate::explain::{self, Explanation};
 use crate::render::escape::harmless;
 use crate::render::json;
@@ -16,6 +16,7 @@ use crate::report::{self, SessionReport};
 use crate::source::FrameSource;
 use crate::source::file;
 use crate::track::Change;
+use crate::walk::Last;
 
 /// How many sessions of a capture are kept to judge by. Those in trouble come first.
 const SESSIONS_KEPT: usize = 10_000;
@@ -114,17 +115,13 @@ fn sessions(path: &Path, budgets: &Budgets) -> anyhow::Result<(Vec<SessionReport
             keep(&desk.close(session));
         }
     }
-    walk.finish_each(&mut |change| {
-        if let Change::Closed(session) = change {
-            keep(&desk.close(session));
-        }
+    walk.finish_each(&mut |last| match last {
+        Last::PushedOut(Change::Closed(session)) => keep(&desk.close(session)),
+        Last::PushedOut(_) => {}
+        Last::Over(ended) => desk.learn_built(&ended),
     });
     desk.capture_ended(source.statistics());
-    let mut last = Vec::new();
-    while let Some(Change::Closed(session)) = walk.poll() {
-        last.push(session);
-    }
-    desk.close_each(last, |filed| {
+    desk.judge_each(walk.closed().map(Over::from), |filed| {
         filed.iter().for_each(&mut keep);
         anyhow::Ok(())
     })?;

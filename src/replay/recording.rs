@@ -17,7 +17,7 @@ use crate::source::{Frame, FrameSource, SourceError};
 use crate::time::{Span, Timestamp};
 use crate::track::session::Kind;
 use crate::track::{self, Change, Session};
-use crate::walk::Walk;
+use crate::walk::{Last, Walk};
 
 mod stream;
 
@@ -119,7 +119,11 @@ pub fn sessions_and(
             keep(change);
         }
     }
-    walk.finish_each(&mut keep);
+    walk.finish_each(&mut |last| {
+        if let Last::PushedOut(change) = last {
+            keep(change);
+        }
+    });
     while let Some(change) = walk.poll() {
         keep(change);
     }

@@ -1,6 +1,8 @@
 //! What stands in clear in an IKE message, kept small: sessions are many, and most are never
 //! looked at again.
 
+use crate::track::pack::{Pack, Packer, Unpacker, octets, octets_of};
+
 /// Which payload types a message carries in clear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Types([u64; 4]);
@@ -75,6 +77,33 @@ impl Notifies {
                 data,
             })
         })
+    }
+}
+
+impl Pack for Types {
+    fn pack(&self, to: &mut Packer<'_>) {
+        to.once(|to| self.0.iter().for_each(|word| word.pack(to)));
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        from.once(|from| {
+            let mut words = [0; 4];
+            for word in &mut words {
+                *word = Pack::unpack(from)?;
+            }
+            Some(Self(words))
+        })
+    }
+}
+
+impl Pack for Notifies {
+    fn pack(&self, to: &mut Packer<'_>) {
+        octets(&self.octets, to);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        let octets = octets_of(from)?.to_vec();
+        Some(Self { octets })
     }
 }
 

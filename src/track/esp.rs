@@ -106,6 +106,13 @@ pub struct Log {
     oldest: usize,
 }
 
+/// Room for the first one alone: most flows are short.
+fn make_room<T>(list: &mut Vec<T>) {
+    if list.capacity() == 0 {
+        list.reserve_exact(1);
+    }
+}
+
 impl Log {
     /// Packets kept of each end of the flow.
     pub const KEPT: usize = 128;
@@ -113,6 +120,7 @@ impl Log {
     /// Notes a packet.
     pub fn note(&mut self, packet: Logged) {
         if self.first.len() < Self::KEPT {
+            make_room(&mut self.first);
             self.first.push(packet);
         } else if self.last.len() < Self::KEPT {
             self.last.push(packet);
@@ -199,6 +207,7 @@ impl EspFlow {
             self.offloaded += 1;
         }
         if self.head.len() < Self::HEAD {
+            make_room(&mut self.head);
             self.head.push((at, len));
         }
         if at.time >= self.last.time {
@@ -271,6 +280,41 @@ impl EspFlow {
         self.moves.last().map_or(self.flow, |(_, flow)| *flow)
     }
 }
+
+packed! {
+    EspFlow {
+        spi,
+        from,
+        over,
+        flow,
+        moves,
+        packets,
+        octets,
+        first,
+        last,
+        first_sequence,
+        last_sequence,
+        missing,
+        copies,
+        duplicated,
+        late,
+        latest_by,
+        sizes,
+        largest_ip,
+        head,
+        offloaded,
+        fragmented,
+        truncated,
+        log,
+        beyond_window,
+        late_at,
+        window,
+    }
+    Log { first, last, oldest }
+    Logged { at, ip_len, cannot_shrink, fragmented }
+}
+
+packed_choice! { Over { 0 => Ip, 1 => Udp, 2 => Tcp } }
 
 #[cfg(test)]
 mod tests {

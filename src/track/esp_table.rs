@@ -123,6 +123,9 @@ const FRESH_KEPT: usize = 128;
 /// Places of that filter, eight octets each.
 const FILTER: usize = 1 << 17;
 
+/// Octets that a flow takes with what leads to it.
+const FLOW: usize = 768;
+
 /// All ESP flows.
 #[derive(Debug, Default)]
 pub(super) struct Table {
@@ -351,6 +354,7 @@ impl Table {
             owned.watched &= told;
         }
         self.weigh(core, Some(index));
+        core.slab.burden(owner, FLOW);
     }
 
     /// The session that a new SPI belongs to: the latest one between its addresses, and, in
@@ -422,7 +426,7 @@ impl Table {
     }
 
     /// Gives the flows of a session that is being closed.
-    pub(super) fn release(&mut self, core: &mut Core, owner: u32) -> Vec<EspFlow> {
+    pub(super) fn release(&mut self, owner: u32) -> Vec<EspFlow> {
         let list = self.by_owner.remove(&owner).unwrap_or_default().flows;
         let mut flows: Vec<EspFlow> = Vec::with_capacity(list.len());
         for at in list {
@@ -434,10 +438,6 @@ impl Table {
             }
         }
         flows.sort_by_key(|flow| (flow.first, flow.spi));
-        let now = core.now;
-        if let Some(open) = core.slab.get_mut(owner) {
-            lay(&mut open.session, &flows, now);
-        }
         flows
     }
 

@@ -167,3 +167,5 @@ pub(super) struct Sequence {
     /// What the peer says it expects next.
     expected: u16,
 }
+
+packed! { Sequence { seen, next, expected } }

@@ -7,6 +7,7 @@
 use crate::decap::Envelope;
 use crate::time::{Span, Timestamp};
 use crate::track::esp::Logged;
+use crate::track::pack::{Pack, Packer, Unpacker};
 use crate::track::session::Stamp;
 
 /// Longer datagrams in one piece were never on a link of usual MTU: the capturing host's card
@@ -284,6 +285,37 @@ impl Sizes {
     pub fn end(&mut self, now: Timestamp) {
         self.expire(now);
     }
+}
+
+impl Pack for [Class; Sizes::CLASSES] {
+    fn pack(&self, to: &mut Packer<'_>) {
+        let used = || {
+            self.iter()
+                .enumerate()
+                .filter(|(_, c)| **c != Class::default())
+        };
+        used().count().pack(to);
+        for (place, class) in used() {
+            place.pack(to);
+            class.pack(to);
+        }
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        let mut classes = [Class::default(); Sizes::CLASSES];
+        for _ in 0..from.len()? {
+            let slot = classes.get_mut(from.len()?)?;
+            *slot = Pack::unpack(from)?;
+        }
+        Some(classes)
+    }
+}
+
+packed! {
+    Sizes { classes, open, vanished }
+    Vanished { at, size, fragmented }
+    Class { answered, unanswered, largest_answered, smallest_unanswered }
+    Round { at, last, size, cannot_shrink, fragmented }
 }
 
 #[cfg(test)]

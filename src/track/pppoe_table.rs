@@ -41,7 +41,7 @@ impl Table {
         let Some(open) = core.slab.get_mut(index) else {
             return;
         };
-        let session = &mut open.session;
+        let session: &mut Session = &mut open.session;
         let Detail::Pppoe(facts) = &mut session.detail else {
             return;
         };

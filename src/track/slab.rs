@@ -1,16 +1,21 @@
 //! Open sessions and their deadlines.
 
+use std::cell::RefCell;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::net::IpAddr;
 
 use crate::time::{Span, Timestamp};
+use crate::track::nap::Nap;
+use crate::track::pack::Shared;
 use crate::track::session::Session;
 
 /// An open session and what the tracker needs to keep it.
 #[derive(Debug)]
 pub(crate) struct Open {
-    pub(crate) session: Box<Session>,
+    pub(crate) session: Nap,
+    /// Its number.
+    pub(crate) id: u32,
     /// Address pairs it is findable by.
     pub(crate) pairs: Vec<(IpAddr, IpAddr)>,
     /// How long it may be silent.
@@ -19,6 +24,12 @@ pub(crate) struct Open {
     generation: u32,
     /// Octets it took when it was weighed.
     weight: usize,
+    /// When it was changed last, counted in changes.
+    changed: u64,
+    /// Octets that others hold for it.
+    burden: usize,
+    /// It cannot be packed, or is not worth it.
+    restless: bool,
     /// How often it was looked at since it was seen, and when that was.
     looked: (usize, Timestamp),
 }
@@ -30,14 +41,35 @@ pub(crate) struct Slab {
     free: Vec<u32>,
     /// Deadlines as they were when noted; a session that was active since is put back.
     due: BinaryHeap<Reverse<(Timestamp, u32, u32)>>,
+    /// Sessions by when they were last seen, as that was when noted. Empty until there are too
+    /// many of them for the first time.
+    quiet: BinaryHeap<Reverse<(Timestamp, u32, u32)>>,
     next_generation: u32,
     next_id: u32,
     len: usize,
-    /// Octets of all sessions.
+    /// Octets of all sessions, and of those among them that are awake.
     held: usize,
+    awake: usize,
     /// The session that was changed last.
     changed: Option<u32>,
+    /// What packed sessions share.
+    shared: Shared,
+    /// Sessions that are awake: index, generation, and when it was changed last as far as that is
+    /// known here. The next one that may fall asleep is in front.
+    waking: VecDeque<(u32, u32, u64)>,
+    /// Sessions that were looked at while asleep: they were unpacked for it.
+    disturbed: RefCell<Vec<u32>>,
+    /// Changes of sessions so far.
+    changes: u64,
 }
+
+/// Octets of the heaviest session that is packed: one that a stranger blew up would cost more with
+/// every packet of it than it is worth.
+const HEAVIEST: usize = 64 << 10;
+/// Sessions that are looked at for sleep after an event, at most.
+const TRIED: usize = 2;
+/// Octets that a session takes wherever it is found by.
+const FOUND_BY: usize = 640;
 
 impl Slab {
     /// Nothing open; sessions are numbered on from here.
@@ -71,16 +103,26 @@ impl Slab {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
         });
+        self.changes += 1;
         let open = Open {
-            session: Box::new(session),
+            id: session.id,
+            session: Nap::awake(Box::new(session)),
             pairs: Vec::new(),
             idle: Span::from_secs(600),
             last_seen: now,
             generation: self.next_generation,
             weight: 0,
+            changed: self.changes,
+            burden: 0,
+            restless: false,
             looked: (0, now),
         };
+        self.waking
+            .push_back((index, open.generation, self.changes));
         self.note_deadline((now + open.idle, index, open.generation));
+        if !self.quiet.is_empty() {
+            self.note_quiet((now, index, open.generation));
+        }
         if let Some(slot) = self.slots.get_mut(index as usize) {
             *slot = Some(open);
         }
@@ -104,6 +146,20 @@ impl Slab {
         self.due.push(Reverse(entry));
     }
 
+    /// Notes when a session was last seen, with the same care as for deadlines.
+    fn note_quiet(&mut self, entry: (Timestamp, u32, u32)) {
+        if self.quiet.len() > 2 * self.len + 4096 {
+            let slots = &self.slots;
+            self.quiet.retain(|Reverse((_, index, generation))| {
+                slots
+                    .get(*index as usize)
+                    .and_then(Option::as_ref)
+                    .is_some_and(|open| open.generation == *generation)
+            });
+        }
+        self.quiet.push(Reverse(entry));
+    }
+
     /// Octets that open sessions take.
     pub(crate) const fn held(&self) -> usize {
         self.held
@@ -112,11 +168,72 @@ impl Slab {
     /// Finds out how much a session takes now.
     fn weigh(&mut self, index: u32) {
         let slot = self.slots.get_mut(index as usize);
-        if let Some(open) = slot.and_then(Option::as_mut) {
-            let weight = open.session.octets();
+        if let Some(open) = slot.and_then(Option::as_mut)
+            && !open.session.is_asleep()
+        {
+            let weight = open.session.octets() + FOUND_BY + open.burden;
             self.held = (self.held + weight).saturating_sub(open.weight);
+            self.awake = (self.awake + weight).saturating_sub(open.weight);
             open.weight = weight;
         }
+    }
+
+    /// Adds octets that others hold for a session, whether it is awake or not.
+    pub(crate) fn burden(&mut self, index: u32, octets: usize) {
+        if let Some(Some(open)) = self.slots.get_mut(index as usize) {
+            open.burden += octets;
+            open.weight += octets;
+            self.held += octets;
+            if !open.session.is_asleep() {
+                self.awake += octets;
+            }
+        }
+    }
+
+    /// Lets sessions fall asleep that were not changed for the longest time, while those awake
+    /// take more than `room`; only those of which `may` says that they may.
+    pub(crate) fn doze(&mut self, room: usize, may: impl Fn(&Open) -> bool) {
+        self.settle_disturbed();
+        let mut tried = 0;
+        while self.awake > room && tried < TRIED {
+            tried += 1;
+            let Some((index, generation, changed)) = self.waking.pop_front() else {
+                return;
+            };
+            let slot = self.slots.get_mut(index as usize);
+            let Some(open) = slot
+                .and_then(Option::as_mut)
+                .filter(|open| open.generation == generation && !open.session.is_asleep())
+            else {
+                continue;
+            };
+            let quiet = open.changed == changed && !open.restless;
+            if quiet && open.weight <= HEAVIEST && may(open) && open.session.sleep(&mut self.shared)
+            {
+                let weight = open.session.packed() + FOUND_BY + open.burden;
+                self.awake = self.awake.saturating_sub(open.weight);
+                self.held = (self.held + weight).saturating_sub(open.weight);
+                open.weight = weight;
+            } else {
+                // What could not be packed is tried again when it has changed.
+                open.restless = quiet;
+                self.waking.push_back((index, generation, open.changed));
+            }
+        }
+    }
+
+    /// Forgets what was unpacked to be looked at.
+    pub(crate) fn settle_disturbed(&mut self) {
+        for index in self.disturbed.get_mut().drain(..) {
+            if let Some(Some(open)) = self.slots.get_mut(index as usize) {
+                open.session.settle();
+            }
+        }
+    }
+
+    /// What packed sessions share.
+    pub(in crate::track) const fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     /// Finds out how much the session takes that was changed last.
@@ -127,11 +244,38 @@ impl Slab {
     }
 
     pub(crate) fn get(&self, index: u32) -> Option<&Open> {
-        self.slots.get(index as usize)?.as_ref()
+        let open = self.slots.get(index as usize)?.as_ref()?;
+        if open.session.is_asleep() {
+            self.disturb(index, open)?;
+        }
+        Some(open)
+    }
+
+    #[cold]
+    fn disturb(&self, index: u32, open: &Open) -> Option<()> {
+        if open.session.disturb(&self.shared)? {
+            self.disturbed.borrow_mut().push(index);
+        }
+        Some(())
     }
 
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut Open> {
         self.changed = Some(index);
+        self.changes += 1;
+        let open = self.slots.get_mut(index as usize)?.as_mut()?;
+        open.changed = self.changes;
+        open.restless = false;
+        if open.session.is_asleep() {
+            open.session.wake(&self.shared)?;
+            self.awake += open.weight;
+            self.waking
+                .push_back((index, open.generation, self.changes));
+        }
+        Some(open)
+    }
+
+    /// What is known of a session without looking at it.
+    pub(crate) fn aside(&mut self, index: u32) -> Option<&mut Open> {
         self.slots.get_mut(index as usize)?.as_mut()
     }
 
@@ -147,12 +291,14 @@ impl Slab {
 
     /// Number of the session that was changed last.
     pub(crate) fn changed(&self) -> Option<u32> {
-        Some(self.get(self.changed?)?.session.id)
+        let index = self.changed? as usize;
+        Some(self.slots.get(index)?.as_ref()?.id)
     }
 
     /// Notes activity, and how long silence may last from now on.
     pub(crate) fn touch(&mut self, index: u32, now: Timestamp, idle: Span) {
-        let Some(open) = self.get_mut(index) else {
+        self.changed = Some(index);
+        let Some(open) = self.aside(index) else {
             return;
         };
         open.last_seen = open.last_seen.max(now);
@@ -167,7 +313,8 @@ impl Slab {
     /// Notes activity at `used` that was not told at once; `false` where even so the silence
     /// has lasted too long.
     pub(crate) fn extend(&mut self, index: u32, used: Timestamp, now: Timestamp) -> bool {
-        let Some(open) = self.get_mut(index) else {
+        self.changed = Some(index);
+        let Some(open) = self.aside(index) else {
             return false;
         };
         open.last_seen = open.last_seen.max(used);
@@ -184,13 +331,17 @@ impl Slab {
         self.free.push(index);
         self.len -= 1;
         self.held = self.held.saturating_sub(open.weight);
+        if !open.session.is_asleep() {
+            self.awake = self.awake.saturating_sub(open.weight);
+        }
         Some(open)
     }
 
     /// Brings the earliest true deadline to the top.
     fn settle(&mut self) -> Option<(Timestamp, u32)> {
         while let Some(Reverse((noted, index, generation))) = self.due.peek().copied() {
-            let open = self.get(index).filter(|open| open.generation == generation);
+            let slot = self.slots.get(index as usize).and_then(Option::as_ref);
+            let open = slot.filter(|open| open.generation == generation);
             let deadline = open.map(|open| open.last_seen + open.idle);
             match deadline {
                 Some(deadline) if deadline <= noted => return Some((deadline, index)),
@@ -217,9 +368,32 @@ impl Slab {
             .map(|(_, index)| index)
     }
 
-    /// The session that will be closed first if nothing comes.
-    pub(crate) fn oldest(&mut self) -> Option<u32> {
-        self.settle().map(|(_, index)| index)
+    /// The session that was quiet for longest. `used` says when something was seen of it that did
+    /// not touch it.
+    pub(crate) fn quietest(&mut self, used: impl Fn(u32) -> Option<Timestamp>) -> Option<u32> {
+        if self.quiet.is_empty() {
+            let slots = (0u32..).zip(&self.slots);
+            let all = slots.filter_map(|(index, slot)| {
+                let open = slot.as_ref()?;
+                Some(Reverse((open.last_seen, index, open.generation)))
+            });
+            self.quiet = all.collect();
+        }
+        while let Some(Reverse((noted, index, generation))) = self.quiet.pop() {
+            let slot = self.slots.get_mut(index as usize).and_then(Option::as_mut);
+            let Some(open) = slot.filter(|open| open.generation == generation) else {
+                continue;
+            };
+            if let Some(used) = used(index) {
+                open.last_seen = open.last_seen.max(used);
+            }
+            if open.last_seen <= noted {
+                return Some(index);
+            }
+            self.quiet
+                .push(Reverse((open.last_seen, index, generation)));
+        }
+        None
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
@@ -248,7 +422,7 @@ impl Slab {
     pub(crate) fn indices(&self) -> Vec<u32> {
         let mut all: Vec<(u32, u32)> = (0u32..)
             .zip(&self.slots)
-            .filter_map(|(index, slot)| slot.as_ref().map(|open| (open.session.id, index)))
+            .filter_map(|(index, slot)| slot.as_ref().map(|open| (open.id, index)))
             .collect();
         all.sort_unstable();
         all.into_iter().map(|(_, index)| index).collect()

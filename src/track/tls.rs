@@ -358,3 +358,5 @@ impl DataFlow {
         }
     }
 }
+
+packed! { Sizes { list, waiting } }

@@ -8,6 +8,7 @@ use sha1::{Digest, Sha1};
 use sha2::{Sha256, Sha384, Sha512};
 use vpnscope_dissectors::ike::v1::Hash;
 
+use crate::track::pack::{Pack, Packer, Unpacker, octets, octets_of};
 use crate::track::session::Side;
 
 /// Whether a hash fits the address and port that this capture saw.
@@ -206,6 +207,27 @@ pub fn hash(initiator_spi: u64, responder_spi: u64, address: IpAddr, port: u16) 
     }
     sha.update(port.to_be_bytes());
     sha.finalize().into()
+}
+
+impl Pack for Said {
+    fn pack(&self, to: &mut Packer<'_>) {
+        let Self {
+            covered,
+            hashes,
+            untouched,
+        } = self;
+        covered.pack(to);
+        octets(hashes, to);
+        untouched.pack(to);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        Some(Self {
+            covered: Pack::unpack(from)?,
+            hashes: octets_of(from)?.to_vec(),
+            untouched: Pack::unpack(from)?,
+        })
+    }
 }
 
 #[cfg(test)]

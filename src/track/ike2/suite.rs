@@ -8,6 +8,8 @@ use vpnscope_dissectors::ike::v2::{
     Encryption, Integrity, KeyExchange, Prf, Proposal as Wire, SecurityAssociation, TransformType,
 };
 
+use crate::track::pack::{Pack, Packer, Unpacker, octets, octets_of};
+
 /// One proposal, its transforms sorted by type.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Proposal {
@@ -218,5 +220,15 @@ impl Suite {
     /// and for a child two traffic selectors; for an IKE SA a KE payload, longer than those.
     pub fn least_child(&self) -> Option<u32> {
         self.sealed(32 + 20)
+    }
+}
+
+impl Pack for Offer {
+    fn pack(&self, to: &mut Packer<'_>) {
+        to.once(|to| octets(&self.0, to));
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        from.once(|from| octets_of(from).map(Box::from)).map(Self)
     }
 }

@@ -73,7 +73,7 @@ fn sccrq(id: u16) -> Vec<u8> {
 }
 
 fn sessions(mut tracker: Tracker, end: i64) -> Vec<Session> {
-    tracker.finish(Timestamp::default() + Span::from_millis(end));
+    tracker.finish(Timestamp::default() + Span::from_millis(end), &mut |_| {});
     let mut all = Vec::new();
     while let Some(Change::Closed(session)) = tracker.poll() {
         all.push(*session);

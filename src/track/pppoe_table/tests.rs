@@ -115,7 +115,7 @@ proptest! {
             give(&mut tracker, &envelope(client, from_client, number), &octets);
             prop_assert!(tracker.open_sessions() <= 4);
         }
-        tracker.finish(Timestamp::default() + Span::from_secs(100));
+        tracker.finish(Timestamp::default() + Span::from_secs(100), &mut |_| {});
         while let Some(Change::Closed(session)) = tracker.poll() {
             prop_assert!(session.steps.len() <= Session::STEPS_KEPT);
         }

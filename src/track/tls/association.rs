@@ -201,3 +201,5 @@ impl Association {
             .find(|message| message.from == from && message.message_type == message_type)
     }
 }
+
+packed! { Window { epoch, end, bits } }
