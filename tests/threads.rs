@@ -41,8 +41,13 @@ impl Drop for Capture {
 }
 
 fn analyze(arguments: &[&str], file: &Path, stdin: Option<File>) -> Value {
+    let arguments = [&["--tls", "all"], arguments].concat();
+    report(&arguments, file, stdin)
+}
+
+fn report(arguments: &[&str], file: &Path, stdin: Option<File>) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_vpnscope"))
-        .args(["analyze", "--format", "json", "--tls", "all"])
+        .args(["analyze", "--format", "json"])
         .args(arguments)
         .arg(file)
         .stdin(stdin.map_or_else(Stdio::null, Stdio::from))
@@ -108,4 +113,40 @@ fn counting_only_counts_the_same() {
         }
     }
     assert!(compared > 50, "{compared} captures");
+}
+
+/// Sessions of SYNs alone are not built where nothing is to be said of them: what is left out
+/// must be what a report of everything has nothing to say of.
+#[test]
+fn what_is_not_reported_is_what_there_is_nothing_to_say_of() {
+    let mut left_out = 0;
+    for mix in [Mix::Small, Mix::Span] {
+        let capture = Capture::new(&format!("quiet-{}", mix.name()), &pcap(mix, 6000));
+        let all = report(&["--tls", "all"], &capture.0, None);
+        let usual = report(&[], &capture.0, None);
+        let sessions = |report: &Value| report["sessions"].as_array().expect("a list").clone();
+        let usual_sessions = sessions(&usual);
+        for session in sessions(&all) {
+            if let Some(same) = usual_sessions.iter().find(|one| one["id"] == session["id"]) {
+                assert_eq!(*same, session, "{}", mix.name());
+                continue;
+            }
+            left_out += 1;
+            let outcome = session["outcome"].as_str().expect("a word");
+            assert!(
+                !matches!(outcome, "failed" | "degraded"),
+                "{}: {session}",
+                mix.name()
+            );
+        }
+        let count = |report: &Value| sessions(report).len() as u64;
+        let counted = usual["summary"]["tls_not_reported"].as_u64();
+        assert_eq!(
+            count(&all),
+            count(&usual) + counted.expect("a number"),
+            "{}",
+            mix.name()
+        );
+    }
+    assert!(left_out > 100, "{left_out} sessions were left out");
 }

@@ -34,7 +34,7 @@ mod wait;
 
 use foldhash::fast::RandomState;
 use half::{Early, Half, Place};
-use opening::{Entry, Key, Openings};
+use opening::{Entry, Key, Openings, Over};
 pub use options::Options;
 use sieve::Sieve;
 use wait::{Look, Rejected};
@@ -386,7 +386,7 @@ pub struct Assembler<U> {
     connections: HashMap<Key, Box<Connection<U>>, RandomState>,
     openings: Openings,
     /// Openings that are over and not told yet.
-    over: VecDeque<(Key, Entry)>,
+    over: VecDeque<Over>,
     /// All flows in `connections` and `openings`.
     sieve: Sieve,
     counters: Counters,
@@ -1026,10 +1026,8 @@ impl<U: Reader> Assembler<U> {
             }
             matters
         });
-        if self.over.is_empty() {
-            self.over = over.into();
-        } else {
-            self.over.extend(over);
+        if !over.is_empty() {
+            self.over.push_back(over);
         }
     }
 
@@ -1042,8 +1040,12 @@ impl<U: Reader> Assembler<U> {
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
         while most > 0
-            && let Some((key, entry)) = self.over.pop_front()
+            && let Some(over) = self.over.front_mut()
         {
+            let Some((key, entry)) = over.next() else {
+                self.over.pop_front();
+                continue;
+            };
             most -= 1;
             if entry.is_unanswered() && !self.openings.is_rewritten(&key) {
                 self.tell_unanswered(&key, &entry, told, sink);

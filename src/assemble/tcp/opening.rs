@@ -451,7 +451,7 @@ impl Openings {
         &mut self,
         before: Timestamp,
         mut matters: impl FnMut(&Key, &Entry) -> bool,
-    ) -> Vec<(Key, Entry)> {
+    ) -> Over {
         let is_over = |entry: &&Entry| entry.last() <= before;
         let count =
             self.v4.values().filter(is_over).count() + self.v6.values().filter(is_over).count();
@@ -462,12 +462,6 @@ impl Openings {
         let v6 = self.v6.extract_if(|_, entry| entry.last() <= before);
         let v6 = v6.map(|(key, entry)| (Key::V6(key), entry));
         out.extend(v4.chain(v6).filter(|(key, entry)| matters(key, entry)));
-        out.sort_unstable_by(|(key, entry), (other_key, other)| {
-            let when = |entry: &Entry| (join(entry.time), join(entry.frame));
-            when(entry)
-                .cmp(&when(other))
-                .then_with(|| key.cmp(other_key))
-        });
         if self.v4.is_empty() {
             self.v4 = HashMap::default();
         }
@@ -475,7 +469,49 @@ impl Openings {
             self.v6 = HashMap::default();
         }
         out.shrink_to_fit();
-        out
+        Over::new(out)
+    }
+}
+
+/// Openings that are over, given oldest first. Not they are put in order but their places: there
+/// may be very many.
+#[derive(Debug)]
+pub(super) struct Over {
+    entries: Vec<(Key, Entry)>,
+    order: std::vec::IntoIter<u32>,
+}
+
+impl Over {
+    fn new(entries: Vec<(Key, Entry)>) -> Self {
+        let when = |(key, entry): &(Key, Entry)| (join(entry.time), join(entry.frame), *key);
+        let mut order: Vec<(u64, u32)> = (0u32..)
+            .zip(&entries)
+            .map(|(place, (_, entry))| (join(entry.time), place))
+            .collect();
+        order.sort_unstable_by(|(time, place), (other_time, other)| {
+            let at = |place: &u32| entries.get(*place as usize).map(when);
+            time.cmp(other_time).then_with(|| at(place).cmp(&at(other)))
+        });
+        let order: Vec<u32> = order.into_iter().map(|(_, place)| place).collect();
+        Self {
+            entries,
+            order: order.into_iter(),
+        }
+    }
+}
+
+impl Over {
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.as_slice().is_empty()
+    }
+}
+
+impl Iterator for Over {
+    type Item = (Key, Entry);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let place = self.order.next()?;
+        self.entries.get(place as usize).copied()
     }
 }
 
