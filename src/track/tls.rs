@@ -359,4 +359,4 @@ impl DataFlow {
     }
 }
 
-packed! { Sizes { list, waiting } }
+packed! { Sizes { list, waiting, recent, taken } }

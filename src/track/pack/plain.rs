@@ -188,6 +188,22 @@ impl<const N: usize> Pack for [u8; N] {
     }
 }
 
+impl<T: Pack + Copy, const N: usize> Pack for [Option<T>; N] {
+    fn pack(&self, to: &mut Packer<'_>) {
+        for item in self {
+            item.pack(to);
+        }
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        let mut items = [None; N];
+        for item in &mut items {
+            *item = Pack::unpack(from)?;
+        }
+        Some(items)
+    }
+}
+
 /// Octets with their length before them.
 pub(in crate::track) fn octets(octets: &[u8], to: &mut Packer<'_>) {
     to.number(octets.len() as u64);

@@ -86,6 +86,7 @@ packed! {
         first,
         last,
         frames,
+        counted,
         steps,
         steps_not_kept,
         icmp,
