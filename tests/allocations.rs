@@ -73,9 +73,13 @@ struct Cost {
 
 /// Walks the first `warm` frames, then counts what the others cost. The walk stays open.
 fn cost(mix: Mix, warm: usize, frames: usize) -> Cost {
+    cost_of(mix, warm, frames, track::Config::default())
+}
+
+fn cost_of(mix: Mix, warm: usize, frames: usize, config: track::Config) -> Cost {
     let file = pcap(mix, warm + frames);
     let mut source = FileSource::new("traffic", Cursor::new(file), 0).expect("a capture");
-    let mut walk = Walk::new(ip::Config::default(), track::Config::default());
+    let mut walk = Walk::new(ip::Config::default(), config);
     let mut walked = 0;
     let mut before = (0, 0, 0);
     while let Some(frame) = source.next_frame() {
@@ -125,9 +129,20 @@ fn packets_allocate_nothing_and_sessions_little() {
     );
     assert!(each <= SESSION_ALLOCATIONS, "{each} allocations a session");
     assert!(octets <= SESSION_OCTETS, "{octets} octets a session");
+
+    let drowsy = track::Config {
+        awake_octets: 256 << 10,
+        ..track::Config::default()
+    };
+    let packed = cost_of(Mix::Handshakes, 20_000, 40_000, drowsy);
+    let octets = packed.held / packed.sessions.cast_signed();
+    println!("handshakes: {octets} octets a packed session");
+    assert!(octets <= PACKED_OCTETS, "{octets} octets a packed session");
 }
 
 /// Allocations of a session from its first frame to its last.
 const SESSION_ALLOCATIONS: usize = 56;
+/// Octets of a session that is packed, all tables included.
+const PACKED_OCTETS: isize = 2_000;
 /// Octets of an open session, all tables included.
 const SESSION_OCTETS: isize = 10_240;

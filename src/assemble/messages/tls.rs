@@ -98,6 +98,9 @@ impl Shared {
     }
 }
 
+/// Octets of room for messages that a connection keeps between them.
+const ROOM_KEPT: usize = 512;
+
 /// What is read at the moment.
 #[derive(Debug, Default)]
 enum State {
@@ -424,7 +427,14 @@ impl Direction {
             },
         );
         match body.content_type {
-            ContentType::CHANGE_CIPHER_SPEC => self.changed = true,
+            ContentType::CHANGE_CIPHER_SPEC => {
+                self.changed = true;
+                if self.message.is_empty() {
+                    // What follows is encrypted, and nothing of it is gathered.
+                    self.message = Vec::new();
+                    self.message_frames = Vec::new();
+                }
+            }
             ContentType::ALERT if clear => {
                 if let Ok(alert) = Alert::parse(&body.octets) {
                     give(sink, What::Alert(alert));
@@ -528,6 +538,9 @@ impl Direction {
         self.message_frames.clear();
         if !message.is_empty() {
             self.message_frames.extend(last);
+        } else if message.capacity() > ROOM_KEPT {
+            // Certificates: nothing as long follows, and connections are many.
+            message = Vec::new();
         }
         self.message = message;
     }
