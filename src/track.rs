@@ -645,7 +645,9 @@ impl Tracker {
 
     /// Adds an event.
     pub fn handle(&mut self, event: &Event<'_>) {
-        if self.core.config.waits {
+        // Streams are in order already, and nothing that waits is about them.
+        let in_order = matches!(event.what, What::Tcp(_) | What::Tls(_) | What::Dtls(_));
+        if self.core.config.waits && !in_order {
             let (ike, slab) = (&self.ike, &self.core.slab);
             let known = |spi| known(&slab.get(ike.find(spi, 0)?)?.session);
             if self.hold.take(event, known) {

@@ -592,10 +592,10 @@ impl Messages {
     ) -> bool {
         dissect::segment(segment, frames, class, &mut |event| {
             sink(event);
-            let What::Ike { message, .. } = event.what else {
+            let What::Ike { message, .. } = &event.what else {
                 return;
             };
-            let whole = self.cisco.handle(event.envelope, event.frames, &message);
+            let whole = self.cisco.handle(event.envelope, event.frames, message);
             if let Some(whole) = whole {
                 sink(&Event {
                     envelope: event.envelope,

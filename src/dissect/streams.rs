@@ -302,14 +302,20 @@ fn give_dtls(
 ) {
     // A message names the datagrams it came in; the last of them may have come in fragments.
     let mut all: Vec<u64> = Vec::new();
+    let mut whole: &[u64] = &[];
     if let dtls::What::Message { frames: own, .. } | dtls::What::Incomplete { frames: own, .. } =
         item.what
     {
-        all.extend(own);
-        all.extend(frames.iter().filter(|frame| !own.contains(frame)));
-        all.sort_unstable();
+        if own.is_sorted() && frames.iter().all(|frame| own.contains(frame)) {
+            whole = own;
+        } else {
+            all.extend(own);
+            all.extend(frames.iter().filter(|frame| !own.contains(frame)));
+            all.sort_unstable();
+            whole = &all;
+        }
     }
-    let frames = if all.is_empty() { frames } else { &all };
+    let frames = if whole.is_empty() { frames } else { whole };
     sink(&Event {
         envelope,
         frames,

@@ -282,12 +282,15 @@ impl Assembler {
         payload: &[u8],
         sink: &mut impl FnMut(&Item<'_>),
     ) {
-        let known = self.table.contains_key(key);
-        if !known {
-            self.open(*key, flow, time, payload, sink);
-        }
-        let Some(association) = self.table.get_mut(key) else {
-            return;
+        let (association, known) = match self.table.get_mut(key) {
+            Some(association) => (association, true),
+            None => {
+                self.open(*key, flow, time, payload, sink);
+                match self.table.get_mut(key) {
+                    Some(association) => (association, false),
+                    None => return,
+                }
+            }
         };
         association.last = association.last.max(time);
         let before = association.held();
@@ -410,7 +413,7 @@ pub fn may_be(payload: &[u8]) -> bool {
 
 /// The same for both directions.
 pub fn ordered(flow: &Flow) -> Flow {
-    if flow.source <= flow.destination {
+    if flow.is_ordered() {
         *flow
     } else {
         flow.reversed()
