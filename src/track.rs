@@ -455,12 +455,15 @@ impl Core {
             // Below IP, as `PPPoE`: it is never asked for by addresses.
             return;
         }
-        let pair = Self::pair(envelope.source, envelope.destination);
+        let (source, destination) = (envelope.source, envelope.destination);
         // Nearly every message travels between the addresses of the one before it.
-        let pairs = self.slab.aside(index).map(|open| &mut open.pairs);
-        if pairs.is_some_and(|pairs| pairs.last() == Some(&pair)) {
+        let pairs = self.slab.aside(index).map(|open| &open.pairs);
+        if pairs.and_then(|pairs| pairs.last()).is_some_and(|&(a, b)| {
+            a == source && b == destination || a == destination && b == source
+        }) {
             return;
         }
+        let pair = Self::pair(source, destination);
         let list = self.pairs.entry(pair).or_default();
         if list.last() == Some(&index) || list.contains(&index) {
             return;

@@ -1,7 +1,7 @@
 //! Ways in which a capture misleads, noticed: each is told in the report and weighs on what
 //! may be claimed. The table is in `docs/confidence.md`.
 
-use super::{Basis, Confidence, Context, Finding, Outcome, Severity};
+use super::{Basis, Confidence, Context, Finding, Outcome, Severity, say};
 use crate::time::Span;
 use crate::track::session::{Detail, Ending, Kind, Session, Side};
 use crate::track::vantage::{Place, standing};
@@ -178,31 +178,31 @@ impl Look<'_> {
         let open = !settled && primary(findings).is_none_or(|f| f.outcome == Outcome::Incomplete);
         let ended = vantage.ending == Ending::CaptureEnd && vantage.watched_after < PATIENCE;
         if open && ended && !vantage.started_late {
-            let note = format!(
+            let note = say!(
                 "the capture ends {} after the last frame of this session",
                 vantage.watched_after
             );
             self.note(What::EndsEarly, note);
         }
         if vantage.truncated > 0 {
-            let note = format!("{} message(s) were cut by snaplen", vantage.truncated);
+            let note = say!("{} message(s) were cut by snaplen", vantage.truncated);
             self.note(What::Snaplen, note);
         }
         let unseen = vantage.unseen.client + vantage.unseen.gateway;
         if unseen > 0 {
             self.note(
                 What::CaptureDrops,
-                format!("{unseen} message(s) must have been sent but are not in the capture"),
+                say!("{unseen} message(s) must have been sent but are not in the capture"),
             );
         }
         let dropped = self.capture().and_then(|capture| capture.dropped);
         if let Some(dropped) = dropped.filter(|n| *n > 0) {
-            let note = format!("the capturing host dropped {dropped} frames: loss is not provable");
+            let note = say!("the capturing host dropped {dropped} frames: loss is not provable");
             self.note(What::CaptureDrops, note);
         }
         let others = self.context.others_with_holes(session);
         if others >= OTHERS_WITH_HOLES {
-            let note = format!(
+            let note = say!(
                 "messages are missing from {others} other sessions too: the capture itself loses frames"
             );
             self.note(What::CaptureDrops, note);
@@ -222,7 +222,7 @@ impl Look<'_> {
         if count == 0 {
             return;
         }
-        let note = format!(
+        let note = say!(
             "{count} datagram(s) are larger than a link takes: the capturing host's card cuts or joins them; switch that off (ethtool -K) or capture on a span port"
         );
         self.note(What::Offload, note);
@@ -234,7 +234,7 @@ impl Look<'_> {
     fn copies(&mut self, findings: &mut [Finding]) {
         let session = self.session;
         if session.vantage.copies > 0 {
-            let note = format!(
+            let note = say!(
                 "{} copies made by a span port were left out",
                 session.vantage.copies
             );
@@ -259,7 +259,7 @@ impl Look<'_> {
     fn time(&mut self, findings: &mut [Finding]) {
         let reordered = self.session.vantage.reordered;
         if reordered > 0 {
-            let note = format!("{reordered} frame(s) stand in the file before older ones");
+            let note = say!("{reordered} frame(s) stand in the file before older ones");
             self.note(What::TimeOrder, note);
             lower(findings, Confidence::Likely, |_| true);
         }
@@ -273,7 +273,7 @@ impl Look<'_> {
         };
         for side in [Side::Client, Side::Gateway] {
             if forced(side) {
-                let note = format!(
+                let note = say!(
                     "the {} forces encapsulation: nothing stands between it and the capture, and yet its hash does not fit its address; NAT is not proven",
                     side.word()
                 );
@@ -300,7 +300,7 @@ impl Look<'_> {
         };
         let foreign = self.foreign_ttl(error);
         let note = match (ignored, foreign) {
-            (_, Some((ttl, usual))) => format!(
+            (_, Some((ttl, usual))) => say!(
                 "the error came with TTL {ttl}, other messages of the gateway with {usual}: it may be forged"
             ),
             (true, None) => {
@@ -382,7 +382,7 @@ impl Look<'_> {
             });
             let count = others.count();
             if count > 0 {
-                let note = format!(
+                let note = say!(
                     "{count} other attempt(s) of this client at this gateway are in the capture; this verdict is about this one"
                 );
                 self.note(What::SeveralAttempts, note);

@@ -156,6 +156,25 @@ impl<'a> IntoIterator for Extensions<'a> {
 }
 
 impl<'a> Extensions<'a> {
+    /// The first whole extension of a type.
+    pub(super) fn find(&self, wanted: ExtensionType) -> Option<Extension<'a>> {
+        let mut rest = self.rest;
+        while let Some((&[t0, t1, l0, l1], after)) = rest.split_first_chunk() {
+            let length = usize::from(u16::from_be_bytes([l0, l1]));
+            let (body, left) = after.split_at_checked(length)?;
+            if u16::from_be_bytes([t0, t1]) == wanted.0 {
+                let before = self.rest.len().saturating_sub(rest.len());
+                return Some(Extension {
+                    extension_type: wanted,
+                    offset: self.offset.saturating_add(before),
+                    body: Octets(body),
+                });
+            }
+            rest = left;
+        }
+        None
+    }
+
     /// The extensions in wire order.
     pub fn iter(&self) -> Walk<'a> {
         Walk(*self)

@@ -111,9 +111,7 @@ impl<'a> ClientHello<'a> {
     /// The first extension of a type, read; `None` where it is not there or broken.
     pub fn extension(&self, wanted: ExtensionType) -> Option<Body<'a>> {
         self.extensions
-            .into_iter()
-            .flatten()
-            .find(|extension| extension.extension_type == wanted)
+            .find(wanted)
             .and_then(|extension| extension.read(Place::ClientHello).ok())
     }
 
@@ -255,9 +253,7 @@ impl<'a> ServerHello<'a> {
     /// The first extension of a type, read; `None` where it is not there or broken.
     pub fn extension(&self, wanted: ExtensionType) -> Option<Body<'a>> {
         self.extensions
-            .into_iter()
-            .flatten()
-            .find(|extension| extension.extension_type == wanted)
+            .find(wanted)
             .and_then(|extension| extension.read(self.place()).ok())
     }
 

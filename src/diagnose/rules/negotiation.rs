@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use vpnscope_dissectors::ike::v2::{Algorithm, Encryption, KeyExchange};
+use vpnscope_dissectors::ike::v2::{Algorithm, Encryption, Integrity, KeyExchange};
 
 use crate::diagnose::ike2::Story;
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
@@ -281,10 +281,12 @@ fn no_proposal(
 ) -> Option<Finding> {
     let sa = story.facts.sas.first()?;
     let answered = step(story, answer)?;
+    let offered = sa.offered.proposals();
+    let holds = |suite: &&Suite| offered.iter().any(|p| lack(p, suite) == 0);
     let elsewhere = context
         .accepted
         .get(&story.session.gateway.ip)
-        .and_then(|suites| suites.iter().find(|suite| offers(sa, suite)));
+        .and_then(|suites| suites.iter().find(holds));
     let cause = if elsewhere.is_some() {
         &NO_PEER_CONFIG
     } else {
@@ -315,16 +317,17 @@ fn no_proposal(
                 ),
             );
     } else if let Some((suite, changes)) =
-        nearest(sa, context.accepted.get(&story.session.gateway.ip))
+        nearest(&offered, context.accepted.get(&story.session.gateway.ip))
     {
         finding = finding.candidates(&["no-peer-config"]).remedy(say!(
             "The same gateway accepted {} from another client: offering {} as well would meet it.",
             written(&suite),
             changes.join(" and ")
         ));
-    } else if let [only] = groups(sa).as_slice() {
+    } else if let [only] = *groups(&offered) {
         finding = finding.candidates(&["ke-group-mismatch", "no-peer-config"]).remedy(say!(
-            "The offer holds a single group, {only}: try another one first (group 14, 19 or 31)."
+            "The offer holds a single group, {}: try another one first (group 14, 19 or 31).",
+            group(only)
         ));
     } else {
         finding = finding.candidates(&["no-peer-config"]);
@@ -337,12 +340,11 @@ fn group(id: KeyExchange) -> String {
     Algorithm::KeyExchange(id).to_string()
 }
 
-fn groups(sa: &IkeSa) -> Vec<String> {
-    let mut all: Vec<String> = Vec::new();
-    for group in sa.offered.proposals().iter().flat_map(|p| &p.key_exchange) {
-        let name = self::group(*group);
-        if !all.contains(&name) {
-            all.push(name);
+fn groups(offered: &[Proposal]) -> Vec<KeyExchange> {
+    let mut all = Vec::new();
+    for group in offered.iter().flat_map(|p| &p.key_exchange) {
+        if !all.contains(group) {
+            all.push(*group);
         }
     }
     all
@@ -364,12 +366,27 @@ fn encryption(id: Encryption, bits: Option<u16>) -> String {
 
 /// Of the suites that the gateway accepted from others, the one that takes the fewest changes
 /// of one proposal of the offer, with what would have to be added.
-fn nearest(sa: &IkeSa, accepted: Option<&Vec<Suite>>) -> Option<(Suite, Vec<String>)> {
-    let offered = sa.offered.proposals();
-    accepted?
+fn nearest(offered: &[Proposal], accepted: Option<&Vec<Suite>>) -> Option<(Suite, Vec<String>)> {
+    let all = accepted?
         .iter()
-        .flat_map(|suite| offered.iter().map(move |p| (*suite, lacks(p, suite))))
-        .min_by_key(|(_, changes)| changes.len())
+        .flat_map(|suite| offered.iter().map(move |p| (suite, p)));
+    let (suite, p) = all.min_by_key(|(suite, p)| lack(p, suite))?;
+    Some((*suite, lacks(p, suite)))
+}
+
+/// How many algorithms a proposal lacks to hold a suite.
+fn lack(p: &Proposal, suite: &Suite) -> usize {
+    let integrity = |i: &Integrity| p.integrity.contains(i);
+    let group = |k: &KeyExchange| p.key_exchange.contains(k);
+    [
+        p.encryption.contains(&(suite.encryption, suite.key_bits)),
+        suite.integrity.as_ref().is_none_or(integrity),
+        p.prf.contains(&suite.prf),
+        suite.key_exchange.as_ref().is_none_or(group),
+    ]
+    .iter()
+    .filter(|held| !**held)
+    .count()
 }
 
 /// What a proposal lacks to hold a suite.
@@ -394,14 +411,6 @@ fn lacks(p: &Proposal, suite: &Suite) -> Vec<String> {
             .map(group),
     );
     missing
-}
-
-/// Whether one proposal of the offer holds every algorithm of a suite.
-fn offers(sa: &IkeSa, suite: &Suite) -> bool {
-    sa.offered
-        .proposals()
-        .iter()
-        .any(|p| lacks(p, suite).is_empty())
 }
 
 fn invalid_ke(
