@@ -50,6 +50,8 @@ type Memo<T> = RefCell<HashMap<Known, T, RandomState>>;
 thread_local! {
     static CERTIFICATES: Memo<Option<Arc<Certificate>>> = RefCell::default();
     static FINGERPRINTS: Memo<Arc<str>> = RefCell::default();
+    /// Where what is asked for is written: no longer than a hello.
+    static KEY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 fn remembered<T: Clone>(memo: &Memo<T>, octets: &[u8], derive: impl FnOnce() -> T) -> T {
@@ -71,8 +73,15 @@ pub(super) fn certificate(der: &[u8]) -> Option<Arc<Certificate>> {
 
 /// The JA4 of a hello.
 pub(super) fn fingerprint(hello: &ClientHello<'_>, carrier: Carrier) -> Arc<str> {
-    // Everything that JA4 looks at.
-    let mut key: Vec<u8> = Vec::with_capacity(256);
+    KEY.with_borrow_mut(|key| {
+        key.clear();
+        write_key(key, hello, carrier);
+        FINGERPRINTS.with(|memo| remembered(memo, key, || ja4(hello, carrier).into()))
+    })
+}
+
+/// Everything that JA4 looks at.
+fn write_key(key: &mut Vec<u8>, hello: &ClientHello<'_>, carrier: Carrier) {
     key.push(match carrier {
         Carrier::Tcp => 0,
         Carrier::Dtls => 1,
@@ -93,7 +102,6 @@ pub(super) fn fingerprint(hello: &ClientHello<'_>, carrier: Carrier) -> Arc<str>
             key.extend(data);
         }
     }
-    FINGERPRINTS.with(|memo| remembered(memo, &key, || ja4(hello, carrier).into()))
 }
 
 #[cfg(test)]

@@ -325,10 +325,12 @@ fn no_proposal(
             changes.join(" and ")
         ));
     } else if let [only] = *groups(&offered) {
-        finding = finding.candidates(&["ke-group-mismatch", "no-peer-config"]).remedy(say!(
-            "The offer holds a single group, {}: try another one first (group 14, 19 or 31).",
-            group(only)
-        ));
+        finding = finding
+            .candidates(&["ke-group-mismatch", "no-peer-config"])
+            .remedy(say!(
+                "The offer holds a single group, {}: try another one first (group 14, 19 or 31).",
+                group(only)
+            ));
     } else {
         finding = finding.candidates(&["no-peer-config"]);
     }

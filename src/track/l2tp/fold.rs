@@ -1,5 +1,7 @@
 //! Adds an L2TP message to the facts.
 
+use std::borrow::Cow;
+
 use vpnscope_dissectors::l2tp::{Avp, AvpType, Message, MessageType, Value};
 
 use super::{Call, Closing, Control, L2tp};
@@ -265,7 +267,9 @@ fn listed(
         incoming.envelope,
         incoming.frames,
         from,
-        message_type.to_string(),
+        message_type
+            .name()
+            .map_or_else(|| Cow::from(message_type.to_string()), Cow::from),
         length,
     ));
     facts.hidden = facts.hidden.saturating_add(u32::from(attributes.hidden));
