@@ -141,7 +141,7 @@ fn packets_allocate_nothing_and_sessions_little() {
 }
 
 /// Allocations of a session from its first frame to its last.
-const SESSION_ALLOCATIONS: usize = 56;
+const SESSION_ALLOCATIONS: usize = 38;
 /// Octets of a session that is packed, all tables included.
 const PACKED_OCTETS: isize = 2_000;
 /// Octets of an open session, all tables included.
