@@ -157,6 +157,8 @@ def commands(tool, path, other, out, rng):
     yield [tool, "extract", "--shard", "1/3", path, "-o", out + ".pcap.gz"], "text"
     yield [tool, "replay", path, "--session", session, script, "--target", "127.0.0.1:9"], "text"
     yield [tool, "replay", path, "--dry-run", "--listen", "127.0.0.1:0"], "text"
+    yield [tool, "replay", path, "--raw", "lo", "--dry-run"], "text"
+    yield [tool, "replay", path, "--raw", "lo", "--dry-run", "--session", session], "text"
     yield [tool, "explain", code, "--in", path, "--format", form], form
 
 

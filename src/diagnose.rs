@@ -487,6 +487,15 @@ pub struct Attempt {
     pub granted: Option<Timestamp>,
 }
 
+/// Attempts at one gateway.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    /// All of them.
+    count: usize,
+    /// Those that were answered or granted something.
+    pub told: Vec<Attempt>,
+}
+
 /// What is only looked up, never gone through: its order would differ between runs.
 type Set<T> = hashbrown::HashSet<T, foldhash::fast::RandomState>;
 /// As [`Set`].
@@ -507,7 +516,12 @@ pub struct Context {
     /// Addresses between which IKE was seen: client and gateway. Bounded.
     pub ike: Set<(std::net::IpAddr, std::net::IpAddr)>,
     /// Attempts by gateway. Bounded.
-    pub attempts: Map<std::net::IpAddr, Vec<Attempt>>,
+    pub attempts: Map<std::net::IpAddr, Attempts>,
+    /// How many of them are a client's at a gateway, and when the first of these began: there
+    /// may be very many, and each is asked how many others there are.
+    pub tries: Map<(std::net::IpAddr, std::net::IpAddr), (u32, Timestamp)>,
+    /// How many of those began at a time, where there are several.
+    pub began: Map<(std::net::IpAddr, std::net::IpAddr, Timestamp), u32>,
     /// How many they are.
     pub attempts_kept: usize,
     /// The gateway that the user named.
@@ -538,15 +552,43 @@ impl Context {
             return;
         }
         let list = self.attempts.entry(gateway).or_default();
-        if list.len() >= Self::ATTEMPTS {
+        if list.count >= Self::ATTEMPTS {
             return;
         }
         self.attempts_kept += 1;
-        if list.is_empty() {
-            // Most gateways see one.
-            list.reserve_exact(1);
+        list.count += 1;
+        let attempt = attempt();
+        if attempt.answered.is_some() || attempt.granted.is_some() {
+            if list.told.is_empty() {
+                // Most gateways see one.
+                list.told.reserve_exact(1);
+            }
+            list.told.push(attempt);
         }
-        list.push(attempt());
+        let (client, first) = (attempt.client.ip, attempt.first);
+        let tries = self.tries.entry((client, gateway));
+        let (count, earliest) = tries.or_insert((0, first));
+        *count += 1;
+        if *count == 2 {
+            self.began.insert((client, gateway, *earliest), 1);
+        }
+        if *count >= 2 {
+            *self.began.entry((client, gateway, first)).or_default() += 1;
+        }
+    }
+
+    /// How many other attempts the client of a session made at its gateway, at other times.
+    pub fn other_attempts(&self, session: &Session) -> u32 {
+        let (client, gateway) = (session.client.ip, session.gateway.ip);
+        let first = session.first.time;
+        match self.tries.get(&(client, gateway)) {
+            None => 0,
+            Some((1, earliest)) => u32::from(*earliest != first),
+            Some((count, _)) => {
+                let same = self.began.get(&(client, gateway, first)).copied();
+                count.saturating_sub(same.unwrap_or_default())
+            }
+        }
     }
 
     fn learn_attempt(&mut self, session: &Session) {

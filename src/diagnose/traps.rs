@@ -376,11 +376,7 @@ impl Look<'_> {
             lower(findings, Confidence::Possible, |_| true);
         }
         if primary(findings).is_some() {
-            let list = self.context.attempts.get(&session.gateway.ip);
-            let others = list.into_iter().flatten().filter(|other| {
-                other.client.ip == session.client.ip && other.first != session.first.time
-            });
-            let count = others.count();
+            let count = self.context.other_attempts(session);
             if count > 0 {
                 let note = say!(
                     "{count} other attempt(s) of this client at this gateway are in the capture; this verdict is about this one"

@@ -105,7 +105,7 @@ fn attempts<'a>(session: &Session, context: &'a Context) -> &'a [Attempt] {
     context
         .attempts
         .get(&session.gateway.ip)
-        .map_or(&[], Vec::as_slice)
+        .map_or(&[], |attempts| attempts.told.as_slice())
 }
 
 fn rate_limited(session: &Session, context: &Context, findings: &mut Findings) {
@@ -120,6 +120,9 @@ fn rate_limited(session: &Session, context: &Context, findings: &mut Findings) {
         .filter(|a| since - a.first <= Span::from_secs(600))
         .filter(|a| a.answered.is_some())
         .count();
+    if earlier < 3 {
+        return;
+    }
     let Some(other) = all.iter().find(|a| {
         a.client.ip != session.client.ip
             && a.answered
@@ -127,9 +130,6 @@ fn rate_limited(session: &Session, context: &Context, findings: &mut Findings) {
     }) else {
         return;
     };
-    if earlier < 3 {
-        return;
-    }
     let Some(step) = session.steps.first() else {
         return;
     };
