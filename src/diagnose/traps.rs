@@ -208,6 +208,9 @@ impl Look<'_> {
             self.note(What::CaptureDrops, note);
             lower(findings, Confidence::Likely, |_| true);
             lower(findings, Confidence::Possible, is_absence);
+        } else if others > 0 {
+            // One alone may have its own reasons.
+            lower(findings, Confidence::Likely, |_| true);
         }
     }
 

@@ -48,6 +48,8 @@ pub struct Answer {
     pub at: Stamp,
     /// The server.
     pub server: IpAddr,
+    /// The type that was asked for.
+    pub record_type: RecordType,
     /// Its code.
     pub code: ResponseCode,
     /// How many addresses it names.
@@ -85,6 +87,7 @@ pub(super) struct Names {
 struct Told {
     at: Stamp,
     server: IpAddr,
+    record_type: RecordType,
     code: ResponseCode,
     named: Vec<IpAddr>,
 }
@@ -283,9 +286,11 @@ impl Names {
                 _ => {}
             }
         }
+        let question = message.questions().next().and_then(Result::ok);
         let told = Told {
             at: sight.at,
             server: sight.source.0,
+            record_type: question.map_or(RecordType::A, |question| question.record_type),
             code: message.flags.response_code(),
             named,
         };
@@ -307,6 +312,7 @@ impl Names {
         let Told {
             at,
             server,
+            record_type,
             code,
             named,
         } = told;
@@ -317,6 +323,7 @@ impl Names {
             open.look.answers.push(Answer {
                 at,
                 server,
+                record_type,
                 code,
                 addresses: u32::try_from(named.len()).unwrap_or(u32::MAX),
             });

@@ -35,6 +35,11 @@ pub struct Ppp {
     pub magic: PerSide<Option<u32>>,
     /// A side heard its own magic number: the link is looped.
     pub looped: Option<Stamp>,
+    /// Packets of each side that the other one answered and that were not seen.
+    pub unseen: PerSide<u32>,
+    /// The last questions: protocol, who asked, code and identifier
+    /// in one. Bounded.
+    pub(super) asked: std::collections::VecDeque<(u16, Side, u16)>,
     /// Digests of the packets that have a step, and the step.
     pub(super) digests: Vec<(u64, usize)>,
 }

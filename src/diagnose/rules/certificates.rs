@@ -633,7 +633,13 @@ fn client_left(
     if let Some(last) = last_record(connection, Side::Gateway) {
         finding = finding.frame(last, "end of the gateway's flight");
     }
-    findings.push(finding.frame(at, say!("{what} of the client")));
+    finding = finding.frame(at, say!("{what} of the client"));
+    findings.push(if connection.lacks_octets() {
+        // What it said in them may have been more than that it leaves.
+        finding.inconclusive()
+    } else {
+        finding
+    });
 }
 
 fn last_record(connection: &Connection, from: Side) -> Option<Stamp> {
@@ -737,7 +743,11 @@ fn gateway_left(story: &Story<'_>, connection: &Connection, at: Stamp, findings:
             "the client's flight, long enough for a certificate",
         );
     }
-    findings.push(finding);
+    findings.push(if connection.lacks_octets() {
+        finding.inconclusive()
+    } else {
+        finding
+    });
 }
 
 /// The gateway wanted a certificate and got none.

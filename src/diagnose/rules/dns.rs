@@ -3,7 +3,7 @@
 use crate::diagnose::{Basis, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::track::names::Look;
 use crate::track::session::{Detail, Session, Side};
-use vpnscope_dissectors::dns::ResponseCode;
+use vpnscope_dissectors::dns::{RecordType, ResponseCode};
 
 /// The family.
 pub(super) static FAMILY: Family = Family {
@@ -137,5 +137,14 @@ fn refused(session: &Session, look: &Look, findings: &mut Findings) {
         finding = finding.frame(query.at, say!("DNS query {}", query.record_type));
     }
     let _ = session;
-    findings.push(finding);
+    // An address of another type may have been given in an answer that the capture lacks: to a
+    // question that it shows, or to the one for IPv4 that everybody asks.
+    let is_answered = |wanted| look.answers.iter().any(|a| a.record_type == wanted);
+    let all = look.queries.iter().all(|q| is_answered(q.record_type));
+    let lacks = answer.code == ResponseCode::NOERROR && !(all && is_answered(RecordType::A));
+    findings.push(if lacks {
+        finding.inconclusive()
+    } else {
+        finding
+    });
 }

@@ -209,7 +209,9 @@ fn unseen(session: &mut Session, facts: &L2tp) {
         };
         // After a turn of the circle the count says nothing.
         if sequence.seen < 0x7fff {
-            *session.vantage.unseen.of_mut(side) = u32::from(proven).saturating_sub(sequence.seen);
+            let inside = facts.calls.iter().map(|call| *call.ppp.unseen.of(side));
+            *session.vantage.unseen.of_mut(side) =
+                u32::from(proven).saturating_sub(sequence.seen) + inside.sum::<u32>();
         }
     }
 }

@@ -69,6 +69,8 @@ packed! {
         identifications,
         magic,
         looped,
+        unseen,
+        asked,
         digests,
     }
     Half { requests, first, last, wanted, answers, acked, refusals }

@@ -74,8 +74,47 @@ pub(in crate::track) fn fold(
         Noted::New(step) => step,
         Noted::Again(is_copy) => return is_copy,
     };
+    if !session.vantage.started_late && answers_unseen(ppp, incoming.from, &packet) {
+        *session.vantage.unseen.of_mut(incoming.from.other()) += 1;
+    }
     learn(ppp, incoming, &packet, step);
     false
+}
+
+/// Whether a packet answers one of the other side that was not seen: it must have been sent.
+fn answers_unseen(ppp: &mut Ppp, from: Side, packet: &Packet<'_>) -> bool {
+    const KEPT: usize = 64;
+    let protocol = packet.protocol;
+    let number = |code| u16::from_be_bytes([code, packet.identifier]);
+    // The code that it answers (RFC 1661 §5, RFC 1334 §2.2, RFC 1994 §4).
+    let (asks, answered) = match (protocol, packet.code) {
+        (Protocol::CHAP, 2) => (true, Some(1)),
+        (Protocol::CHAP, 3 | 4) => (false, Some(2)),
+        (Protocol::PAP, 2 | 3) => (false, Some(1)),
+        (Protocol::LCP | Protocol::IPCP | Protocol::IPV6CP | Protocol::CCP, 2..=4) => {
+            (false, Some(1))
+        }
+        (Protocol::LCP | Protocol::IPCP | Protocol::IPV6CP | Protocol::CCP, 6) => (false, Some(5)),
+        (_, 1 | 5) => (true, None),
+        _ => return false,
+    };
+    if ppp.asked.len() >= KEPT {
+        ppp.asked.drain(..2);
+    }
+    if asks {
+        let question = (protocol.0, from, number(packet.code));
+        ppp.asked.push_back(question);
+    }
+    let Some(code) = answered else { return false };
+    let question = (protocol.0, from.other(), number(code));
+    if ppp.asked.contains(&question) {
+        return false;
+    }
+    // Once for each.
+    ppp.asked.push_back(question);
+    let unseen = ppp.unseen.of_mut(from.other());
+    *unseen = unseen.saturating_add(1);
+    true
 }
 
 fn unreadable(

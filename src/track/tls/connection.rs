@@ -411,6 +411,23 @@ impl Connection {
             && all(Side::Gateway)
     }
 
+    /// Whether a side sent octets that the capture lacks: inside its stream, or at its end, as
+    /// its FIN or RST or what the peer acknowledged tells.
+    pub fn lacks_octets(&self) -> bool {
+        let lacks = |side| {
+            let reset = self.reset.filter(|reset| reset.from == side);
+            let said = self
+                .length
+                .of(side)
+                .unwrap_or(0)
+                .max(reset.map_or(0, |reset| reset.offset))
+                .max(self.acked.of(side).octets);
+            // A FIN counts as an octet.
+            u64::from(said) > self.sent.of(side).saturating_add(1)
+        };
+        self.is_torn() || lacks(Side::Client) || lacks(Side::Gateway)
+    }
+
     /// Whether the capture lacks octets that were sent.
     pub fn is_torn(&self) -> bool {
         self.gaps > 0 || self.holes.iter().any(|hole| hole.filled.is_none())

@@ -331,6 +331,9 @@ impl Fold<'_, '_> {
                 moved.answered = true;
             }
         }
+        if record.epoch > 0 {
+            self.answered_unseen();
+        }
         let Some(association) = self.association() else {
             return;
         };
@@ -358,6 +361,19 @@ impl Fold<'_, '_> {
                 self.step("DTLS encrypted alert", length);
             }
             _ => {}
+        }
+    }
+
+    /// The client goes on, so it was answered: where nothing of that is in the capture, it was
+    /// sent all the same.
+    fn answered_unseen(&mut self) {
+        if self.from == Side::Client
+            && self.association().is_some_and(|association| {
+                !association.started_late && association.last.gateway.is_none()
+            })
+        {
+            let unseen = &mut self.session.vantage.unseen.gateway;
+            *unseen = (*unseen).max(1);
         }
     }
 
