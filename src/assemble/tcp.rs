@@ -397,6 +397,8 @@ pub struct Assembler<U> {
     rejected: Rejected,
     /// How often a segment waited for one that came.
     disordered: u64,
+    /// Frames from this one on are taken to be in order.
+    orderly_from: u64,
 }
 
 /// A SYN without octets, read without its segment being built.
@@ -444,6 +446,7 @@ impl<U: Reader> Assembler<U> {
             waiting: wait::Early::default(),
             rejected: Rejected::default(),
             disordered: 0,
+            orderly_from: 0,
         }
     }
 

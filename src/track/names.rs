@@ -79,7 +79,7 @@ pub(super) struct Names {
     /// The name at hand.
     text: String,
     /// The last answers to questions that were not seen. Bounded.
-    early: VecDeque<(Key, Told)>,
+    early: HashMap<Key, Vec<Told>, RandomState>,
 }
 
 /// What an answer says.
@@ -177,8 +177,10 @@ fn is_believed(then: Timestamp, now: Timestamp) -> bool {
 const ADDRESSES_KEPT: usize = 50_000;
 /// Queries and answers of a look-up that are kept.
 const KEPT: usize = 24;
-/// Answers to questions that were not seen that are remembered.
-const EARLY_KEPT: usize = 64;
+/// Questions that were not seen, of which answers are remembered; beyond it, all are forgotten.
+const EARLY_KEPT: usize = 1024;
+/// Answers to one of them.
+const EARLY_EACH: usize = 8;
 /// How long before a session a name may have been looked up for its gateway: addresses move on.
 const BELIEVED: Span = Span::from_secs(6 * 3600);
 /// Silence after which a look-up is over.
@@ -200,7 +202,7 @@ impl Names {
         let mut text = std::mem::take(&mut self.text);
         question.name.put_lower_case(&mut text);
         if message.flags.is_response() {
-            self.answer(sight, &text, message);
+            self.answer(sight, &text, message, core.config.waits);
         } else {
             self.query(core, sight, &text, question.record_type);
         }
@@ -255,25 +257,20 @@ impl Names {
         };
         self.open.insert(asked.into(), open);
         if !self.early.is_empty() && core.config.waits {
-            self.answered_before(time);
+            self.answered_before(asked, time);
         }
     }
 
-    /// Takes the answers that stand in the file a little before their questions.
-    fn answered_before(&mut self, now: Timestamp) {
-        for (key, told) in std::mem::take(&mut self.early) {
-            if now - told.at.time > Stamp::JITTER {
-                continue;
-            }
-            if self.open.contains_key(&key) {
-                self.note(key.asked(), told);
-            } else {
-                self.early.push_back((key, told));
+    /// Takes the answers that stand in the file a little before their question.
+    fn answered_before(&mut self, asked: Asked<'_>, now: Timestamp) {
+        for told in self.early.remove(&asked).into_iter().flatten() {
+            if now - told.at.time <= Stamp::JITTER {
+                self.note(asked, told);
             }
         }
     }
 
-    fn answer(&mut self, sight: &DnsSight, name: &str, message: &Message<'_>) {
+    fn answer(&mut self, sight: &DnsSight, name: &str, message: &Message<'_>, waits: bool) {
         let asked = Asked {
             client: sight.destination.0,
             name,
@@ -296,11 +293,14 @@ impl Names {
         };
         if self.open.contains_key(&asked) {
             self.note(asked, told);
-        } else {
+        } else if waits {
             if self.early.len() >= EARLY_KEPT {
-                self.early.pop_front();
+                self.early.clear();
             }
-            self.early.push_back((asked.into(), told));
+            let list = self.early.entry(asked.into()).or_default();
+            if list.len() < EARLY_EACH {
+                list.push(told);
+            }
         }
     }
 

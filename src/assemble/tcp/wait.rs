@@ -57,6 +57,9 @@ impl Rejected {
     /// Frames from the start of a capture of which those that nobody wanted are kept: nothing
     /// is known yet of the order in which they stand.
     pub(super) const BEGINNING: u64 = 256;
+    /// The same after two segments of one connection stood in the wrong order: one that did so
+    /// does not make a whole span port's traffic worth keeping for ever.
+    pub(super) const AFTER: u64 = 1024;
     const KEPT: usize = 256;
     const OCTETS: usize = 512 << 10;
 
@@ -260,7 +263,7 @@ impl<U: Reader> Assembler<U> {
     /// begins, and where its order is wrong, their connection may still turn up.
     #[inline]
     pub fn remembers(&self, frame: u64) -> bool {
-        self.config.waits && (frame <= Rejected::BEGINNING || self.disordered > 0)
+        self.config.waits && (frame <= Rejected::BEGINNING || frame < self.orderly_from)
     }
 
     /// Keeps a segment that nobody wanted.
@@ -295,6 +298,12 @@ impl<U: Reader> Assembler<U> {
     ) {
         while self.is_turn(key) {
             self.disordered += 1;
+            let frame = self
+                .waiting
+                .list(key)
+                .next()
+                .map_or(0, |held| held.envelope.frame);
+            self.orderly_from = frame.saturating_add(Rejected::AFTER);
             self.take_first(key, sink);
         }
     }
