@@ -15,10 +15,16 @@ vpnscope=${VPNSCOPE:-vpnscope}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# User and system time of a command, in milliseconds.
+# User and system time of a command, in milliseconds. One that fails has no time that counts; 1 is
+# what vpnscope says of findings, and others of a file cut short.
 cpu() {
-  { bash -c 'TIMEFORMAT="%U %S"; time "$@" >/dev/null 2>&1' - "$@" || true; } 2>&1 |
-    awk 'NF == 2 { print ($1 + $2) * 1000 }'
+  status=0
+  bash -c 'TIMEFORMAT="%U %S"; time "$@" >/dev/null 2>&1' - "$@" 2>"$work/time" || status=$?
+  if [ "$status" -gt 1 ]; then
+    echo "compare.sh: ended with $status: $*" >&2
+    return "$status"
+  fi
+  awk 'NF == 2 { print ($1 + $2) * 1000 }' "$work/time"
 }
 
 one() {
@@ -41,7 +47,8 @@ for file; do
   while [ "$round" -lt "$rounds" ]; do
     round=$((round + 1))
     for program in $programs; do
-      echo "$round $program $(one "$program" "$file")" >>"$work/times"
+      took=$(one "$program" "$file")
+      echo "$round $program $took" >>"$work/times"
     done
   done
   for program in $programs; do

@@ -128,8 +128,7 @@ impl Watcher {
     pub fn finish(mut self, statistics: Statistics) -> Point {
         self.desk.capture_ended(&statistics);
         let desk = &mut self.desk;
-        self.walk
-            .finish_shown(&mut |ended| desk.learn_built(&ended));
+        self.walk.finish_shown(&mut |ended| desk.learn(&ended));
         while let Some(session) = self.walk.next_closed() {
             let filed = self.desk.judge(session);
             self.keep(filed);

@@ -116,14 +116,6 @@ impl Desk {
         }
     }
 
-    /// As [`Desk::learn`], for those who build every session.
-    pub fn learn_built(&mut self, ended: &Ended<'_>) {
-        match ended {
-            Ended::Session(session) => self.context.learn(session),
-            Ended::Unanswered(syns) => self.context.learn(&(*syns).clone().session()),
-        }
-    }
-
     /// Judges one session.
     pub fn close(&mut self, session: Box<Session>) -> Filed {
         self.context.learn(&session);

@@ -266,9 +266,8 @@ fn damaged_captures_are_never_certain_and_wrong() {
     }
     println!("damaged: {right} of {files} right");
     assert!(faults.is_empty(), "{faults:#?}");
-    // Of all damage, two fifths and much more stay right: what changes nothing that matters is
-    // right throughout. Of damage that takes messages away, honest ignorance has its share: who
-    // demands more here asks for guesses.
+    // Where messages are missing, many verdicts cannot be had; the bound notices when more are
+    // lost. The other one holds all damage, of which a part must change nothing.
     assert!(
         files == 0 || right * 100 >= files * 38,
         "less than 38 % right where messages are missing"

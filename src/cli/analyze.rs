@@ -315,8 +315,7 @@ impl Reading {
                 pressed = press.session(desk.close(session));
             }
             Last::PushedOut(_) => {}
-            Last::Over(ended) if is_plain => desk.learn(&ended),
-            Last::Over(ended) => desk.learn_built(&ended),
+            Last::Over(ended) => desk.learn(&ended),
         });
         pressed?;
         self.numbered = walk.numbered();

@@ -349,8 +349,7 @@ impl Capture<'_> {
         self.walk.watched_until(end);
         self.desk.capture_so_far(&statistics);
         let desk = &mut self.desk;
-        self.walk
-            .finish_shown(&mut |ended| desk.learn_built(&ended));
+        self.walk.finish_shown(&mut |ended| desk.learn(&ended));
         while let Some(session) = self.walk.next_closed() {
             let filed = self.desk.judge(session);
             self.filed(&filed)?;

@@ -147,7 +147,7 @@ fn read(
     walk.finish_each(&mut |last| match last {
         Last::PushedOut(Change::Closed(session)) => table.close(choice, session),
         Last::PushedOut(_) => {}
-        Last::Over(ended) => table.desk.learn_built(&ended),
+        Last::Over(ended) => table.desk.learn(&ended),
     });
     let statistics = source.statistics();
     table.desk.capture_ended(statistics);

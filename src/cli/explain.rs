@@ -118,7 +118,7 @@ fn sessions(path: &Path, budgets: &Budgets) -> anyhow::Result<(Vec<SessionReport
     walk.finish_each(&mut |last| match last {
         Last::PushedOut(Change::Closed(session)) => keep(&desk.close(session)),
         Last::PushedOut(_) => {}
-        Last::Over(ended) => desk.learn_built(&ended),
+        Last::Over(ended) => desk.learn(&ended),
     });
     desk.capture_ended(source.statistics());
     desk.judge_each(walk.closed().map(Over::from), |filed| {
