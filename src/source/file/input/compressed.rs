@@ -1,7 +1,8 @@
 //! Gzip and Zstandard, decompressed on a thread of their own.
 //!
 //! Takes a compressed stream, gives a [`Read`] over the plain octets. Memory is bounded: a few
-//! blocks travel between the two threads, and a Zstandard window is at most 128 MiB.
+//! blocks travel between the two threads, and a Zstandard window is at most 128 MiB. What comes
+//! before an error is given in full.
 
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
@@ -11,12 +12,17 @@ use std::thread;
 
 use crate::source::file::Limits;
 
+mod gunzip;
+mod supply;
+mod unzstd;
+
+use gunzip::Gunzip;
+use unzstd::Unzstd;
+
 /// Octets in a block that travels between the threads.
 const BLOCK: usize = 256 << 10;
 /// Blocks on the way.
 const BLOCKS: usize = 4;
-/// Largest Zstandard window accepted, as a power of two.
-const WINDOW_LOG: u32 = 27;
 
 /// Plain octets from which on their ratio to the compressed ones is looked at: a small file
 /// harms nobody.
@@ -68,11 +74,8 @@ impl Compression {
         let (blocks, received) = sync_channel(BLOCKS);
         let (used, reuse) = sync_channel(BLOCKS + 2);
         let work = move || match self {
-            Self::Gzip => {
-                let decoder = flate2::read::MultiGzDecoder::new(reader);
-                pump(decoder, &mut meter, &blocks, &reuse);
-            }
-            Self::Zstd => match zstd_decoder(reader) {
+            Self::Gzip => pump(Gunzip::new(reader), &mut meter, &blocks, &reuse),
+            Self::Zstd => match Unzstd::new(reader) {
                 Ok(decoder) => pump(decoder, &mut meter, &blocks, &reuse),
                 // Nobody listens only when the reader was dropped.
                 Err(error) => drop(blocks.send(Err(error))),
@@ -88,12 +91,6 @@ impl Compression {
             at: 0,
         }))
     }
-}
-
-fn zstd_decoder(reader: impl Read) -> io::Result<impl Read> {
-    let mut decoder = zstd::stream::read::Decoder::new(reader)?;
-    decoder.window_log_max(WINDOW_LOG)?;
-    Ok(decoder)
 }
 
 /// Counts what is read.
@@ -261,10 +258,115 @@ mod tests {
         }
     }
 
+    /// Gives few octets at a time, never as many as before, now and then none for the moment.
+    struct Drip(Cursor<Vec<u8>>, u64);
+
+    impl Read for Drip {
+        fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+            self.1 += 1;
+            if self.1.is_multiple_of(7) {
+                return Err(ErrorKind::Interrupted.into());
+            }
+            (&mut self.0).take(self.1 * 31 % 1021 + 1).read(room)
+        }
+    }
+
+    /// What a decoder gives, and how that ends.
+    fn all(mut decoder: impl Read) -> (Vec<u8>, Option<String>) {
+        let (mut out, mut block) = (Vec::new(), vec![0; BLOCK]);
+        loop {
+            let (filled, end) = fill(&mut decoder, &mut block);
+            out.extend(&block[..filled]);
+            match end {
+                None => {}
+                Some(end) => return (out, end.err().map(|error| error.to_string())),
+            }
+        }
+    }
+
+    /// Plain octets, some of which come again; compressed in two pieces.
+    fn damaged(compress: impl Fn(&[u8]) -> Vec<u8>) -> (Vec<u8>, usize) {
+        let mut noise = 1_u32;
+        let mut plain = Vec::new();
+        while plain.len() < 700_000 {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (value, times) = ((noise >> 8).to_le_bytes(), noise as usize >> 29);
+            plain.extend(value.repeat(times));
+        }
+        let first = compress(&plain[..600_000]);
+        let len = first.len();
+        ([first, compress(&plain[600_000..])].concat(), len)
+    }
+
+    /// A flipped bit anywhere: what is read does not depend on how the octets arrive, and all
+    /// that comes before the damage is there.
+    fn damage<D: Read>(
+        compress: impl Fn(&[u8]) -> Vec<u8>,
+        decoder: impl Fn(Box<dyn Read>) -> D,
+        places: usize,
+    ) -> usize {
+        let (whole, first) = damaged(compress);
+        let mut named = 0;
+        let anywhere = (0..places).map(|n| n * whole.len() / places);
+        for place in anywhere.chain([first - 1, first, first + 3, whole.len() - 1]) {
+            let mut bad = whole.clone();
+            bad[place] ^= 1 << (place % 8);
+            let before = all(decoder(Box::new(Cursor::new(bad[..place].to_vec()))));
+            let (out, end) = all(decoder(Box::new(Cursor::new(bad.clone()))));
+            let dripped = all(decoder(Box::new(Drip(Cursor::new(bad), 0))));
+            assert!((&out, &end) == (&dripped.0, &dripped.1), "{place}: {end:?}");
+            assert!(out.starts_with(&before.0), "{place}: {end:?}");
+            named += usize::from(end.is_some());
+        }
+        named
+    }
+
+    #[test]
+    fn damaged_gzip_reads_the_same_however_it_arrives() {
+        // Some octets of a header mean nothing to anybody.
+        assert!(damage(gzip, Gunzip::new, 40) >= 40);
+    }
+
+    #[test]
+    fn damaged_zstandard_reads_the_same_however_it_arrives() {
+        let compress = |octets: &[u8]| {
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+            encoder.include_checksum(true).unwrap();
+            encoder.write_all(octets).unwrap();
+            encoder.finish().unwrap()
+        };
+        assert!(damage(compress, |reader| Unzstd::new(reader).unwrap(), 40) >= 40);
+    }
+
+    #[test]
+    fn all_parts_of_a_gzip_header_are_read_over() {
+        let mut member = vec![0x1f, 0x8b, 8, 0x1e, 0, 0, 0, 0, 0, 3];
+        member.extend([3, 0, 1, 2, 3]);
+        member.extend(b"a name\0a comment\0");
+        let mut crc = flate2::Crc::new();
+        crc.update(&member);
+        member.extend(&crc.sum().to_le_bytes()[..2]);
+        member.extend(&gzip(b"plain")[10..]);
+        assert_eq!(all(Gunzip::new(&member[..])), (b"plain".to_vec(), None));
+        for place in 0..member.len() {
+            let (out, end) = all(Gunzip::new(&member[..place]));
+            assert!(end.is_some() && b"plain".starts_with(&out[..]), "{place}");
+            let mut bad = member.clone();
+            bad[place] ^= 0x20;
+            // Only the last bits of the deflate stream, before the trailer, mean nothing.
+            let filler = place == member.len() - 9;
+            assert!(filler || all(Gunzip::new(&bad[..])).1.is_some(), "{place}");
+        }
+        let mut endless = vec![0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3];
+        endless.resize(1 << 20, b'a');
+        let (_, end) = all(Gunzip::new(&endless[..]));
+        assert_eq!(end.unwrap(), "a text of a gzip header is too long");
+    }
+
     #[test]
     fn a_window_beyond_the_bound_is_refused() {
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
-        encoder.window_log(WINDOW_LOG + 1).unwrap();
+        encoder.window_log(unzstd::WINDOW_LOG + 1).unwrap();
         encoder.long_distance_matching(true).unwrap();
         encoder.include_contentsize(false).unwrap();
         encoder.write_all(&octets()).unwrap();

@@ -103,3 +103,25 @@ fn compressed_data_cut_off_or_corrupt_is_a_problem_after_what_was_readable() {
         last.what
     );
 }
+
+#[test]
+fn a_flipped_bit_hides_no_frame_before_it() {
+    let mut plain = LE.pcap(US, 1);
+    let mut noise = 1_u32;
+    for _ in 0..20_000 {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        plain.extend(LE.record(1, 0, &noise.to_le_bytes().repeat(3)));
+    }
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.include_checksum(true).unwrap();
+    encoder.write_all(&plain).unwrap();
+    for mut whole in [gzip(&plain), encoder.finish().unwrap()] {
+        let middle = whole.len() / 2;
+        whole[middle] ^= 0x10;
+        let (before, ..) = read(&whole[..middle]);
+        let (frames, statistics, _) = read(&whole);
+        // What the flipped bit made of itself may read as a frame or two.
+        assert!(before.len() > 5000 && frames.starts_with(&before));
+        assert_eq!(statistics.problems.len(), 1);
+    }
+}
