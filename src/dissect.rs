@@ -54,6 +54,7 @@ pub fn classify(ports: (u16, u16), payload: &[u8]) -> Class {
 }
 
 /// The protocols that their first octets and their length give away.
+#[inline]
 fn others(ports: (u16, u16), payload: &[u8]) -> Class {
     let has_port = ports.0 == dns::PORT || ports.1 == dns::PORT;
     if has_port && dns::recognise(payload) != Verdict::NotOurs {
@@ -117,20 +118,15 @@ fn classify_radius(ports: (u16, u16), payload: &[u8]) -> Class {
     }
 }
 
-#[cold]
+#[inline]
 fn classify_natt(payload: &[u8]) -> Class {
     /// The magic cookie of STUN (RFC 8489 §5), octets 4..8.
     const STUN: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
+    if let Some(rest) = payload.strip_prefix(&natt::NON_ESP_MARKER) {
+        return classify_marked(rest);
+    }
     if payload == [0xff] {
         return Class::Keepalive;
-    }
-    if let Some(rest) = payload.strip_prefix(&natt::NON_ESP_MARKER) {
-        let ike = ike::recognise(rest) != Verdict::NotOurs || looks_like_header(rest);
-        return if ike {
-            Class::Ike { marker: true }
-        } else {
-            Class::NotOurs
-        };
     }
     if ike::recognise(payload) == Verdict::Certain {
         return Class::Ike { marker: false };
@@ -139,6 +135,15 @@ fn classify_natt(payload: &[u8]) -> Class {
     // The shortest ESP packet: SPI, sequence number, padding trailer and some check value.
     if payload.len() >= 16 && !stun {
         Class::Esp
+    } else {
+        Class::NotOurs
+    }
+}
+
+/// What stands behind the non-ESP marker.
+fn classify_marked(rest: &[u8]) -> Class {
+    if ike::recognise(rest) != Verdict::NotOurs || looks_like_header(rest) {
+        Class::Ike { marker: true }
     } else {
         Class::NotOurs
     }

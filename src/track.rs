@@ -629,7 +629,11 @@ impl Tracker {
     }
 
     /// Counts ESP in a frame of plain shape; `false` asks for the event with its envelope.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "measured: a sight is large, and goes nowhere but to who takes it"
+    )]
+    #[inline(always)]
     pub fn sight_esp(&mut self, sight: &EspSight<'_>) -> bool {
         self.esp.sight(&mut self.core, &self.hold, sight)
     }
@@ -884,7 +888,15 @@ impl Tracker {
     }
 
     /// What changed since the last call.
+    #[inline]
     pub fn poll(&mut self) -> Option<Change> {
+        if self.core.changes.is_empty() {
+            return None;
+        }
+        self.next_change()
+    }
+
+    fn next_change(&mut self) -> Option<Change> {
         Some(match self.poll_unbuilt()? {
             Change::Unanswered(syns) => Change::Closed(syns.session()),
             change => change,

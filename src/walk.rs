@@ -58,6 +58,8 @@ pub struct Front {
     /// Whether `flow` is kept.
     keeps_flow: bool,
     flow: Option<Flow>,
+    /// When `streams` has something to do: asked after each change of it, not for each frame.
+    quiet_until: Timestamp,
 }
 
 impl Front {
@@ -77,6 +79,7 @@ impl Front {
             pieces: Vec::new(),
             keeps_flow: false,
             flow: None,
+            quiet_until: Timestamp(i64::MIN),
         }
     }
 
@@ -119,11 +122,10 @@ impl Front {
         }
         self.counters.frames += 1;
         self.counters.latest = self.counters.latest.max(frame.time);
-        if self.streams.next_deadline() <= frame.time {
-            self.streams
-                .advance(frame.time, &mut |event: &Event<'_>| sink.event(event));
+        if self.quiet_until <= frame.time {
+            self.advance_streams(frame.time, sink);
         }
-        let mut known = None;
+        let (mut known, mut esp) = (None, None);
         match glance(frame) {
             Glance::Udp {
                 addresses,
@@ -136,7 +138,9 @@ impl Front {
                 let class = dissect::classify(ports, payload);
                 known = Some(class);
                 let datagram = (addresses, ports, payload, payload_len);
-                if let Some(fate) = self.by_header(frame, datagram, class, sink) {
+                if class == Class::Esp {
+                    esp = Some(datagram);
+                } else if let Some(fate) = self.by_header(frame, datagram, class, sink) {
                     return fate;
                 }
             }
@@ -161,6 +165,7 @@ impl Front {
                         options,
                         ttl,
                     };
+                    // What is noted of it has no deadline of its own.
                     if self.streams.syn(&syn) {
                         return self.opened(&syn, sink);
                     }
@@ -181,18 +186,27 @@ impl Front {
                 addresses,
                 payload,
                 payload_len,
-            } => {
-                let sight = sight(frame, addresses, (0, 0), payload, payload_len);
-                if sight.is_some_and(|sight| sink.esp(&sight)) {
-                    return self.sighted(&addresses, (0, 0));
-                }
-            }
+            } => esp = Some((addresses, (0, 0), payload, payload_len)),
             Glance::Complex => {}
+        }
+        if let Some((addresses, ports, payload, payload_len)) = esp {
+            let sight = sight(frame, addresses, ports, payload, payload_len);
+            if sight.is_some_and(|sight| sink.esp(&sight)) {
+                return self.sighted(&addresses, ports);
+            }
         }
         self.read(frame, known, &mut |event: &Event<'_>| sink.event(event))
     }
 
-    /// What becomes of a UDP datagram that its header and first octets are enough for.
+    #[cold]
+    fn advance_streams(&mut self, now: Timestamp, sink: &mut impl Sink) {
+        self.streams
+            .advance(now, &mut |event: &Event<'_>| sink.event(event));
+        self.quiet_until = self.streams.next_deadline();
+    }
+
+    /// What becomes of a UDP datagram, other than ESP, that its header and first octets are enough
+    /// for.
     #[inline]
     fn by_header(
         &mut self,
@@ -215,10 +229,6 @@ impl Front {
                     self.others.udp(&flow(), payload);
                 }
                 Some(Fate::NotOurs)
-            }
-            Class::Esp => {
-                let sight = sight(frame, addresses, ports, payload, payload_len)?;
-                sink.esp(&sight).then(|| self.sighted(&addresses, ports))
             }
             Class::Keepalive if !sink.knows(addresses) => Some(Fate::NotOurs),
             Class::Dns if u32::try_from(payload.len()) == Ok(payload_len) => {
@@ -262,6 +272,7 @@ impl Front {
             && (tcp.payload_len > 0 || tcp.flags & (Tcp::FIN | Tcp::RST) != 0)
         {
             self.streams.remember(&segment);
+            self.quiet_until = self.streams.next_deadline();
         }
     }
 
@@ -285,7 +296,19 @@ impl Front {
         Fate::Ours
     }
 
+    #[inline(never)]
     fn read(
+        &mut self,
+        frame: &Frame<'_>,
+        class: Option<Class>,
+        sink: &mut impl FnMut(&Event<'_>),
+    ) -> Fate {
+        let fate = self.read_whole(frame, class, sink);
+        self.quiet_until = self.streams.next_deadline();
+        fate
+    }
+
+    fn read_whole(
         &mut self,
         frame: &Frame<'_>,
         class: Option<Class>,
@@ -356,8 +379,9 @@ impl Front {
 
     /// Gives up what waited too long: no frame came, and it is this late.
     pub fn advance(&mut self, now: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
-        if self.streams.next_deadline() <= now {
+        if self.quiet_until <= now {
             self.streams.advance(now, sink);
+            self.quiet_until = self.streams.next_deadline();
         }
         self.expire(now, sink);
     }
@@ -436,7 +460,11 @@ impl Sink for Tracked<'_> {
         drive(self.0, event);
     }
 
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "measured: a sight is large, and goes nowhere but to who takes it"
+    )]
+    #[inline(always)]
     fn esp(&mut self, sight: &EspSight<'_>) -> bool {
         self.0.sight_esp(sight)
     }
@@ -455,7 +483,11 @@ impl Sink for Tracked<'_> {
 }
 
 /// Reads the header of ESP.
-#[inline]
+#[expect(
+    clippy::inline_always,
+    reason = "measured: a sight is large, and goes nowhere but to who takes it"
+)]
+#[inline(always)]
 fn sight<'a>(
     frame: &Frame<'_>,
     addresses: Addresses<'a>,
@@ -687,6 +719,7 @@ impl Walk {
     }
 
     /// Takes a frame.
+    #[inline]
     pub fn frame(&mut self, frame: &Frame<'_>) -> Fate {
         self.front.pass(frame, &mut Tracked(&mut self.tracker))
     }
@@ -741,6 +774,7 @@ impl Walk {
     }
 
     /// What changed.
+    #[inline]
     pub fn poll(&mut self) -> Option<Change> {
         self.tracker.poll()
     }

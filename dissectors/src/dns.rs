@@ -155,7 +155,11 @@ impl<'a> Message<'a> {
     /// The answer records: every good one, then at most one error. Empty where the
     /// questions before them cannot be read.
     pub fn answers(&self) -> Records<'a> {
-        let mut questions = self.questions();
+        self.answers_after(self.questions())
+    }
+
+    /// The same where some questions were read already, all of them good.
+    pub fn answers_after(&self, mut questions: Questions<'a>) -> Records<'a> {
         let is_good = questions.by_ref().all(|question| question.is_ok());
         Records {
             octets: self.octets,
@@ -182,32 +186,54 @@ impl<'a> Name<'a> {
             floor: self.start,
             octets: 0,
             pointers: 0,
+            end: 0,
         }
     }
 
     /// As `Display` writes it, in lower case, in place of what `text` held.
+    #[expect(clippy::naive_bytecount, reason = "a name is short")]
     pub fn put_lower_case(&self, text: &mut String) {
-        text.clear();
+        let mut octets = std::mem::take(text).into_bytes();
+        octets.clear();
+        let mut labels = self.labels();
+        let mut count = 0_usize;
+        for label in labels.by_ref() {
+            if count > 0 {
+                octets.push(b'.');
+            }
+            octets.extend_from_slice(label);
+            count = count.saturating_add(1);
+        }
+        // No branch for each octet: nearly every name is plain.
+        let is_odd = |octet: &u8| !octet.is_ascii_graphic() || *octet == b'\\';
+        let odd = octets.iter().fold(false, |odd, octet| odd | is_odd(octet));
+        let dots = octets.iter().filter(|octet| **octet == b'.').count();
+        octets.make_ascii_lowercase();
+        match String::from_utf8(octets) {
+            Ok(plain) if !odd && dots == count.saturating_sub(1) => *text = plain,
+            _ => self.put_odd(text),
+        }
+    }
+
+    /// The same where an octet is no part of a host name.
+    #[cold]
+    fn put_odd(&self, text: &mut String) {
         for label in self.labels() {
             if !text.is_empty() {
                 text.push('.');
             }
-            let is_odd = |octet: &u8| !octet.is_ascii_graphic() | matches!(octet, b'.' | b'\\');
-            match std::str::from_utf8(label) {
-                // No branch for each octet: nearly every label is plain.
-                Ok(plain) if !label.iter().fold(false, |odd, octet| odd | is_odd(octet)) => {
-                    let start = text.len();
-                    text.push_str(plain);
-                    if let Some(new) = text.get_mut(start..) {
-                        new.make_ascii_lowercase();
-                    }
+            for octet in label {
+                if octet.is_ascii_graphic() && !matches!(octet, b'.' | b'\\') {
+                    text.push(char::from(octet.to_ascii_lowercase()));
+                } else {
+                    let _ = write!(text, "\\{octet:03}");
                 }
-                _ => put_odd(label, text),
             }
         }
     }
 
     /// Reads a name at `i`, a sub-slice of `message` that runs to its end.
+    #[inline]
     fn read(message: &'a [u8], i: &'a [u8]) -> PResult<'a, Self> {
         let start = message.len().saturating_sub(i.len());
         let mut labels = Self { message, start }.labels();
@@ -220,7 +246,7 @@ impl<'a> Name<'a> {
                 }
             }
         }
-        let (rest, ()) = skip_name(i)?;
+        let rest = message.get(labels.end()..).unwrap_or_default();
         Ok((rest, Self { message, start }))
     }
 }
@@ -265,17 +291,6 @@ impl PartialEq for Name<'_> {
 
 impl Eq for Name<'_> {}
 
-/// A label with octets that are no part of a host name, in lower case.
-fn put_odd(label: &[u8], text: &mut String) {
-    for octet in label {
-        if octet.is_ascii_graphic() && !matches!(octet, b'.' | b'\\') {
-            text.push(char::from(octet.to_ascii_lowercase()));
-        } else {
-            let _ = write!(text, "\\{octet:03}");
-        }
-    }
-}
-
 /// The labels of a name.
 #[derive(Debug, Clone)]
 pub struct Labels<'a> {
@@ -285,9 +300,21 @@ pub struct Labels<'a> {
     floor: usize,
     octets: usize,
     pointers: u8,
+    /// Where the first pointer ends.
+    end: usize,
 }
 
 impl<'a> Labels<'a> {
+    /// Where the octets end that stand in the place of the name, once all labels were given.
+    const fn end(&self) -> usize {
+        if self.pointers > 0 {
+            self.end
+        } else {
+            self.at.saturating_add(1)
+        }
+    }
+
+    #[inline]
     fn step(&mut self) -> Result<Option<&'a [u8]>, (usize, Reason)> {
         loop {
             let available = self.message.len().saturating_sub(self.at);
@@ -309,6 +336,9 @@ impl<'a> Labels<'a> {
                 }
                 if self.pointers >= MAX_POINTERS {
                     return Err((self.at, Reason::Invalid("too many compression pointers")));
+                }
+                if self.pointers == 0 {
+                    self.end = self.at.saturating_add(2);
                 }
                 self.pointers = self.pointers.saturating_add(1);
                 self.floor = target;
@@ -339,18 +369,6 @@ impl<'a> Iterator for Labels<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.step().ok().flatten()
-    }
-}
-
-/// Moves past a name without following pointers.
-fn skip_name(mut i: &[u8]) -> PResult<'_, ()> {
-    loop {
-        let (rest, first) = crate::error::be_u8(i)?;
-        i = match first {
-            0 => return Ok((rest, ())),
-            0xc0.. => return crate::error::be_u8(rest).map(|(rest, _)| (rest, ())),
-            len => crate::error::take(len.into())(rest)?.0,
-        };
     }
 }
 

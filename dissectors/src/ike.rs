@@ -360,7 +360,18 @@ impl<'a> Payloads<'a> {
 /// gives it, the length of the datagram as the declared length, and a first payload that fits. A
 /// message that was cut, that has octets after it, or that breaks one rule that senders are known
 /// to break, is [`Verdict::Unsure`].
+#[inline]
 pub fn recognise(octets: &[u8]) -> Verdict {
+    // The version and the exchange type refuse nearly everything.
+    match octets.first_chunk::<{ Header::LEN }>() {
+        Some(&[.., 0x10..=0xff, 1..=6 | 32..=44, _, _, _, _, _, _, _, _, _]) => {
+            recognise_header(octets)
+        }
+        _ => Verdict::NotOurs,
+    }
+}
+
+fn recognise_header(octets: &[u8]) -> Verdict {
     let Some((header, body)) = octets.split_first_chunk::<{ Header::LEN }>() else {
         return Verdict::NotOurs;
     };

@@ -749,7 +749,7 @@ impl<U: Reader> Assembler<U> {
         let fresh = || Entry::new(at, opener_first);
         let sieve = &mut self.sieve;
         let entry = self.openings.entry(key, || {
-            sieve.add(&key.flow());
+            sieve.add(key);
             fresh()
         });
         let other_number = entry
@@ -811,7 +811,7 @@ impl<U: Reader> Assembler<U> {
 
     fn forget_opening(&mut self, key: &Key) -> Option<Entry> {
         let entry = self.openings.remove(key)?;
-        self.sieve.remove(&key.flow());
+        self.sieve.remove(key);
         Some(entry)
     }
 
@@ -878,7 +878,7 @@ impl<U: Reader> Assembler<U> {
             .insert(*key, Box::new(connection))
             .is_none()
         {
-            self.sieve.add(&flow);
+            self.sieve.add(key);
         }
     }
 
@@ -903,7 +903,7 @@ impl<U: Reader> Assembler<U> {
 
     fn let_go(&mut self, key: &Key) -> Option<Box<Connection<U>>> {
         let connection = self.connections.remove(key)?;
-        self.sieve.remove(&key.flow());
+        self.sieve.remove(key);
         Some(connection)
     }
 
@@ -1020,7 +1020,7 @@ impl<U: Reader> Assembler<U> {
         let (sieve, counters) = (&mut self.sieve, &mut self.counters);
         let numbers = &mut self.numbers;
         let over = self.openings.expire(before, |key, entry| {
-            sieve.remove(&key.flow());
+            sieve.remove(key);
             let matters = expects(&entry.flow(key), hints);
             if !matters {
                 // Its reader would say nothing of it.

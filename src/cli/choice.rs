@@ -134,6 +134,7 @@ pub(super) fn parse_time(text: &str) -> Result<Timestamp, String> {
 }
 
 impl Choice {
+    #[inline]
     pub(super) fn takes_frame(&self, time: Timestamp) -> bool {
         self.since.is_none_or(|since| time >= since) && self.until.is_none_or(|until| time <= until)
     }

@@ -37,10 +37,15 @@ impl Expected {
     }
 
     /// Takes a frame. Costs nothing where nobody is expected.
+    #[inline]
     pub(super) fn frame(&mut self, frame: &Frame<'_>) {
-        if self.clients.is_empty() {
-            return;
+        if !self.clients.is_empty() {
+            self.look(frame);
         }
+    }
+
+    #[inline(never)]
+    fn look(&mut self, frame: &Frame<'_>) {
         self.frames += 1;
         let (first, last) = self.span.unwrap_or((frame.time, frame.time));
         self.span = Some((first.min(frame.time), last.max(frame.time)));

@@ -239,6 +239,21 @@ impl FileSource {
         }
     }
 
+    /// The next record, whatever it looks like.
+    #[inline(never)]
+    fn any(&mut self) -> Option<Record> {
+        let (input, statistics) = (&mut self.input, &mut self.statistics);
+        let record = match &mut self.walker {
+            Walker::Pcap(walker) => walker.any(input, statistics),
+            Walker::PcapNg(walker) => walker.any(input, statistics),
+            Walker::Done => None,
+        };
+        if record.is_none() {
+            self.done();
+        }
+        record
+    }
+
     #[cold]
     fn done(&mut self) {
         if let Walker::PcapNg(walker) = std::mem::replace(&mut self.walker, Walker::Done) {
@@ -248,30 +263,23 @@ impl FileSource {
 }
 
 impl FrameSource for FileSource {
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "measured: a frame is large, and goes nowhere but to who asked"
+    )]
+    #[inline(always)]
     fn next_frame(&mut self) -> Option<Frame<'_>> {
-        // The usual record first, and each arm for itself: so it stays in registers.
-        let (input, statistics) = (&mut self.input, &mut self.statistics);
-        let record = match &mut self.walker {
-            Walker::Pcap(walker) => {
-                if let Some(record) = walker.usual(input) {
-                    return Some(self.give(record));
-                }
-                walker.any(input, statistics)
-            }
-            Walker::PcapNg(walker) => {
-                if let Some(record) = walker.usual(input) {
-                    return Some(self.give(record));
-                }
-                walker.any(input, statistics)
-            }
+        // The usual record first.
+        let usual = match &mut self.walker {
+            Walker::Pcap(walker) => walker.usual(&mut self.input),
+            Walker::PcapNg(walker) => walker.usual(&mut self.input),
             Walker::Done => return None,
         };
-        if let Some(record) = record {
-            return Some(self.give(record));
-        }
-        self.done();
-        None
+        let record = match usual {
+            Some(record) => record,
+            None => self.any()?,
+        };
+        Some(self.give(record))
     }
 
     fn statistics(&self) -> &Statistics {

@@ -28,8 +28,28 @@ impl Over {
 }
 
 /// One ESP SA in one direction, as far as its headers show it.
+// In this order: what each packet changes stands together, in as few cache lines as it takes.
+#[repr(C)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EspFlow {
+    /// Packets, duplicates included.
+    pub packets: u64,
+    /// Octets of ESP, header included.
+    pub octets: u64,
+    /// Which of the last 64 sequence numbers were seen.
+    window: u64,
+    /// Highest sequence number seen.
+    pub last_sequence: u32,
+    /// Largest IP datagram seen in one piece, octets; offloaded ones left out.
+    pub largest_ip: u32,
+    /// Smallest and largest ESP length seen, octets.
+    pub sizes: (u32, u32),
+    /// Last packet.
+    pub last: Stamp,
+    /// The first packets: frame and ESP length, to show patterns. Bounded.
+    pub head: Vec<(Stamp, u32)>,
+    /// Packets cut by snaplen.
+    pub truncated: u64,
     /// SPI.
     pub spi: u32,
     /// Who sends on it.
@@ -40,18 +60,10 @@ pub struct EspFlow {
     pub flow: Flow,
     /// Changes of address or port, each with the frame that showed it. Bounded.
     pub moves: Vec<(Stamp, Flow)>,
-    /// Packets, duplicates included.
-    pub packets: u64,
-    /// Octets of ESP, header included.
-    pub octets: u64,
     /// First packet.
     pub first: Stamp,
-    /// Last packet.
-    pub last: Stamp,
     /// Sequence number of the first packet seen.
     pub first_sequence: u32,
-    /// Highest sequence number seen.
-    pub last_sequence: u32,
     /// Sequence numbers passed over and never seen.
     pub missing: u64,
     /// Copies that a span port made.
@@ -62,26 +74,16 @@ pub struct EspFlow {
     pub late: u64,
     /// How far the latest of these was behind the highest.
     pub latest_by: u32,
-    /// Smallest and largest ESP length seen, octets.
-    pub sizes: (u32, u32),
-    /// Largest IP datagram seen in one piece, octets; offloaded ones left out.
-    pub largest_ip: u32,
-    /// The first packets: frame and ESP length, to show patterns. Bounded.
-    pub head: Vec<(Stamp, u32)>,
     /// Datagrams longer than a usual link takes: joined by the capturing host.
     pub offloaded: u64,
     /// Datagrams that came in IP fragments.
     pub fragmented: u64,
-    /// Packets cut by snaplen.
-    pub truncated: u64,
     /// The first and the last packets, to lay both directions side by side.
     pub log: Log,
-    /// Which of the last 64 sequence numbers were seen.
     /// Packets that came more than a window of 64 behind the newest one.
     pub beyond_window: u64,
     /// Some of them.
     pub late_at: Vec<Stamp>,
-    window: u64,
 }
 
 /// One packet of a flow.
@@ -106,28 +108,44 @@ pub struct Log {
     oldest: usize,
 }
 
-/// Room for the first one alone: most flows are short.
-fn make_room<T>(list: &mut Vec<T>) {
-    if list.capacity() == 0 {
-        list.reserve_exact(1);
+/// Room for the first one alone: most flows are short. Those that are not grow fast, up to the
+/// `most` that are kept. Gives whether the list takes more than before.
+#[inline]
+fn make_room<T>(list: &mut Vec<T>, most: usize) -> bool {
+    let is_full = list.len() == list.capacity();
+    if is_full {
+        grow(list, most);
     }
+    is_full
+}
+
+#[cold]
+fn grow<T>(list: &mut Vec<T>, most: usize) {
+    let len = list.len();
+    list.reserve_exact((len * 8).clamp(1, most).saturating_sub(len));
 }
 
 impl Log {
     /// Packets kept of each end of the flow.
     pub const KEPT: usize = 128;
 
-    /// Notes a packet.
-    pub fn note(&mut self, packet: Logged) {
-        if self.first.len() < Self::KEPT {
-            make_room(&mut self.first);
-            self.first.push(packet);
+    /// Notes a packet. Gives whether that took memory.
+    #[inline]
+    pub fn note(&mut self, packet: Logged) -> bool {
+        let list = if self.first.len() < Self::KEPT {
+            &mut self.first
         } else if self.last.len() < Self::KEPT {
-            self.last.push(packet);
-        } else if let Some(slot) = self.last.get_mut(self.oldest) {
-            *slot = packet;
-            self.oldest = (self.oldest + 1) % Self::KEPT;
-        }
+            &mut self.last
+        } else {
+            if let Some(slot) = self.last.get_mut(self.oldest) {
+                *slot = packet;
+                self.oldest = (self.oldest + 1) % Self::KEPT;
+            }
+            return false;
+        };
+        let grew = make_room(list, Self::KEPT);
+        list.push(packet);
+        grew
     }
 
     fn weight(&self) -> usize {
@@ -189,14 +207,25 @@ impl EspFlow {
 
     /// Counts one packet; gives `true` for a copy made by a span port.
     pub fn count(&mut self, at: Stamp, sequence: u32, len: u32, ip_len: u32) -> bool {
-        if self.packets > 0 && self.is_copy(at.time, sequence) {
-            self.copies += 1;
+        self.counted(at, sequence, len, ip_len, &mut false)
+    }
+
+    /// The same; sets `grew` where that took memory.
+    #[inline]
+    pub(super) fn counted(
+        &mut self,
+        at: Stamp,
+        sequence: u32,
+        len: u32,
+        ip_len: u32,
+        grew: &mut bool,
+    ) -> bool {
+        if self.packets > 0 && sequence == self.last_sequence.wrapping_add(1) {
+            // As nearly always.
+            self.window = self.window << 1 | 1;
+            self.last_sequence = sequence;
+        } else if self.is_out_of_order(at, sequence, grew) {
             return true;
-        }
-        let before = self.beyond_window;
-        self.advance(sequence);
-        if self.beyond_window > before && self.late_at.len() < Self::MOVES {
-            self.late_at.push(at);
         }
         self.packets += 1;
         self.octets += u64::from(len);
@@ -207,11 +236,27 @@ impl EspFlow {
             self.offloaded += 1;
         }
         if self.head.len() < Self::HEAD {
-            make_room(&mut self.head);
+            *grew |= make_room(&mut self.head, Self::HEAD);
             self.head.push((at, len));
         }
         if at.time >= self.last.time {
             self.last = at;
+        }
+        false
+    }
+
+    /// Notes a sequence number that is not the next one; gives `true` where the packet is a copy.
+    #[cold]
+    fn is_out_of_order(&mut self, at: Stamp, sequence: u32, grew: &mut bool) -> bool {
+        if self.packets > 0 && self.is_copy(at.time, sequence) {
+            self.copies += 1;
+            return true;
+        }
+        let before = self.beyond_window;
+        self.advance(sequence);
+        if self.beyond_window > before && self.late_at.len() < Self::MOVES {
+            *grew = true;
+            self.late_at.push(at);
         }
         false
     }

@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use foldhash::fast::{FixedState, RandomState};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 
 use super::Core;
 use super::esp::{EspFlow, Log, Logged, Over};
@@ -55,11 +55,74 @@ struct Key {
 }
 
 impl std::hash::Hash for Key {
-    #[expect(clippy::cast_possible_truncation, reason = "both halves are hashed")]
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        state.write_u64(self.destination as u64 ^ u64::from(self.spi) << 32);
-        state.write_u64((self.destination >> 64) as u64);
+        let [low, high] = self.words();
+        state.write_u64(low);
+        state.write_u64(high);
     }
+}
+
+impl Key {
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+    #[inline]
+    const fn words(&self) -> [u64; 2] {
+        let low = self.destination as u64 ^ (self.spi as u64) << 32;
+        [low, (self.destination >> 64) as u64]
+    }
+}
+
+/// Where each flow stands among the entries.
+#[derive(Debug)]
+struct Index {
+    places: HashTable<u32>,
+    /// Nobody can choose keys that get in each other's way: these are drawn by lot.
+    secret: [u64; 2],
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        let lot = RandomState::default();
+        Self {
+            places: HashTable::new(),
+            secret: [lot.hash_one(0), lot.hash_one(1)],
+        }
+    }
+}
+
+impl Index {
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are mixed")]
+    #[inline]
+    fn hash([one, two]: [u64; 2], key: &Key) -> u64 {
+        let [low, high] = key.words();
+        let product = u128::from(low ^ one).wrapping_mul(u128::from(high ^ two));
+        product as u64 ^ (product >> 64) as u64
+    }
+
+    #[inline]
+    fn get(&self, entries: &[Option<Entry>], key: &Key) -> Option<u32> {
+        let hash = Self::hash(self.secret, key);
+        let is_it = |place: &u32| key_at(entries, *place) == Some(key);
+        self.places.find(hash, is_it).copied()
+    }
+
+    fn insert(&mut self, entries: &[Option<Entry>], key: &Key, place: u32) {
+        let (secret, hash) = (self.secret, Self::hash(self.secret, key));
+        let hash_of =
+            |place: &u32| key_at(entries, *place).map_or(0, |key| Self::hash(secret, key));
+        self.places.insert_unique(hash, place, hash_of);
+    }
+
+    fn remove(&mut self, key: &Key, place: u32) {
+        let hash = Self::hash(self.secret, key);
+        if let Ok(entry) = self.places.find_entry(hash, |known| *known == place) {
+            entry.remove();
+        }
+    }
+}
+
+#[inline]
+fn key_at(entries: &[Option<Entry>], place: u32) -> Option<&Key> {
+    Some(&entries.get(place as usize)?.as_ref()?.key)
 }
 
 fn wide(address: IpAddr) -> u128 {
@@ -76,17 +139,19 @@ fn path_tag(source: u128, ports: (u16, u16)) -> u64 {
     (source as u64).rotate_left(32) ^ (source >> 64) as u64 ^ ports
 }
 
+// In this order, as the flow in it.
+#[repr(C)]
 #[derive(Debug)]
 struct Entry {
-    flow: EspFlow,
     key: Key,
-    owner: u32,
     path: u64,
+    owner: u32,
     /// Whether both directions are laid side by side later.
     logged: bool,
     /// Whether every packet must be seen with its envelope, because a router told its sender
     /// a path MTU.
     watched: bool,
+    flow: EspFlow,
     /// Octets that it took when it was weighed.
     weight: usize,
 }
@@ -114,10 +179,8 @@ const EACH: usize = 8192;
 const ASKED: usize = 256;
 /// Messages, the latest, of each that are asked where it went.
 const STEPS_ASKED: usize = 64;
-/// Packets of a flow after which it takes no more memory.
-const GROWN: u64 = 2 * Log::KEPT as u64 + 1;
-/// What a flow takes beside itself: the entries that lead to it.
-const FOUND_BY: usize = size_of::<(Key, u32)>() + 2 * size_of::<u32>();
+/// What a flow takes beside itself: the places that lead to it.
+const FOUND_BY: usize = 4 * size_of::<u32>();
 /// Flows of one packet that are kept whole; beyond it a filter remembers that they were seen.
 const FRESH_KEPT: usize = 128;
 /// Places of that filter, eight octets each.
@@ -129,7 +192,7 @@ const FLOW: usize = 768;
 /// All ESP flows.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    index: HashMap<Key, u32, RandomState>,
+    index: Index,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
     by_owner: HashMap<u32, Owned, RandomState>,
@@ -141,14 +204,18 @@ pub(super) struct Table {
 
 impl Table {
     /// Counts a packet of a known flow on its usual path; `false` asks for the envelope.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "measured: a sight is large, and goes nowhere but to who takes it"
+    )]
+    #[inline(always)]
     pub(super) fn sight(&mut self, core: &mut Core, hold: &Hold, sight: &EspSight<'_>) -> bool {
         let (source, destination) = sight.addresses.wide();
         let key = Key {
             spi: sight.spi,
             destination,
         };
-        let Some(at) = self.index.get(&key).copied() else {
+        let Some(at) = self.index.get(&self.entries, &key) else {
             return self.is_single(core, hold, sight.addresses, &key);
         };
         let Some(Some(entry)) = self.entries.get_mut(at as usize) else {
@@ -158,21 +225,19 @@ impl Table {
             return false;
         }
         entry.flow.truncated += u64::from(sight.truncated);
-        if entry
-            .flow
-            .count(sight.at, sight.sequence, sight.len, sight.ip_len)
-        {
+        let (number, len) = (sight.sequence, sight.len);
+        let mut grew = false;
+        if (entry.flow).counted(sight.at, number, len, sight.ip_len, &mut grew) {
             core.counters.copies += 1;
         } else if entry.logged {
-            entry.flow.log.note(Logged {
+            grew |= entry.flow.log.note(Logged {
                 at: sight.at,
                 ip_len: sight.ip_len,
                 cannot_shrink: sight.cannot_shrink,
                 fragmented: false,
             });
         }
-        if entry.flow.packets <= GROWN {
-            let at = self.index.get(&key).copied();
+        if grew {
             self.weigh(core, at);
         }
         true
@@ -180,6 +245,7 @@ impl Table {
 
     /// Whether a packet is the first of a flow that is not kept until a second one comes: see
     /// [`Table::unknown`].
+    #[inline(never)]
     fn is_single(
         &mut self,
         core: &mut Core,
@@ -204,7 +270,7 @@ impl Table {
             spi: packet.spi,
             destination: wide(envelope.destination),
         };
-        let Some(at) = self.index.get(&key).copied() else {
+        let Some(at) = self.index.get(&self.entries, &key) else {
             self.unknown(core, envelope, packet, key);
             return;
         };
@@ -212,12 +278,13 @@ impl Table {
             return;
         };
         let flow = envelope.flow();
-        if entry.flow.current() != flow {
+        let mut grew = entry.flow.current() != flow;
+        if grew {
             entry.flow.moved(Stamp::from(envelope), flow);
             entry.path = tag_of(envelope);
         }
-        core.counters.copies += u64::from(entry.count(envelope, packet));
-        let grows = entry.flow.packets <= GROWN;
+        let is_copy = entry.count(envelope, packet, &mut grew);
+        core.counters.copies += u64::from(is_copy);
         core.slab.note_changed(entry.owner);
         if entry.watched {
             let (owner, from) = (entry.owner, entry.flow.from);
@@ -225,16 +292,16 @@ impl Table {
                 open.session.path.of_mut(from).count(envelope);
             }
         }
-        if grows {
-            self.weigh(core, Some(at));
+        if grew {
+            self.weigh(core, at);
         }
     }
 
     /// Finds out how much a flow takes now. Where all together take too much, the packets of its
     /// session's flows are not laid side by side: half of them would tell a wrong story.
     #[cold]
-    fn weigh(&mut self, core: &mut Core, at: Option<u32>) {
-        let entry = at.and_then(|at| self.entries.get_mut(at as usize)?.as_mut());
+    fn weigh(&mut self, core: &mut Core, at: u32) {
+        let entry = self.entries.get_mut(at as usize).and_then(Option::as_mut);
         let Some(entry) = entry else { return };
         let weight = size_of::<Entry>() - size_of::<EspFlow>() + FOUND_BY + entry.flow.weight();
         self.held = (self.held + weight).saturating_sub(entry.weight);
@@ -304,7 +371,7 @@ impl Table {
     }
 
     fn add(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet, key: Key) {
-        if self.index.len() >= core.config.esp_flows || self.held > core.config.esp_octets {
+        if self.index.places.len() >= core.config.esp_flows || self.held > core.config.esp_octets {
             core.counters.evicted_esp += 1;
             return;
         }
@@ -338,7 +405,7 @@ impl Table {
             watched: told,
             weight: 0,
         };
-        entry.count(envelope, packet);
+        entry.count(envelope, packet, &mut false);
         let (now, idle) = (core.now, core.config.idle_established);
         core.slab.touch(owner, now, idle);
         let index = self.free.pop().unwrap_or_else(|| {
@@ -348,12 +415,12 @@ impl Table {
         if let Some(slot) = self.entries.get_mut(index as usize) {
             *slot = Some(entry);
         }
-        self.index.insert(key, index);
+        self.index.insert(&self.entries, &key, index);
         if let Some(owned) = self.by_owner.get_mut(&owner) {
             owned.flows.push(index);
             owned.watched &= told;
         }
-        self.weigh(core, Some(index));
+        self.weigh(core, index);
         core.slab.burden(owner, FLOW);
     }
 
@@ -431,7 +498,7 @@ impl Table {
         let mut flows: Vec<EspFlow> = Vec::with_capacity(list.len());
         for at in list {
             if let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::take) {
-                self.index.remove(&entry.key);
+                self.index.remove(&entry.key, at);
                 self.held = self.held.saturating_sub(entry.weight);
                 self.free.push(at);
                 flows.push(entry.flow);
@@ -455,7 +522,7 @@ impl Table {
             let opened = core.slab.numbered();
             self.add(core, &envelope, packet, key);
             if core.slab.numbered() > opened {
-                let at = self.index.get(&key).copied();
+                let at = self.index.get(&self.entries, &key);
                 let entry = at.and_then(|at| self.entries.get(at as usize)?.as_ref());
                 owners.extend(entry.map(|entry| entry.owner));
             }
@@ -474,7 +541,7 @@ impl Table {
 }
 
 impl Entry {
-    fn count(&mut self, envelope: &Envelope, packet: Packet) -> bool {
+    fn count(&mut self, envelope: &Envelope, packet: Packet, grew: &mut bool) -> bool {
         let at = Stamp::from(envelope);
         self.flow.truncated += u64::from(envelope.truncated);
         self.flow.fragmented += u64::from(envelope.fragments > 1);
@@ -483,11 +550,12 @@ impl Entry {
         } else {
             envelope.ip_len
         };
-        if self.flow.count(at, packet.sequence, packet.len, ip_len) {
+        let (number, len) = (packet.sequence, packet.len);
+        if self.flow.counted(at, number, len, ip_len, grew) {
             return true;
         }
         if self.logged {
-            self.flow.log.note(Logged {
+            *grew |= self.flow.log.note(Logged {
                 at,
                 ip_len: envelope.ip_len,
                 cannot_shrink: cannot_shrink(envelope),

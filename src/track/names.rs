@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::{Equivalent, HashMap};
-use vpnscope_dissectors::dns::{Data, Message, RecordType, ResponseCode};
+use vpnscope_dissectors::dns::{Data, Message, Questions, RecordType, ResponseCode};
 
 use super::session::{Detail, Endpoint, Kind, Session, Side, Stamp, Step};
 use super::tls::Lookup;
@@ -137,8 +137,8 @@ impl Equivalent<Key> for Asked<'_> {
     }
 }
 
-impl From<Asked<'_>> for Key {
-    fn from(asked: Asked<'_>) -> Self {
+impl From<&Asked<'_>> for Key {
+    fn from(asked: &Asked<'_>) -> Self {
         Self {
             client: asked.client,
             name: asked.name.into(),
@@ -146,11 +146,28 @@ impl From<Asked<'_>> for Key {
     }
 }
 
+/// A look-up that is not over. What it needs beside this stands in its [`Key`].
 #[derive(Debug)]
 struct Open {
-    look: Look,
-    client: Endpoint,
+    queries: Vec<Query>,
+    asked: u32,
+    answers: Vec<Answer>,
+    resolved: bool,
+    /// The client's, of the first query.
+    port: u16,
     last: Timestamp,
+}
+
+impl Open {
+    fn look(self, name: &str) -> Look {
+        Look {
+            name: name.to_string(),
+            queries: self.queries,
+            asked: self.asked,
+            answers: self.answers,
+            resolved: self.resolved,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -189,7 +206,8 @@ const IDLE: Span = Span::from_secs(60);
 impl Names {
     /// Adds a message.
     pub(super) fn handle(&mut self, core: &mut Core, sight: &DnsSight, message: &Message<'_>) {
-        let Some(Ok(question)) = message.questions().next() else {
+        let mut questions = message.questions();
+        let Some(Ok(question)) = questions.next() else {
             return;
         };
         let is_address = matches!(
@@ -202,7 +220,14 @@ impl Names {
         let mut text = std::mem::take(&mut self.text);
         question.name.put_lower_case(&mut text);
         if message.flags.is_response() {
-            self.answer(sight, &text, message, core.config.waits);
+            let asked = Asked {
+                client: sight.destination.0,
+                name: &text,
+            };
+            if core.config.waits || self.open.contains_key(&asked) {
+                let told = told(sight, message, question.record_type, questions);
+                self.answer(asked, told, core.config.waits);
+            }
         } else {
             self.query(core, sight, &text, question.record_type);
         }
@@ -222,15 +247,15 @@ impl Names {
         let time = sight.at.time;
         match self.open.get_mut(&asked) {
             Some(open) if time - open.last > IDLE => {
-                if let Some(open) = self.open.remove(&asked) {
-                    self.end(core, open);
+                if let Some((key, open)) = self.open.remove_entry(&asked) {
+                    self.end(core, &key, open);
                 }
             }
             Some(open) => {
                 open.last = open.last.max(time);
-                open.look.asked = open.look.asked.saturating_add(1);
-                if open.look.queries.len() < KEPT {
-                    open.look.queries.push(query);
+                open.asked = open.asked.saturating_add(1);
+                if open.queries.len() < KEPT {
+                    open.queries.push(query);
                 }
                 return;
             }
@@ -242,20 +267,14 @@ impl Names {
             return;
         }
         let open = Open {
-            look: Look {
-                name: name.to_string(),
-                queries: vec![query],
-                asked: 1,
-                answers: Vec::new(),
-                resolved: false,
-            },
-            client: Endpoint {
-                ip: asked.client,
-                port: sight.source.1,
-            },
+            queries: vec![query],
+            asked: 1,
+            answers: Vec::new(),
+            resolved: false,
+            port: sight.source.1,
             last: time,
         };
-        self.open.insert(asked.into(), open);
+        self.open.insert(Key::from(&asked), open);
         if !self.early.is_empty() && core.config.waits {
             self.answered_before(asked, time);
         }
@@ -265,81 +284,66 @@ impl Names {
     fn answered_before(&mut self, asked: Asked<'_>, now: Timestamp) {
         for told in self.early.remove(&asked).into_iter().flatten() {
             if now - told.at.time <= Stamp::JITTER {
-                self.note(asked, told);
+                self.note(asked, &told);
             }
         }
     }
 
-    fn answer(&mut self, sight: &DnsSight, name: &str, message: &Message<'_>, waits: bool) {
-        let asked = Asked {
-            client: sight.destination.0,
-            name,
-        };
-        let mut named: Vec<IpAddr> = Vec::new();
-        for record in message.answers().flatten().take(64) {
-            match record.data {
-                Data::Ipv4(address) => named.push(address.into()),
-                Data::Ipv6(address) => named.push(address.into()),
-                _ => {}
-            }
-        }
-        let question = message.questions().next().and_then(Result::ok);
-        let told = Told {
-            at: sight.at,
-            server: sight.source.0,
-            record_type: question.map_or(RecordType::A, |question| question.record_type),
-            code: message.flags.response_code(),
-            named,
-        };
-        if self.open.contains_key(&asked) {
-            self.note(asked, told);
-        } else if waits {
-            if self.early.len() >= EARLY_KEPT {
-                self.early.clear();
-            }
-            let list = self.early.entry(asked.into()).or_default();
-            if list.len() < EARLY_EACH {
-                list.push(told);
-            }
-        }
-    }
-
-    /// Notes an answer to a question that is known.
-    fn note(&mut self, asked: Asked<'_>, told: Told) {
-        let Some(open) = self.open.get_mut(&asked) else {
+    fn answer(&mut self, asked: Asked<'_>, told: Told, waits: bool) {
+        if self.note(asked, &told) || !waits {
             return;
+        }
+        if self.early.len() >= EARLY_KEPT {
+            self.early.clear();
+        }
+        match self.early.get_mut(&asked) {
+            Some(list) if list.len() < EARLY_EACH => list.push(told),
+            Some(_) => {}
+            None => {
+                self.early.insert(Key::from(&asked), vec![told]);
+            }
+        }
+    }
+
+    /// Notes an answer to a question that is known; `false` where it is not.
+    fn note(&mut self, asked: Asked<'_>, told: &Told) -> bool {
+        let Some((key, open)) = self.open.get_key_value_mut(&asked) else {
+            return false;
         };
-        let Told {
-            at,
-            server,
-            record_type,
-            code,
-            named,
-        } = told;
+        let at = told.at;
         open.last = open.last.max(at.time);
-        let first = open.look.queries.first().map_or(at, |query| query.at);
-        open.look.resolved |= !named.is_empty();
-        if open.look.answers.len() < KEPT {
-            open.look.answers.push(Answer {
+        let first = open.queries.first().map_or(at, |query| query.at);
+        open.resolved |= !told.named.is_empty();
+        if open.answers.len() < KEPT {
+            if open.answers.capacity() == 0 {
+                open.answers.reserve_exact(1);
+            }
+            open.answers.push(Answer {
                 at,
-                server,
-                record_type,
-                code,
-                addresses: u32::try_from(named.len()).unwrap_or(u32::MAX),
+                server: told.server,
+                record_type: told.record_type,
+                code: told.code,
+                addresses: u32::try_from(told.named.len()).unwrap_or(u32::MAX),
             });
         }
-        if named.is_empty() {
-            return;
+        if !told.named.is_empty() {
+            let key = key.clone();
+            self.learn(&key, first, told);
         }
-        let key = Key::from(asked);
-        for address in named {
+        true
+    }
+
+    /// Remembers the addresses that an answer names.
+    fn learn(&mut self, key: &Key, first: Stamp, told: &Told) {
+        let at = told.at;
+        for &address in &told.named {
             let known = Named {
                 name: key.name.clone(),
                 client: key.client,
                 asked: first,
                 answered: at,
             };
-            let learned = self.learned.entry_ref(&key);
+            let learned = self.learned.entry_ref(key);
             let (count, last) = learned.or_insert((0, at.time));
             *count += 1;
             *last = at.time.max(*last);
@@ -418,48 +422,75 @@ impl Names {
     pub(super) fn advance(&mut self, core: &mut Core, now: Timestamp) {
         let is_over = |_: &Key, open: &mut Open| now - open.last > IDLE;
         let mut over: Vec<_> = self.open.extract_if(is_over).collect();
-        over.retain(|(_, open)| self.came_to_nothing(&open.look));
+        over.retain(|(key, open)| self.came_to_nothing(key, open));
         over.sort_unstable_by(|(key, _), (other, _)| key.cmp(other));
-        for (_, open) in over {
-            self.end(core, open);
+        for (key, open) in over {
+            self.end(core, &key, open);
         }
     }
 
     /// Ends all look-ups: the capture ended.
     pub(super) fn finish(&mut self, core: &mut Core) {
         let mut all: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
-        all.retain(|(_, open)| self.came_to_nothing(&open.look));
+        all.retain(|(key, open)| self.came_to_nothing(key, open));
         all.sort_unstable_by(|(key, open), (other_key, other)| {
-            let first = |look: &Look| look.queries.first().map(|query| query.at);
-            first(&open.look)
-                .cmp(&first(&other.look))
+            let first = |open: &Open| open.queries.first().map(|query| query.at);
+            first(open)
+                .cmp(&first(other))
                 .then_with(|| key.cmp(other_key))
         });
-        for (_, open) in all {
-            self.end(core, open);
+        for (key, open) in all {
+            self.end(core, &key, open);
         }
     }
 
     /// Whether a look-up, of a name that is about a VPN or led to one, gave no address.
-    fn came_to_nothing(&self, look: &Look) -> bool {
-        let asked = look.queries.first().map(|query| query.at.time);
-        let carried = self.carried.get(look.name.as_str()).zip(asked);
-        let led = carried.is_some_and(|(last, asked)| is_believed(*last, asked));
-        !look.resolved && (led || looks_like_vpn(&look.name))
+    fn came_to_nothing(&self, key: &Key, open: &Open) -> bool {
+        let asked = open.queries.first().map(|query| query.at.time);
+        let carried = || self.carried.get(&key.name).zip(asked);
+        let led = || carried().is_some_and(|(last, asked)| is_believed(*last, asked));
+        !open.resolved && (looks_like_vpn(&key.name) || led())
     }
 
     /// A look-up that came to nothing is a session of its own, where it is about a VPN.
-    fn end(&mut self, core: &mut Core, open: Open) {
-        let Open { look, client, .. } = open;
-        let Some(first) = look.queries.first().copied() else {
+    fn end(&mut self, core: &mut Core, key: &Key, open: Open) {
+        let Some(first) = open.queries.first().copied() else {
             return;
         };
-        if !self.came_to_nothing(&look)
-            || self.found_otherwise(client.ip, &look.name, first.at.time)
+        if !self.came_to_nothing(key, &open)
+            || self.found_otherwise(key.client, &key.name, first.at.time)
         {
             return;
         }
-        core.open_closed(session(look, client, first));
+        let client = Endpoint {
+            ip: key.client,
+            port: open.port,
+        };
+        core.open_closed(session(open.look(&key.name), client, first));
+    }
+}
+
+/// What an answer says, of which the questions up to these were read.
+fn told(
+    sight: &DnsSight,
+    message: &Message<'_>,
+    record_type: RecordType,
+    questions: Questions<'_>,
+) -> Told {
+    let mut named: Vec<IpAddr> = Vec::new();
+    for record in message.answers_after(questions).flatten().take(64) {
+        match record.data {
+            Data::Ipv4(address) => named.push(address.into()),
+            Data::Ipv6(address) => named.push(address.into()),
+            _ => {}
+        }
+    }
+    Told {
+        at: sight.at,
+        server: sight.source.0,
+        record_type,
+        code: message.flags.response_code(),
+        named,
     }
 }
 

@@ -199,7 +199,13 @@ proptest! {
         for question in message.questions() {
             match question {
                 Err(error) => prop_assert!(error.offset <= octets.len()),
-                Ok(question) => prop_assert!(question.name.to_string().len() <= 4 * 255),
+                Ok(question) => {
+                    let text = question.name.to_string();
+                    prop_assert!(text.len() <= 4 * 255);
+                    let mut lower = "of the name before".to_string();
+                    question.name.put_lower_case(&mut lower);
+                    prop_assert_eq!(lower, text.to_ascii_lowercase());
+                }
             }
         }
         for answer in message.answers() {

@@ -1,20 +1,44 @@
 //! Connections that have not carried an octet yet: 64 octets of memory each.
 
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use super::{At, Opening, Party, Rewritten};
+use super::{At, Opening, Party, Rewritten, sieve};
 use crate::decap::{Addresses, Flow};
 use crate::time::{Span, Timestamp};
 
 /// Both ends of a connection in the order of their addresses, so that either direction finds
 /// it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Key {
     V4([u8; 14]),
     V6([u8; 38]),
+}
+
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::V4(key) => V4(*key).hash(state),
+            Self::V6(key) => state.write(key),
+        }
+    }
+}
+
+/// A key of IPv4, hashed as the two words that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct V4([u8; 14]);
+
+impl Hash for V4 {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for half in [self.0.first_chunk(), self.0.last_chunk()] {
+            state.write_u64(half.map_or(0, |half| u64::from_ne_bytes(*half)));
+        }
+    }
 }
 
 impl Key {
@@ -84,6 +108,20 @@ impl Key {
         match self {
             Self::V4(key) => u16::from_be_bytes(part(key, 12)),
             Self::V6(key) => u16::from_be_bytes(part(key, 36)),
+        }
+    }
+
+    /// Both ends for the sieve: address and port.
+    pub(super) fn ends(&self) -> [(u64, u16); 2] {
+        match self {
+            Self::V4(key) => [0, 6].map(|at| {
+                let address = u32::from_be_bytes(part(key, at));
+                (u64::from(address), u16::from_be_bytes(part(key, at + 4)))
+            }),
+            Self::V6(_) => {
+                let flow = self.flow();
+                [flow.source, flow.destination].map(|(ip, port)| (sieve::narrow(ip), port))
+            }
         }
     }
 
@@ -369,7 +407,7 @@ impl Entry {
 /// All connections without octets.
 #[derive(Debug, Default)]
 pub(super) struct Openings {
-    v4: HashMap<[u8; 14], Entry, RandomState>,
+    v4: HashMap<V4, Entry, RandomState>,
     v6: HashMap<[u8; 38], Entry, RandomState>,
     /// Rare, so beside the entries. Bounded: a new one beyond that makes all old ones forgotten.
     rewritten: HashMap<Key, [Option<Rewritten>; 2], RandomState>,
@@ -404,42 +442,42 @@ impl Openings {
 
     pub(super) fn contains(&self, key: &Key) -> bool {
         match key {
-            Key::V4(key) => self.v4.contains_key(key),
+            Key::V4(key) => self.v4.contains_key(&V4(*key)),
             Key::V6(key) => self.v6.contains_key(key),
         }
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<&Entry> {
         match key {
-            Key::V4(key) => self.v4.get(key),
+            Key::V4(key) => self.v4.get(&V4(*key)),
             Key::V6(key) => self.v6.get(key),
         }
     }
 
     pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Entry> {
         match key {
-            Key::V4(key) => self.v4.get_mut(key),
+            Key::V4(key) => self.v4.get_mut(&V4(*key)),
             Key::V6(key) => self.v6.get_mut(key),
         }
     }
 
     pub(super) fn entry(&mut self, key: &Key, make: impl FnOnce() -> Entry) -> &mut Entry {
         match key {
-            Key::V4(key) => self.v4.entry(*key).or_insert_with(make),
+            Key::V4(key) => self.v4.entry(V4(*key)).or_insert_with(make),
             Key::V6(key) => self.v6.entry(*key).or_insert_with(make),
         }
     }
 
     pub(super) fn remove(&mut self, key: &Key) -> Option<Entry> {
         match key {
-            Key::V4(key) => self.v4.remove(key),
+            Key::V4(key) => self.v4.remove(&V4(*key)),
             Key::V6(key) => self.v6.remove(key),
         }
     }
 
     /// The first that fits.
     pub(super) fn find(&self, fits: impl Fn(&Key, &Entry) -> bool) -> Option<Key> {
-        let v4 = self.v4.iter().map(|(key, entry)| (Key::V4(*key), entry));
+        let v4 = self.v4.iter().map(|(key, entry)| (Key::V4(key.0), entry));
         let v6 = self.v6.iter().map(|(key, entry)| (Key::V6(*key), entry));
         v4.chain(v6)
             .find(|(key, entry)| fits(key, entry))
@@ -458,7 +496,7 @@ impl Openings {
         // Not more than once what they take: there may be very many.
         let mut out: Vec<(Key, Entry)> = Vec::with_capacity(count);
         let v4 = self.v4.extract_if(|_, entry| entry.last() <= before);
-        let v4 = v4.map(|(key, entry)| (Key::V4(key), entry));
+        let v4 = v4.map(|(key, entry)| (Key::V4(key.0), entry));
         let v6 = self.v6.extract_if(|_, entry| entry.last() <= before);
         let v6 = v6.map(|(key, entry)| (Key::V6(key), entry));
         out.extend(v4.chain(v6).filter(|(key, entry)| matters(key, entry)));

@@ -3,7 +3,8 @@
 
 use std::net::IpAddr;
 
-use crate::decap::{Addresses, Flow};
+use super::opening::Key;
+use crate::decap::Addresses;
 
 /// A counter for each hash: how many known flows have it. A full counter stays full, so that
 /// the answer errs on the side of a look-up.
@@ -24,16 +25,16 @@ impl Default for Sieve {
 }
 
 impl Sieve {
-    /// Notes a flow.
-    pub(super) fn add(&mut self, flow: &Flow) {
-        if let Some(counter) = self.counters.get_mut(place(mixed(flow))) {
+    /// Notes the flow of a key.
+    pub(super) fn add(&mut self, key: &Key) {
+        if let Some(counter) = self.counters.get_mut(place(mixed(key))) {
             *counter = counter.saturating_add(1);
         }
     }
 
     /// Takes back what was noted.
-    pub(super) fn remove(&mut self, flow: &Flow) {
-        if let Some(counter) = self.counters.get_mut(place(mixed(flow)))
+    pub(super) fn remove(&mut self, key: &Key) {
+        if let Some(counter) = self.counters.get_mut(place(mixed(key)))
             && *counter < u8::MAX
         {
             *counter = counter.saturating_sub(1);
@@ -70,7 +71,8 @@ const fn fold(high: u64, low: u64) -> u64 {
     high.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ low
 }
 
-fn narrow(address: IpAddr) -> u64 {
+/// An address in one word.
+pub(super) fn narrow(address: IpAddr) -> u64 {
     match address {
         IpAddr::V4(v4) => u64::from(v4.to_bits()),
         IpAddr::V6(v6) => wide(&v6.octets()),
@@ -87,9 +89,9 @@ const fn mix(a: u64, b: u64) -> u64 {
         ^ a.wrapping_add(b).wrapping_mul(0xc2b2_ae3d_27d4_eb4f)
 }
 
-fn mixed(flow: &Flow) -> u64 {
-    let ((a, p), (b, q)) = (flow.source, flow.destination);
-    mix(end(narrow(a), p), end(narrow(b), q))
+fn mixed(key: &Key) -> u64 {
+    let [(a, p), (b, q)] = key.ends();
+    mix(end(a, p), end(b, q))
 }
 
 fn place(hash: u64) -> usize {
@@ -99,6 +101,11 @@ fn place(hash: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decap::Flow;
+
+    fn key(flow: &Flow) -> Key {
+        Key::of(0, flow).0
+    }
 
     #[test]
     fn a_flow_is_held_from_both_ends_until_it_is_removed() {
@@ -115,12 +122,12 @@ mod tests {
             there
         };
         assert!(!held(&sieve));
-        sieve.add(&flow);
-        sieve.add(&flow.reversed());
+        sieve.add(&key(&flow));
+        sieve.add(&key(&flow.reversed()));
         assert!(held(&sieve));
-        sieve.remove(&flow);
+        sieve.remove(&key(&flow));
         assert!(held(&sieve), "noted twice");
-        sieve.remove(&flow);
+        sieve.remove(&key(&flow));
         assert!(!held(&sieve));
     }
 
@@ -128,10 +135,10 @@ mod tests {
     fn flows_of_ipv6_are_told_apart() {
         let at = |n: u16, port| (IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]), port);
         let mut sieve = Sieve::default();
-        sieve.add(&Flow {
+        sieve.add(&key(&Flow {
             source: at(1, 1000),
             destination: at(2, 443),
-        });
+        }));
         let mut octets = [0; 32];
         octets[..4].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);
         octets[16..20].copy_from_slice(&[0x20, 0x01, 0x0d, 0xb8]);

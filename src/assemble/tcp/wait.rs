@@ -255,7 +255,7 @@ impl<U: Reader> Assembler<U> {
 
     fn keep(&mut self, key: &Key, held: Held) {
         if keep(&mut self.waiting, key, held) {
-            self.sieve.add(&key.flow());
+            self.sieve.add(key);
         }
     }
 
@@ -346,7 +346,7 @@ impl<U: Reader> Assembler<U> {
         };
         self.take(key, &held.tcp(), &held.envelope, held.first, look, sink);
         if over {
-            self.sieve.remove(&key.flow());
+            self.sieve.remove(key);
         }
     }
 }
