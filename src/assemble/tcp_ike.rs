@@ -94,6 +94,10 @@ pub struct Stream {
     ends: Vec<usize>,
     /// The segments themselves.
     marks: Vec<Mark>,
+    /// While lost: octets that were searched of those not consumed.
+    searched: usize,
+    /// While lost: where frames may begin, by place, each with the end that it takes to tell.
+    open: Vec<(u32, u32)>,
     counters: Counters,
 }
 
@@ -108,7 +112,7 @@ pub fn recognise(octets: &[u8]) -> Verdict {
     }
     match plausible(octets) {
         Fit::Ike => Verdict::Certain,
-        Fit::Esp { .. } | Fit::Unknown => Verdict::Unsure,
+        Fit::Esp { .. } | Fit::Unknown(_) => Verdict::Unsure,
         Fit::No => Verdict::NotOurs,
     }
 }
@@ -128,6 +132,8 @@ impl Stream {
             used: 0,
             ends: Vec::new(),
             marks: Vec::new(),
+            searched: 0,
+            open: Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -140,6 +146,14 @@ impl Stream {
     /// Whether frames cannot be told at the moment.
     pub fn is_lost(&self) -> bool {
         self.state == State::Lost
+    }
+
+    /// Octets of memory it takes beside itself.
+    pub fn held(&self) -> usize {
+        self.buffer.capacity()
+            + self.ends.capacity() * size_of::<usize>()
+            + self.marks.capacity() * size_of::<Mark>()
+            + self.open.capacity() * size_of::<(u32, u32)>()
     }
 
     /// What happened so far.
@@ -177,6 +191,7 @@ impl Stream {
             _ => State::Lost,
         };
         self.skip(held);
+        self.forget_search();
     }
 
     /// The next whole frame, if it is there.
@@ -240,27 +255,54 @@ impl Stream {
         Some(())
     }
 
-    /// Looks for frames that fit together; `None` where more octets are needed to tell.
+    /// Looks for frames that fit together; `None` where more octets are needed to tell. No place
+    /// is looked at again before what it waits for has come: segments may be an octet long.
     fn search(&mut self) -> Option<()> {
-        let rest = self.rest();
-        let mut open = None;
-        let found = (0..rest.len()).find(|at| {
-            let fits = chain(rest.get(*at..).unwrap_or_default());
-            if fits.is_none() {
-                open = open.or(Some(*at));
+        let rest = self.buffer.get(self.used..).unwrap_or_default();
+        let fits = |at: u32| {
+            let rest = usize::try_from(at).ok().and_then(|at| rest.get(at..));
+            chain(rest.unwrap_or_default())
+        };
+        let end = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        let mut found = None;
+        self.open.retain_mut(|(at, until)| {
+            if found.is_some() || *until > end {
+                return true;
             }
-            fits == Some(true)
+            match fits(*at) {
+                Chain::Fits => found = Some(*at),
+                Chain::Broken => return false,
+                Chain::Open(needed) => *until = at.saturating_add(needed),
+            }
+            true
         });
-        // What may yet turn out to be a frame is kept.
-        let at = found.or(open).unwrap_or(rest.len());
-        let found = found.is_some();
-        self.skip(at);
-        if !found {
-            return None;
+        let mut new = u32::try_from(self.searched).unwrap_or(end)..end;
+        while let (None, Some(at)) = (found, new.next()) {
+            match fits(at) {
+                Chain::Fits => found = Some(at),
+                Chain::Broken => {}
+                Chain::Open(needed) => self.open.push((at, at.saturating_add(needed))),
+            }
         }
+        // What may yet turn out to be a frame is kept.
+        let first = self.open.first().map(|(at, _)| *at);
+        let gone = found.or(first).unwrap_or(end);
+        for (at, until) in self.open.iter_mut().filter(|_| gone > 0) {
+            *at -= gone.min(*at);
+            *until -= gone;
+        }
+        self.searched = rest.len();
+        self.skip(usize::try_from(gone).unwrap_or_default());
+        found?;
         self.counters.resynchronised += 1;
+        self.forget_search();
         self.state = State::Framed;
         Some(())
+    }
+
+    fn forget_search(&mut self) {
+        self.searched = 0;
+        self.open.clear();
     }
 
     /// The length field that comes next.
@@ -275,6 +317,7 @@ impl Stream {
 
     fn skip(&mut self, n: usize) {
         self.used += n;
+        self.searched = self.searched.saturating_sub(n);
         self.counters.skipped += n as u64;
     }
 
@@ -309,14 +352,14 @@ enum Fit {
         spi: u32,
         sequence: u32,
     },
-    /// Too few octets to tell.
-    Unknown,
+    /// Too few octets to tell; so many are needed.
+    Unknown(usize),
     No,
 }
 
 fn plausible(octets: &[u8]) -> Fit {
     let Some((field, frame)) = octets.split_first_chunk::<FIELD>() else {
-        return Fit::Unknown;
+        return Fit::Unknown(FIELD);
     };
     let length = usize::from(u16::from_be_bytes(*field));
     // ESP has at least its header, one block and a checksum value.
@@ -324,12 +367,12 @@ fn plausible(octets: &[u8]) -> Fit {
         return Fit::No;
     }
     let Some((&[a, b, c, d], body)) = frame.split_first_chunk() else {
-        return Fit::Unknown;
+        return Fit::Unknown(FIELD + 4);
     };
     let spi = u32::from_be_bytes([a, b, c, d]);
     if spi == 0 {
         let Some(header) = body.first_chunk::<{ ike::Header::LEN }>() else {
-            return Fit::Unknown;
+            return Fit::Unknown(FIELD + 4 + ike::Header::LEN);
         };
         let whole = ike::Header::parse(header)
             .is_ok_and(|header| header.length as usize + FIELD + 4 == length);
@@ -347,16 +390,27 @@ fn plausible(octets: &[u8]) -> Fit {
             spi,
             sequence: u32::from_be_bytes(*sequence),
         },
-        None => Fit::Unknown,
+        None => Fit::Unknown(FIELD + 8),
     }
 }
 
-/// Whether frames that fit together begin here; `None` where more octets are needed. Lengths
-/// alone are no proof: ESP packets have to continue each other's numbers.
-fn chain(octets: &[u8]) -> Option<bool> {
+/// How octets fit as frames in a row.
+enum Chain {
+    Fits,
+    Broken,
+    /// So many octets are needed to tell.
+    Open(u32),
+}
+
+/// Whether frames that fit together begin here. Lengths alone are no proof: ESP packets have to
+/// continue each other's numbers.
+fn chain(octets: &[u8]) -> Chain {
     let mut rest = octets;
+    // Frames believed in are short.
+    let open = |needed: usize| Chain::Open(u32::try_from(needed).unwrap_or(u32::MAX));
     let mut numbers: Option<(u32, u32)> = None;
     for _ in 0..CHAIN {
+        let before = octets.len() - rest.len();
         match (plausible(rest), numbers) {
             (Fit::Ike, _) => {}
             (Fit::Esp { spi, sequence }, None) => numbers = Some((spi, sequence)),
@@ -365,11 +419,16 @@ fn chain(octets: &[u8]) -> Option<bool> {
             {
                 numbers = Some((spi, sequence));
             }
-            (Fit::Unknown, _) => return None,
-            (Fit::Esp { .. } | Fit::No, _) => return Some(false),
+            (Fit::Unknown(needed), _) => return open(before + needed),
+            (Fit::Esp { .. } | Fit::No, _) => return Chain::Broken,
         }
-        let length = rest.first_chunk().map(|field| u16::from_be_bytes(*field));
-        rest = rest.get(usize::from(length?)..)?;
+        let length = rest
+            .first_chunk()
+            .map_or(0, |field| usize::from(u16::from_be_bytes(*field)));
+        match rest.get(length..) {
+            Some(next) => rest = next,
+            None => return open(before + length),
+        }
     }
-    Some(true)
+    Chain::Fits
 }

@@ -78,7 +78,7 @@ impl tcp::Reader for Reader {
         match &self.content {
             Carries::Unknown => 0,
             Carries::Tls(stream) => stream.held(),
-            Carries::Ike(_) => 4096,
+            Carries::Ike(ike) => size_of::<Ike>() + ike.opener.held() + ike.acceptor.held(),
         }
     }
 }

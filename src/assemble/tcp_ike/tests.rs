@@ -240,4 +240,43 @@ proptest! {
         prop_assert!(stream.counters().skipped <= pushed as u64);
         prop_assert!(stream.buffer.len() <= 65_535 + 100);
     }
+
+    /// As if everything kept were searched again with every segment.
+    #[test]
+    fn a_lost_stream_is_found_where_a_search_of_everything_finds_it(
+        parts in prop::collection::vec(
+            (prop::collection::vec(0..40_u8, 0..60), 0..6_u8, 20..60_usize),
+            1..30,
+        ),
+        cuts in prop::collection::vec(1..40_usize, 1..100),
+    ) {
+        let mut octets = Vec::new();
+        for (i, (noise, frames, len)) in parts.into_iter().enumerate() {
+            octets.extend(noise);
+            for frame in 0..u32::from(frames) {
+                let carried = esp_packet(u32::try_from(i).unwrap() * 1000 + frame, len);
+                octets.extend(framed(&carried, false));
+            }
+        }
+        let mut stream = Stream::new(false);
+        let mut kept: Vec<u8> = Vec::new();
+        let mut rest = &octets[..];
+        for cut in cuts.iter().cycle() {
+            let (now, later) = rest.split_at((*cut).min(rest.len()));
+            rest = later;
+            kept.extend(now);
+            stream.push(now, mark(1));
+            let found = stream.search().is_some();
+            let at = |fits: fn(Chain) -> bool| (0..kept.len()).find(|at| fits(chain(&kept[*at..])));
+            let first = at(|chain| matches!(chain, Chain::Fits));
+            let open = at(|chain| matches!(chain, Chain::Open(_)));
+            prop_assert_eq!(found, first.is_some());
+            kept.drain(..first.or(open).unwrap_or(kept.len()));
+            prop_assert_eq!(stream.rest(), &kept[..]);
+            prop_assert!(found || stream.open.first().is_none_or(|(at, _)| *at == 0));
+            if found || rest.is_empty() {
+                break;
+            }
+        }
+    }
 }
