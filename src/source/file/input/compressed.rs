@@ -339,6 +339,23 @@ mod tests {
     }
 
     #[test]
+    fn a_lie_about_the_length_costs_the_same_however_it_arrives() {
+        // One segment of 20 octets; its last block has 10, uncompressed.
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x20, 20, 10 << 3 | 1, 0, 0];
+        frame.extend(b"0123456789");
+        let at_once = all(Unzstd::new(&frame[..]).unwrap());
+        assert_eq!(at_once.0, b"012345678");
+        assert!(at_once.1.is_some());
+        for step in 1..12 {
+            let parts = frame.chunks(step).map(Cursor::new);
+            let reader = parts.fold(Box::new(io::empty()) as Box<dyn Read>, |all, part| {
+                Box::new(all.chain(part))
+            });
+            assert_eq!(all(Unzstd::new(reader).unwrap()), at_once);
+        }
+    }
+
+    #[test]
     fn all_parts_of_a_gzip_header_are_read_over() {
         let mut member = vec![0x1f, 0x8b, 8, 0x1e, 0, 0, 0, 0, 0, 3];
         member.extend([3, 0, 1, 2, 3]);

@@ -60,7 +60,9 @@ impl<R: Read> Unzstd<R> {
             0 => FRAME_HEADER,
             // What is wanted of a block that is not the last takes the next one's header in.
             wanted if wanted > BLOCK_HEADER => wanted - BLOCK_HEADER,
-            wanted => wanted,
+            // The last octets of a last block, which may be given as they come: an error in
+            // what they complete costs the last one of them however many come at once.
+            _ => 1,
         };
         let mut input = InBuffer::around(ahead.get(..most).unwrap_or(ahead));
         let mut output = OutBuffer::around(room);
