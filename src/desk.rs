@@ -59,6 +59,14 @@ impl Over {
         }
     }
 
+    /// Adds to its number.
+    pub fn renumber(&mut self, by: u32) {
+        match self {
+            Self::Session(session) => session.id += by,
+            Self::Unanswered(syns) => syns.id += by,
+        }
+    }
+
     fn session(self) -> Box<Session> {
         match self {
             Self::Session(session) => session,

@@ -55,6 +55,8 @@ pub struct Front {
     counters: Counters,
     /// Frames of the datagram that is being read.
     pieces: Vec<u64>,
+    /// The capture that is read.
+    capture: Option<u16>,
     /// Whether `flow` is kept.
     keeps_flow: bool,
     flow: Option<Flow>,
@@ -77,6 +79,7 @@ impl Front {
             others: Others::default(),
             counters: Counters::default(),
             pieces: Vec::new(),
+            capture: None,
             keeps_flow: false,
             flow: None,
             quiet_until: Timestamp(i64::MIN),
@@ -122,6 +125,9 @@ impl Front {
         }
         self.counters.frames += 1;
         self.counters.latest = self.counters.latest.max(frame.time);
+        if self.capture != Some(frame.capture) {
+            self.go_on(frame.capture, sink);
+        }
         if self.quiet_until <= frame.time {
             self.advance_streams(frame.time, sink);
         }
@@ -196,6 +202,17 @@ impl Front {
             }
         }
         self.read(frame, known, &mut |event: &Event<'_>| sink.event(event))
+    }
+
+    /// A capture goes on in another file: what was open in the one is open in the other.
+    #[cold]
+    fn go_on(&mut self, capture: u16, sink: &mut impl Sink) {
+        if self.capture.replace(capture).is_some() {
+            self.fragments.go_on(capture);
+            self.streams
+                .go_on(capture, &mut |event: &Event<'_>| sink.event(event));
+            self.quiet_until = self.streams.next_deadline();
+        }
     }
 
     #[cold]

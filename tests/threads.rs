@@ -150,3 +150,71 @@ fn what_is_not_reported_is_what_there_is_nothing_to_say_of() {
     }
     assert!(left_out > 100, "{left_out} sessions were left out");
 }
+
+/// Cuts a classic little-endian capture into files of so many frames.
+fn slices(octets: &[u8], frames: usize) -> Vec<Vec<u8>> {
+    let (header, mut rest) = octets.split_at(24);
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    let mut count = 0;
+    while let Some(record) = rest.get(..16) {
+        let len = u32::from_le_bytes(record[8..12].try_into().expect("four")) as usize;
+        let (record, after) = rest.split_at(16 + len);
+        if count % frames == 0 {
+            all.push(header.to_vec());
+        }
+        all.last_mut().expect("one").extend_from_slice(record);
+        rest = after;
+        count += 1;
+    }
+    all
+}
+
+fn told(threads: &str, format: &str, files: &[&Path], stdin: Option<File>) -> (Vec<u8>, Vec<u8>) {
+    let output = Command::new(env!("CARGO_BIN_EXE_vpnscope"))
+        .args(["analyze", "--tls", "all", "--format", format])
+        .args(["--threads", threads])
+        .args(files)
+        .stdin(stdin.map_or_else(Stdio::null, Stdio::from))
+        .output()
+        .expect("vpnscope runs");
+    assert!(!output.stdout.is_empty());
+    let status = format!("{:?}", output.status).into_bytes();
+    (output.stdout, [output.stderr, status].concat())
+}
+
+/// Independent files, slices that go on from one to the next, the same file twice, one that
+/// cannot be read and one that comes through a pipe: however many are walked at a time, the
+/// output is the same octet for octet.
+#[test]
+fn files_side_by_side_say_what_they_say_one_by_one() {
+    let handshakes = pcap(Mix::Handshakes, 9000);
+    let whole = Capture::new("side-whole", &handshakes);
+    let span = Capture::new("side-span", &pcap(Mix::Span, 3000));
+    let parts: Vec<Capture> = slices(&handshakes, 2500)
+        .iter()
+        .enumerate()
+        .map(|(n, octets)| Capture::new(&format!("side-part-{n}"), octets))
+        .collect();
+    assert_eq!(parts.len(), 4);
+    let bad = Capture::new("side-bad", b"this is no capture, and never was");
+    let mut files: Vec<&Path> = vec![&span.0, &whole.0, &bad.0];
+    files.extend(parts.iter().map(|part| &*part.0));
+    files.extend([&*span.0, Path::new("-"), &whole.0]);
+    for format in ["json", "ndjson", "text"] {
+        let pipe = || Some(File::open(&whole.0).expect("it was written"));
+        let one = told("1", format, &files, pipe());
+        for threads in ["2", "3", "8"] {
+            let several = told(threads, format, &files, pipe());
+            assert!(one.1 == several.1, "{format}, {threads} threads: stderr");
+            assert!(one.0 == several.0, "{format}, {threads} threads");
+        }
+    }
+    // Sessions of slices are found whole: as many as in one file.
+    let count = |files: &[&Path]| {
+        let (out, _) = told("2", "json", files, None);
+        let report: Value = serde_json::from_slice(&out).expect("JSON");
+        report["sessions"].as_array().expect("a list").len()
+    };
+    let all: Vec<&Path> = parts.iter().map(|part| &*part.0).collect();
+    assert_eq!(count(&all), count(&[&whole.0]));
+}

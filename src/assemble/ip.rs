@@ -275,6 +275,20 @@ impl Assembler {
         }
     }
 
+    /// The capture goes on under another number.
+    pub fn go_on(&mut self, capture: u16) {
+        let entries = std::mem::take(&mut self.entries);
+        let renumbered = entries
+            .into_iter()
+            .map(|(key, entry)| (Key { capture, ..key }, entry));
+        self.entries = renumbered.collect();
+        let waiting = self.waiting.iter_mut().map(|(.., key)| key);
+        let done = self.done.iter_mut().map(|(.., key)| key);
+        for key in waiting.chain(done) {
+            key.capture = capture;
+        }
+    }
+
     /// When [`Assembler::advance`] has something to do next.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.waiting

@@ -967,6 +967,31 @@ impl<U: Reader> Assembler<U> {
         key.is_some()
     }
 
+    /// The capture goes on under another number. An opening knows the numbers of frames of one
+    /// capture only: the latest are followed from now on, the others are over where they are.
+    pub fn go_on(
+        &mut self,
+        capture: u16,
+        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
+    ) {
+        const FOLLOWED: usize = 1024;
+        while let Some(key) = self.waiting.due(Timestamp::MAX) {
+            self.give_way(&key, None, sink);
+        }
+        for key in self.openings.latest(FOLLOWED) {
+            let last = self.openings.get(&key).map(Entry::last);
+            let envelope = blank(&key, last.unwrap_or_default());
+            self.follow(&key, &envelope, sink);
+        }
+        let connections = std::mem::take(&mut self.connections);
+        let renumbered = connections
+            .into_iter()
+            .map(|(key, connection)| (key.of_capture(capture), connection));
+        self.connections = renumbered.collect();
+        self.rejected.go_on(capture);
+        self.orderly_from = 0;
+    }
+
     /// When [`Assembler::advance`] has something to do.
     pub fn next_deadline(&self) -> Timestamp {
         self.next_sweep.min(self.waiting.deadline())

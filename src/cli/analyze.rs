@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use serde::Serialize;
 
@@ -17,12 +18,16 @@ use crate::render::json;
 use crate::render::text;
 use crate::report::{self, CaptureReport, ExpectedReport, Report, Summary};
 use crate::source::file::{self, FileSource};
-use crate::source::{Frame, FrameSource, LinkType, SourceError};
+use crate::source::{self, Frame, FrameSource, LinkType, Problem, SourceError, Statistics};
 use crate::time::{Span, Timestamp};
-use crate::track::Change;
 use crate::track::ike2::solve::Solver;
 use crate::track::vantage::Told;
+use crate::track::{Change, Session};
 use crate::walk::{Last, Walk};
+
+mod lanes;
+
+use lanes::{Lanes, Part};
 
 /// Where a capture stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -76,7 +81,7 @@ pub(super) struct Args {
     /// Try out which private address a client behind NAT has (seconds of computing)
     #[arg(long)]
     nat_solve: bool,
-    /// Threads: from two on, one reads ahead, and sessions that end together are judged by all
+    /// Threads: from two on, so many files are walked side by side while sessions are judged
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
 }
@@ -198,51 +203,53 @@ impl Press<'_> {
 
 /// Runs `analyze`.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    anyhow::ensure!(
+        args.files.len() <= usize::from(u16::MAX),
+        "more than {} captures at a time",
+        u16::MAX
+    );
     let out = output::open(args.common.output.as_deref())?;
-    let mut press = Press {
-        out,
+    let mut reading = Reading {
         args,
-        shelf: Shelf::default(),
-        summary: Summary::default(),
-        trouble: false,
-        solver: args.nat_solve.then(Solver::default),
-        twins: Twins::default(),
-        expected: Vec::new(),
+        desk: Desk::new(args.choice.gateway_address())
+            .standing(args.at.map(Told::from))
+            .brief(args.summary)
+            .threads(args.threads),
+        press: Press {
+            out,
+            args,
+            shelf: Shelf::default(),
+            summary: Summary::default(),
+            trouble: false,
+            solver: args.nat_solve.then(Solver::default),
+            twins: Twins::default(),
+            expected: Vec::new(),
+        },
+        expected: Expected::new(&args.expect_client),
+        captures: Vec::new(),
+        exit: Exit::Clean,
+        walk: None,
+        capture: 0,
+        renumber: 0,
+        last: None,
+        links: Vec::new(),
+        numbered: 0,
+        until: None,
     };
-    let mut desk = Desk::new(args.choice.gateway_address())
-        .standing(args.at.map(Told::from))
-        .brief(args.summary)
-        .threads(args.threads);
-    let mut expected = Expected::new(&args.expect_client);
-    let mut captures = Vec::new();
-    let mut exit = Exit::Clean;
-    let mut reading = Reading::default();
-    for (number, path) in (0u16..).zip(&args.files) {
-        let limits = file::Limits {
-            ahead: args.threads > 1,
-            ..args.common.budgets.file()
-        };
-        match file::open_within(path, number, &limits) {
-            Ok(source) => {
-                let (capture, worst) = read(
-                    source,
-                    args,
-                    &mut desk,
-                    &mut press,
-                    &mut expected,
-                    &mut reading,
-                )?;
-                press.capture(&capture)?;
-                exit = exit.max(worst);
-                captures.push(capture);
-            }
-            Err(error) => {
-                refuse(path, &error, &mut captures);
-                exit = Exit::Trouble;
-            }
-        }
+    // Who counts every frame has to see every frame.
+    if args.threads > 1 && args.expect_client.is_empty() {
+        reading.side_by_side()?;
+    } else {
+        reading.one_by_one()?;
     }
-    reading.close(&mut desk, &mut press)?;
+    reading.close()?;
+    let Reading {
+        mut press,
+        expected,
+        captures,
+        mut exit,
+        ..
+    } = reading;
     press.expected = expected.report();
     if exit < Exit::Findings && press.trouble {
         exit = Exit::Findings;
@@ -251,23 +258,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-fn refuse(path: &Path, error: &SourceError, captures: &mut Vec<CaptureReport>) {
-    output::complain(&format!("vpnscope: {error}"));
-    let mut statistics =
-        crate::source::Statistics::new(path.display().to_string(), crate::source::Format::Pcap);
-    statistics.note(crate::source::Problem {
-        offset: None,
-        frame: None,
-        what: error.to_string(),
-        fatal: true,
-    });
-    captures.push(report::capture(&statistics, 0, 0));
-}
-
-/// A walk that goes on from one file to the next where these are slices of one capture.
-#[derive(Default)]
-struct Reading {
+/// Reading the files, with a walk that goes on from one to the next where these are slices of one
+/// capture.
+struct Reading<'a> {
+    args: &'a Args,
+    desk: Desk,
+    press: Press<'a>,
+    expected: Expected,
+    captures: Vec<CaptureReport>,
+    exit: Exit,
     walk: Option<Walk>,
+    /// The file that it walked last.
+    capture: u16,
+    /// What is added to the numbers of its sessions.
+    renumber: u32,
     last: Option<Timestamp>,
     links: Vec<LinkType>,
     /// Sessions numbered so far.
@@ -276,56 +280,164 @@ struct Reading {
     until: Option<Timestamp>,
 }
 
-impl Reading {
+impl Args {
+    /// A walk with sessions numbered on from there.
+    fn walk(&self, numbered_from: u32) -> Walk {
+        let hints = self.choice.hints();
+        self.common.budgets.walk(numbered_from, hints)
+    }
+}
+
+impl Reading<'_> {
     /// Slices of a ring follow each other closely, with the same link type.
     const GAP: Span = Span::from_secs(10);
 
-    /// The walk for a file that begins with this frame: the same one for a slice that goes on.
-    fn begin(
-        &mut self,
-        frame: &Frame<'_>,
-        desk: &mut Desk,
-        press: &mut Press<'_>,
-    ) -> anyhow::Result<()> {
-        let goes_on = self.links.contains(&frame.link)
+    /// Whether a file that begins with such a frame goes on where the last one stopped.
+    fn goes_on(&self, time: Timestamp, link: LinkType) -> bool {
+        self.walk.is_some()
+            && self.links.contains(&link)
             && self
                 .last
-                .is_some_and(|last| frame.time >= last && frame.time - last <= Self::GAP);
-        if !goes_on {
-            self.close(desk, press)?;
-        }
-        if self.walk.is_none() {
-            let hints = press.args.choice.hints();
-            let budgets = &press.args.common.budgets;
-            self.walk = Some(budgets.walk(self.numbered, hints));
+                .is_some_and(|last| time >= last && time - last <= Self::GAP)
+    }
+
+    /// One file after the other.
+    fn one_by_one(&mut self) -> anyhow::Result<()> {
+        let args = self.args;
+        for (number, path) in (0u16..).zip(&args.files) {
+            match file::open_within(path, number, &args.common.budgets.file()) {
+                Ok(source) => {
+                    let progress = output::Progress::new(&args.files, &args.common);
+                    let mut watcher = OnTheSpot {
+                        reading: self,
+                        progress: &progress,
+                    };
+                    let walked = walk_through(source, &args.choice, &mut watcher)?;
+                    progress.done();
+                    self.walked(walked)?;
+                }
+                Err(error) => self.refuse(path, &error),
+            }
         }
         Ok(())
     }
 
+    /// Several files at a time, each on a thread, and the judging on this one.
+    fn side_by_side(&mut self) -> anyhow::Result<()> {
+        let args = self.args;
+        thread::scope(|scope| {
+            let mut lanes = Lanes::new(scope, args);
+            while let Some(mut lane) = lanes.next()? {
+                let progress = output::Progress::new(&args.files, &args.common);
+                while let Some(part) = lane.part() {
+                    match part {
+                        Part::Began(time, link) if self.goes_on(time, link) => {
+                            self.press.twins.go_on(self.capture, lane.number);
+                            if let Some(walk) = self.walk.take() {
+                                lane = lanes.go_on(lane, walk)?;
+                            }
+                        }
+                        Part::Began(..) => {
+                            self.close()?;
+                            self.renumber = self.numbered;
+                            lane = lanes.start(lane, || args.walk(0));
+                        }
+                        Part::Over(sessions, offset) => {
+                            for session in sessions {
+                                self.over(session)?;
+                            }
+                            progress.at(offset);
+                        }
+                        Part::Done(walked) => {
+                            progress.done();
+                            self.walked(*walked)?;
+                        }
+                        Part::Refused(error) => self.refuse(&lane.path, &error),
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// A session ended.
+    fn over(&mut self, mut session: Box<Session>) -> anyhow::Result<()> {
+        session.id += self.renumber;
+        self.press.session(self.desk.close(session))
+    }
+
+    fn refuse(&mut self, path: &Path, error: &SourceError) {
+        output::complain(&format!("vpnscope: {error}"));
+        let mut statistics = Statistics::new(path.display().to_string(), source::Format::Pcap);
+        statistics.note(Problem {
+            offset: None,
+            frame: None,
+            what: error.to_string(),
+            fatal: true,
+        });
+        self.captures.push(report::capture(&statistics, 0, 0));
+        self.exit = Exit::Trouble;
+    }
+
+    /// Takes the end of a file.
+    fn walked(&mut self, walked: Walked) -> anyhow::Result<()> {
+        let Walked {
+            number,
+            statistics,
+            sent_by_us,
+            walk,
+            counts,
+        } = walked;
+        self.desk.capture_ended(&statistics);
+        self.desk.sent_by_us(number, &sent_by_us);
+        if walk.is_some() {
+            self.walk = walk;
+            self.capture = number;
+            self.last = statistics.last;
+            self.until = statistics.ended.filter(|_| !self.args.choice.ends());
+            self.links.clone_from(&statistics.link_types);
+        }
+        for problem in &statistics.problems {
+            output::complain(&format!("vpnscope: {}: {}", statistics.name, problem.what));
+        }
+        if statistics.problems.iter().any(|problem| problem.fatal) {
+            self.exit = Exit::Trouble;
+        }
+        let mut report = report::capture(&statistics, counts.copies, counts.undecodable);
+        report.unclassified_frames = counts.unclassified;
+        self.press.capture(&report)?;
+        self.captures.push(report);
+        Ok(())
+    }
+
     /// Ends the walk and files what is still open.
-    fn close(&mut self, desk: &mut Desk, press: &mut Press<'_>) -> anyhow::Result<()> {
+    fn close(&mut self) -> anyhow::Result<()> {
         let Some(mut walk) = self.walk.take() else {
             return Ok(());
         };
+        let (desk, press, renumber) = (&mut self.desk, &mut self.press, self.renumber);
         walk.watched_until(self.until.take());
         let mut pressed = Ok(());
         let is_plain = press.args.choice.is_plain();
         walk.finish_each(&mut |last| match last {
-            Last::PushedOut(Change::Closed(session)) if pressed.is_ok() => {
+            Last::PushedOut(Change::Closed(mut session)) if pressed.is_ok() => {
+                session.id += renumber;
                 pressed = press.session(desk.close(session));
             }
             Last::PushedOut(_) => {}
             Last::Over(ended) => desk.learn(&ended),
         });
         pressed?;
-        self.numbered = walk.numbered();
+        self.numbered = renumber + walk.numbered();
         let over = std::iter::from_fn(|| {
             let change = if is_plain {
                 walk.poll_unbuilt()
             } else {
                 walk.poll()
             };
-            change.and_then(Over::of)
+            let mut over = change.and_then(Over::of)?;
+            over.renumber(renumber);
+            Some(over)
         });
         desk.judge_each(over, |filed| match filed {
             Some(filed) => press.session(filed),
@@ -338,71 +450,136 @@ impl Reading {
         press.summary.other_vpns.add(walk.other_vpns());
         Ok(())
     }
+}
 
-    /// Copies, undecodable and unclassified frames so far.
-    fn counts(&self) -> (u64, u64, u64) {
-        self.walk.as_ref().map_or((0, 0, 0), |walk| {
-            (
-                walk.track_counters().copies + walk.copied_fragments(),
-                walk.counters().undecodable,
-                walk.counters().unclassified,
-            )
-        })
+/// Who follows a file while it is walked.
+trait Watcher {
+    type Error;
+
+    /// The walk for a file whose first frame that was asked for is this one.
+    fn begin(&mut self, frame: &Frame<'_>) -> Result<Walk, Self::Error>;
+
+    /// A frame that was asked for.
+    fn frame(&mut self, frame: &Frame<'_>);
+
+    /// A session ended.
+    fn over(&mut self, session: Box<Session>) -> Result<(), Self::Error>;
+
+    /// So many octets were read.
+    fn at(&mut self, offset: u64) -> Result<(), Self::Error>;
+}
+
+/// Each session is judged when it ends, before the walk goes on.
+struct OnTheSpot<'r, 'a, 'p> {
+    reading: &'r mut Reading<'a>,
+    progress: &'p output::Progress,
+}
+
+impl Watcher for OnTheSpot<'_, '_, '_> {
+    type Error = anyhow::Error;
+
+    fn begin(&mut self, frame: &Frame<'_>) -> anyhow::Result<Walk> {
+        let reading = &mut *self.reading;
+        if reading.goes_on(frame.time, frame.link) {
+            reading.press.twins.go_on(reading.capture, frame.capture);
+        } else {
+            reading.close()?;
+        }
+        let walk = reading.walk.take();
+        Ok(walk.unwrap_or_else(|| reading.args.walk(reading.numbered)))
+    }
+
+    #[inline]
+    fn frame(&mut self, frame: &Frame<'_>) {
+        self.reading.expected.frame(frame);
+    }
+
+    fn over(&mut self, session: Box<Session>) -> anyhow::Result<()> {
+        self.reading.over(session)
+    }
+
+    fn at(&mut self, offset: u64) -> anyhow::Result<()> {
+        self.progress.at(offset);
+        Ok(())
     }
 }
 
-/// Walks one file and files the sessions that end in it.
-fn read(
+/// What a file was like, and the walk that may go on after it.
+struct Walked {
+    number: u16,
+    statistics: Statistics,
+    sent_by_us: Vec<u64>,
+    /// None where no frame was asked for.
+    walk: Option<Walk>,
+    counts: Counts,
+}
+
+/// What is counted a file.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    copies: u64,
+    undecodable: u64,
+    unclassified: u64,
+}
+
+impl Counts {
+    fn of(walk: &Walk) -> Self {
+        let counters = walk.counters();
+        Self {
+            copies: walk.track_counters().copies + walk.copied_fragments(),
+            undecodable: counters.undecodable,
+            unclassified: counters.unclassified,
+        }
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self {
+            copies: self.copies - before.copies,
+            undecodable: self.undecodable - before.undecodable,
+            unclassified: self.unclassified - before.unclassified,
+        }
+    }
+}
+
+/// Walks one file.
+fn walk_through<W: Watcher>(
     mut source: FileSource,
-    args: &Args,
-    desk: &mut Desk,
-    press: &mut Press<'_>,
-    expected: &mut Expected,
-    reading: &mut Reading,
-) -> anyhow::Result<(CaptureReport, Exit)> {
-    let progress = output::Progress::new(&args.files, &args.common);
-    let mut before = None;
+    choice: &Choice,
+    watcher: &mut W,
+) -> Result<Walked, W::Error> {
+    let mut begun: Option<(Walk, Counts)> = None;
     let mut number = 0;
     while let Some(frame) = source.next_frame() {
         number = frame.capture;
-        if !args.choice.takes_frame(frame.time) {
+        if !choice.takes_frame(frame.time) {
             continue;
         }
         let no = frame.no;
-        if before.is_none() {
-            reading.begin(&frame, desk, press)?;
-            before = Some(reading.counts());
+        if begun.is_none() {
+            let walk = watcher.begin(&frame)?;
+            let before = Counts::of(&walk);
+            begun = Some((walk, before));
         }
-        expected.frame(&frame);
-        let Some(walk) = &mut reading.walk else {
+        watcher.frame(&frame);
+        let Some((walk, _)) = &mut begun else {
             continue;
         };
         walk.frame(&frame);
         while let Some(Change::Closed(session)) = walk.poll() {
-            press.session(desk.close(session))?;
+            watcher.over(session)?;
         }
         if no % 65_536 == 0 {
-            progress.at(source.offset());
+            watcher.at(source.offset())?;
         }
     }
-    let statistics = source.statistics().clone();
-    desk.capture_ended(&statistics);
-    desk.sent_by_us(number, &source.annotations().sent_by_us);
-    if before.is_some() {
-        reading.last = statistics.last;
-        reading.until = statistics.ended.filter(|_| !args.choice.ends());
-        reading.links.clone_from(&statistics.link_types);
-    }
-    progress.done();
-    for problem in &statistics.problems {
-        output::complain(&format!("vpnscope: {}: {}", statistics.name, problem.what));
-    }
-    let fatal = statistics.problems.iter().any(|problem| problem.fatal);
-    let (copies, undecodable, unclassified) = before.map_or((0, 0, 0), |before| {
-        let now = reading.counts();
-        (now.0 - before.0, now.1 - before.1, now.2 - before.2)
-    });
-    let mut report = report::capture(&statistics, copies, undecodable);
-    report.unclassified_frames = unclassified;
-    Ok((report, if fatal { Exit::Trouble } else { Exit::Clean }))
+    let counts = begun
+        .as_ref()
+        .map(|(walk, before)| Counts::of(walk).since(*before));
+    Ok(Walked {
+        number,
+        statistics: source.statistics().clone(),
+        sent_by_us: source.annotations().sent_by_us.clone(),
+        walk: begun.map(|(walk, _)| walk),
+        counts: counts.unwrap_or_default(),
+    })
 }

@@ -1,6 +1,6 @@
 //! `--expect-client`: what of a client did arrive, and if nothing, that the capture works.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::decap::decap;
@@ -126,7 +126,9 @@ fn mark(session: &crate::track::Session) -> Option<u64> {
 /// Captures that hold the same sessions: points that want to be compared.
 #[derive(Debug, Default)]
 pub(super) struct Twins {
-    first: std::collections::BTreeMap<u64, u16>,
+    first: BTreeMap<u64, u16>,
+    /// Of captures that go on where another one stopped: the first of them.
+    slices: BTreeMap<u16, u16>,
     pairs: BTreeSet<(u16, u16)>,
 }
 
@@ -134,10 +136,19 @@ impl Twins {
     /// Sessions that are remembered.
     const KEPT: usize = 100_000;
 
+    /// A capture goes on where the one before it stopped: both are of one point.
+    pub(super) fn go_on(&mut self, before: u16, capture: u16) {
+        self.slices.insert(capture, self.point(before));
+    }
+
+    fn point(&self, capture: u16) -> u16 {
+        self.slices.get(&capture).copied().unwrap_or(capture)
+    }
+
     /// Notes a session.
     pub(super) fn see(&mut self, session: &crate::track::Session) {
         let Some(spi) = mark(session) else { return };
-        let capture = session.first.capture;
+        let capture = self.point(session.first.capture);
         match self.first.get(&spi) {
             Some(other) if *other != capture => {
                 self.pairs.insert((*other, capture));

@@ -130,6 +130,16 @@ impl Streams {
         }
     }
 
+    /// The capture goes on under another number.
+    pub fn go_on(&mut self, capture: u16, sink: &mut impl FnMut(&Event<'_>)) {
+        self.let_go(Timestamp::MAX, sink);
+        self.dtls.go_on(capture);
+        let hints = self.hints;
+        self.tcp.go_on(capture, &mut |reader, delivery| {
+            reader.take(delivery, hints, sink)
+        });
+    }
+
     /// Connections, associations and messages of these let go of early.
     pub const fn evicted(&self) -> u64 {
         let dtls = self.dtls.counters();

@@ -218,6 +218,16 @@ impl Assembler {
         self.counters
     }
 
+    /// The capture goes on under another number.
+    pub fn go_on(&mut self, capture: u16) {
+        let table = std::mem::take(&mut self.table);
+        let renumbered = table.into_iter().map(|((_, flow), mut association)| {
+            association.capture = capture;
+            ((capture, flow), association)
+        });
+        self.table = renumbered.collect();
+    }
+
     /// Whether a datagram is of ours: recognised, or of an association that is known and
     /// recognised with its help.
     pub fn wants(&self, capture: u16, flow: &Flow, payload: &[u8]) -> bool {

@@ -125,6 +125,18 @@ impl Key {
         }
     }
 
+    /// The same in another capture.
+    pub(super) fn of_capture(mut self, capture: u16) -> Self {
+        let last = match &mut self {
+            Self::V4(key) => key.last_chunk_mut(),
+            Self::V6(key) => key.last_chunk_mut(),
+        };
+        if let Some(last) = last {
+            *last = capture.to_be_bytes();
+        }
+        self
+    }
+
     /// The flow from the end that stands first in the key to the other.
     pub(super) fn flow(&self) -> Flow {
         match self {
@@ -482,6 +494,19 @@ impl Openings {
         v4.chain(v6)
             .find(|(key, entry)| fits(key, entry))
             .map(|(key, _)| key)
+    }
+
+    /// The latest ones, so many at most, in order.
+    pub(super) fn latest(&self, most: usize) -> Vec<Key> {
+        let v4 = self.v4.iter().map(|(key, entry)| (entry, Key::V4(*key)));
+        let v6 = self.v6.iter().map(|(key, entry)| (entry, Key::V6(*key)));
+        let mut all: Vec<_> = v4
+            .chain(v6)
+            .map(|(entry, key)| (entry.last(), join(entry.frame), key))
+            .collect();
+        all.sort_unstable();
+        let older = all.len().saturating_sub(most);
+        all.drain(older..).map(|(.., key)| key).collect()
     }
 
     /// Takes out what was quiet since `before`, and gives what `matters` of it, oldest first.

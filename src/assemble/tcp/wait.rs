@@ -74,6 +74,13 @@ impl Rejected {
         newest.is_some_and(|(_, held)| now - held.envelope.time <= PATIENCE)
     }
 
+    /// The capture goes on under another number.
+    pub(super) fn go_on(&mut self, capture: u16) {
+        for (key, _) in &mut self.list {
+            *key = key.of_capture(capture);
+        }
+    }
+
     pub(super) fn keep(&mut self, key: Key, held: Held) {
         let now = held.envelope.time;
         self.octets += held.octets();
