@@ -361,9 +361,10 @@ impl Front {
         let Some(datagram) = self.fragments.handle(segment) else {
             return Fate::Fragment;
         };
-        self.pieces
-            .extend(datagram.pieces().iter().map(|piece| piece.frame));
         let segment = datagram.segment();
+        let pieces = datagram.pieces().iter();
+        self.pieces
+            .extend(frames_in(segment.envelope.capture, pieces));
         if self.keeps_flow {
             self.flow = Some(told_flow(&segment));
         }
@@ -656,9 +657,19 @@ impl Messages {
     }
 }
 
+/// The frames of pieces in one file: those in the file before it have the same numbers.
+fn frames_in<'p>(
+    capture: u16,
+    pieces: impl Iterator<Item = &'p ip::Piece>,
+) -> impl Iterator<Item = u64> {
+    pieces
+        .filter(move |piece| piece.capture == capture)
+        .map(|piece| piece.frame)
+}
+
 fn own(partial: &ip::Partial) -> Incomplete {
     let envelope = &partial.envelope;
-    let frames: Vec<u64> = partial.pieces.iter().map(|piece| piece.frame).collect();
+    let frames = frames_in(envelope.capture, partial.pieces.iter()).collect();
     let ports = partial
         .has_first()
         .then_some((envelope.source_port, envelope.destination_port));

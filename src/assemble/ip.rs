@@ -72,6 +72,8 @@ pub struct Counters {
 /// One frame that carried a fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece {
+    /// Capture, from 0.
+    pub capture: u16,
     /// Frame number, from 1.
     pub frame: u64,
     /// When it was captured.
@@ -323,6 +325,7 @@ impl Assembler {
             return None;
         }
         let piece = Piece {
+            capture: envelope.capture,
             frame: envelope.frame,
             time: envelope.time,
             offset: fragment.offset,
@@ -415,6 +418,7 @@ impl Assembler {
         self.done.push_back((last.time, entry.serial, *key));
         let assembled = entry.pieces.take();
         let mut envelope = entry.envelope;
+        envelope.capture = last.capture;
         envelope.frame = last.frame;
         envelope.time = last.time;
         envelope.wire_len = last.wire_len;

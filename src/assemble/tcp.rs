@@ -858,7 +858,7 @@ impl<U: Reader> Assembler<U> {
                 connection.half(party).start(sequence.wrapping_add(1));
             }
         }
-        let mut opening = entry.opening(key.capture());
+        let mut opening = self.openings.opening(key, &entry);
         [opening.rewritten, opening.answer_rewritten] = self.openings.rewritten(key);
         let [opener, acceptor] = &mut connection.halves;
         opener.frames = u32::from(opening.syns);
@@ -967,22 +967,16 @@ impl<U: Reader> Assembler<U> {
         key.is_some()
     }
 
-    /// The capture goes on under another number. An opening knows the numbers of frames of one
-    /// capture only: the latest are followed from now on, the others are over where they are.
+    /// The capture goes on under another number.
     pub fn go_on(
         &mut self,
         capture: u16,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
-        const FOLLOWED: usize = 1024;
         while let Some(key) = self.waiting.due(Timestamp::MAX) {
             self.give_way(&key, None, sink);
         }
-        for key in self.openings.latest(FOLLOWED) {
-            let last = self.openings.get(&key).map(Entry::last);
-            let envelope = blank(&key, last.unwrap_or_default());
-            self.follow(&key, &envelope, sink);
-        }
+        self.openings.go_on(capture);
         let connections = std::mem::take(&mut self.connections);
         let renumbered = connections
             .into_iter()
@@ -1096,7 +1090,7 @@ impl<U: Reader> Assembler<U> {
         self.numbers += 1;
         self.counters.connections += 1;
         let envelope = blank(key, told);
-        let opening = entry.opening(key.capture());
+        let opening = self.openings.opening(key, entry);
         let delivery = Delivery {
             connection: self.numbers,
             flow: entry.flow(key),

@@ -231,7 +231,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         walk: None,
         capture: 0,
         renumber: 0,
-        last: None,
+        span: None,
         links: Vec::new(),
         numbered: 0,
         until: None,
@@ -272,7 +272,8 @@ struct Reading<'a> {
     capture: u16,
     /// What is added to the numbers of its sessions.
     renumber: u32,
-    last: Option<Timestamp>,
+    /// Of the first and the last frame of the last file.
+    span: Option<(Timestamp, Timestamp)>,
     links: Vec<LinkType>,
     /// Sessions numbered so far.
     numbered: u32,
@@ -291,14 +292,22 @@ impl Args {
 impl Reading<'_> {
     /// Slices of a ring follow each other closely, with the same link type.
     const GAP: Span = Span::from_secs(10);
+    /// Frames of several queues or interfaces stand a little out of order at the seam, too: this
+    /// much, and this part of the slice before it. Two points that saw the same have most of
+    /// their time in common.
+    const OVERLAP: Span = Span::from_millis(20);
+    const PART: i64 = 100;
 
     /// Whether a file that begins with such a frame goes on where the last one stopped.
     fn goes_on(&self, time: Timestamp, link: LinkType) -> bool {
         self.walk.is_some()
             && self.links.contains(&link)
-            && self
-                .last
-                .is_some_and(|last| time >= last && time - last <= Self::GAP)
+            && self.span.is_some_and(|(first, last)| {
+                let early = last.since(time);
+                time - last <= Self::GAP
+                    && early <= Self::OVERLAP
+                    && early.0.saturating_mul(Self::PART) <= (last - first).0
+            })
     }
 
     /// One file after the other.
@@ -393,7 +402,7 @@ impl Reading<'_> {
         if walk.is_some() {
             self.walk = walk;
             self.capture = number;
-            self.last = statistics.last;
+            self.span = statistics.first.zip(statistics.last);
             self.until = statistics.ended.filter(|_| !self.args.choice.ends());
             self.links.clone_from(&statistics.link_types);
         }

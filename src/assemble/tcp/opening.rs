@@ -423,6 +423,8 @@ pub(super) struct Openings {
     v6: HashMap<[u8; 38], Entry, RandomState>,
     /// Rare, so beside the entries. Bounded: a new one beyond that makes all old ones forgotten.
     rewritten: HashMap<Key, [Option<Rewritten>; 2], RandomState>,
+    /// What stood in an earlier file of the same capture.
+    before: HashMap<Key, Opening, RandomState>,
 }
 
 impl Openings {
@@ -496,8 +498,48 @@ impl Openings {
             .map(|(key, _)| key)
     }
 
-    /// The latest ones, so many at most, in order.
-    pub(super) fn latest(&self, most: usize) -> Vec<Key> {
+    /// What is known of an opening that is taken out.
+    pub(super) fn opening(&mut self, key: &Key, entry: &Entry) -> Opening {
+        let mut opening = entry.opening(key.capture());
+        let before = if self.before.is_empty() {
+            None
+        } else {
+            self.before.remove(key)
+        };
+        if let Some(before) = before {
+            let known = [before.syn, before.last_syn, before.answer];
+            let all = [&mut opening.syn, &mut opening.last_syn, &mut opening.answer];
+            for (at, known) in all.into_iter().zip(known) {
+                // The same frame, but for the number of the file.
+                if at.map(|at| (at.time, at.frame)) == known.map(|at| (at.time, at.frame)) {
+                    *at = known;
+                }
+            }
+        }
+        opening
+    }
+
+    /// The capture goes on under another number, and so do the latest openings; the others will
+    /// be over in the file where they are.
+    pub(super) fn go_on(&mut self, capture: u16) {
+        const LATEST: usize = 8192;
+        let mut before = HashMap::default();
+        for key in self.latest(LATEST) {
+            let Some(entry) = self.remove(&key) else {
+                continue;
+            };
+            let next = key.of_capture(capture);
+            before.insert(next, self.opening(&key, &entry));
+            if let Some(rewritten) = self.rewritten.remove(&key) {
+                self.rewritten.insert(next, rewritten);
+            }
+            self.entry(&next, || entry);
+        }
+        self.before = before;
+    }
+
+    /// The latest ones, so many at most.
+    fn latest(&self, most: usize) -> Vec<Key> {
         let v4 = self.v4.iter().map(|(key, entry)| (entry, Key::V4(*key)));
         let v6 = self.v6.iter().map(|(key, entry)| (entry, Key::V6(*key)));
         let mut all: Vec<_> = v4
