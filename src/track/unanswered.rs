@@ -18,8 +18,8 @@ pub struct Unanswered {
     pub flow: Flow,
     /// The first SYN.
     pub first: Stamp,
-    /// The last SYN: frame and time.
-    last: (u64, Timestamp),
+    /// The last SYN: capture, frame and time.
+    last: (u16, u64, Timestamp),
     /// How many SYNs.
     pub syns: u8,
     ttl: u8,
@@ -46,7 +46,7 @@ impl Unanswered {
             id,
             flow: stream.flow,
             first: first.into(),
-            last: (last.frame, last.time),
+            last: (last.capture, last.frame, last.time),
             syns: opening.syns,
             ttl: opening.ttl,
             mss: opening.mss,
@@ -59,15 +59,16 @@ impl Unanswered {
     /// How long an answer could have been seen: from the first SYN to when the capture ended or
     /// nobody waited any more.
     pub fn watched(&self) -> Span {
-        self.told.max(self.last.1) - self.first.time
+        self.told.max(self.last.2) - self.first.time
     }
 
     /// The session that this is.
     pub fn session(&self) -> Box<Session> {
+        let (capture, frame, time) = self.last;
         let last = Stamp {
-            frame: self.last.0,
-            time: self.last.1,
-            ..self.first
+            capture,
+            frame,
+            time,
         };
         let opening = Opening {
             syn: Some(self.first.into()),
@@ -82,7 +83,7 @@ impl Unanswered {
             ttl: self.ttl,
             answer_ttl: 0,
         };
-        let envelope = blank_envelope(self.first.capture, &self.flow, last.time, 6);
+        let envelope = blank_envelope(last.capture, &self.flow, last.time, 6);
         let stream = Stream {
             number: self.number,
             flow: self.flow,

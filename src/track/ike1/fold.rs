@@ -117,7 +117,7 @@ fn again(session: &mut Session, facts: &Ike1, incoming: &Incoming<'_>) -> Option
     };
     step.ip_len = step.ip_len.max(incoming.envelope.ip_len);
     let gap = at.time - step.last().time;
-    if at.capture == step.last().capture && gap.0.abs() <= COPY_SPAN.0 {
+    if gap.0.abs() <= COPY_SPAN.0 {
         step.copies += 1;
         session.vantage.copies += 1;
         session.vantage.two_points |= step.flow != incoming.envelope.flow();

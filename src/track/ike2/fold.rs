@@ -268,7 +268,7 @@ fn again(
 
 fn is_copy(step: &Step, at: Stamp) -> bool {
     let gap = at.time - step.last().time;
-    at.capture == step.last().capture && gap.0.abs() <= COPY_SPAN.0
+    gap.0.abs() <= COPY_SPAN.0
 }
 
 fn another_fragment(

@@ -254,8 +254,7 @@ fn listed(
         let Some(step) = session.steps.get_mut(index) else {
             return false;
         };
-        if at.capture == step.last().capture && (at.time - step.last().time).0.abs() <= COPY_SPAN.0
-        {
+        if (at.time - step.last().time).0.abs() <= COPY_SPAN.0 {
             step.copies += 1;
             session.vantage.copies += 1;
             return true;

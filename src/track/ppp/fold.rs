@@ -195,7 +195,7 @@ fn note(
     let known = ppp.digests.iter().rev().find(|(seen, _)| *seen == digest);
     if let Some(step) = known.and_then(|&(_, index)| session.steps.get_mut(index)) {
         let gap = at.time - step.last().time;
-        if at.capture == step.last().capture && gap.0.abs() <= COPY_SPAN.0 {
+        if gap.0.abs() <= COPY_SPAN.0 {
             step.copies += 1;
             session.vantage.copies += 1;
             return Noted::Again(true);
