@@ -204,7 +204,7 @@ impl Press<'_> {
 /// Runs `analyze`.
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     anyhow::ensure!(
-        args.files.len() <= usize::from(u16::MAX),
+        u16::try_from(args.files.len()).is_ok(),
         "more than {} captures at a time",
         u16::MAX
     );

@@ -21,12 +21,16 @@ const BATCH: usize = 32;
 /// Batches on the way.
 const BATCHES: usize = 48;
 
+/// Sessions as the tracker gives them.
+#[expect(clippy::vec_box, reason = "moving them would cost more")]
+type Batch = Vec<Box<Session>>;
+
 /// What a lane hands on.
 pub(super) enum Part {
     /// The first frame that was asked for.
     Began(Timestamp, LinkType),
     /// Sessions that ended, up to this offset of the input.
-    Over(Vec<Box<Session>>, u64),
+    Over(Batch, u64),
     /// The end of the file.
     Done(Box<Walked>),
     /// It cannot be read at all.
@@ -152,7 +156,7 @@ struct Worker<'a> {
     parts: SyncSender<Part>,
     /// Where its walk comes from, unless it makes one.
     walk: Option<Receiver<Walk>>,
-    batch: Vec<Box<Session>>,
+    batch: Batch,
 }
 
 /// Nobody wants the rest.
