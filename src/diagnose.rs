@@ -513,6 +513,9 @@ pub struct Context {
     pub accepted: Map<std::net::IpAddr, Vec<crate::track::ike2::Suite>>,
     /// The same of IKEv1, lifetimes left out.
     pub accepted_ikev1: Map<std::net::IpAddr, Vec<IkeSuite>>,
+    /// Gateways of which a negotiation that went well was not seen: what they accepted is not
+    /// known. Bounded.
+    pub accepted_unseen: Set<std::net::IpAddr>,
     /// Addresses between which IKE was seen: client and gateway. Bounded.
     pub ike: Set<(std::net::IpAddr, std::net::IpAddr)>,
     /// Attempts by gateway. Bounded.
@@ -682,6 +685,11 @@ impl Context {
         let is_ike = matches!(session.kind, Kind::Ikev1 | Kind::Ikev2);
         if is_ike && self.ike.len() < Self::KEPT {
             self.ike.insert((session.client.ip, session.gateway.ip));
+        }
+        if is_ike && session.vantage.started_late && self.accepted_unseen.len() < Self::KEPT {
+            // Who is who may be a guess there.
+            self.accepted_unseen.insert(session.gateway.ip);
+            self.accepted_unseen.insert(session.client.ip);
         }
         if let Some(suite) = session
             .ike2()

@@ -2,6 +2,7 @@
 
 use super::{Basis, Confidence, Context, Finding, Outcome, Severity, say};
 use crate::time::Span;
+use crate::track::ike2::Message;
 use crate::track::session::{Session, Side};
 use crate::track::tls::Connection;
 
@@ -96,7 +97,7 @@ fn traps(finding: &mut Finding, session: &Session, context: &Context) {
     // Of TCP one knows octet for octet what is missing.
     let torn = session
         .tls()
-        .is_some_and(|facts| facts.connections.iter().any(Connection::is_torn));
+        .is_some_and(|facts| facts.connections.iter().any(Connection::lacks_octets));
     let gaps = gaps || torn;
     if gaps || dropped || evicted {
         finding.confidence = Confidence::Likely;
@@ -140,6 +141,13 @@ fn absence(finding: &mut Finding, of: Side, session: &Session, context: &Context
         ceiling = Confidence::Possible;
         note(finding, needs);
     }
+    if answers_missing(session) {
+        ceiling = ceiling.min(Confidence::Likely);
+        note(
+            finding,
+            "a capture at the other end at the same time: a request came more often than its answer, so messages get lost",
+        );
+    }
     if esp_holes(session) {
         ceiling = Confidence::Possible;
         note(
@@ -156,6 +164,23 @@ fn absence(finding: &mut Finding, of: Side, session: &Session, context: &Context
         ceiling = ceiling.min(Confidence::Likely);
     }
     finding.confidence = finding.confidence.min(ceiling);
+}
+
+/// Each copy of a request gets an answer (RFC 7296 §2.1). Where one got fewer, the path or the
+/// capture loses messages.
+fn answers_missing(session: &Session) -> bool {
+    let Some(facts) = session.ike2() else {
+        return false;
+    };
+    facts.exchanges.iter().any(|exchange| {
+        let sent = |message: &Option<Message>| {
+            let step = message.as_ref().and_then(|message| message.step)?;
+            Some(session.steps.get(step)?.repeats.count)
+        };
+        sent(&exchange.request)
+            .zip(sent(&exchange.response))
+            .is_some_and(|(requests, responses)| requests > responses)
+    })
 }
 
 /// What would be needed instead, where the capturing host lost frames, or could see none while

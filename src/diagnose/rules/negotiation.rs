@@ -7,7 +7,7 @@ use vpnscope_dissectors::ike::v2::{Algorithm, Encryption, Integrity, KeyExchange
 use crate::diagnose::ike2::Story;
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::track::ike2::{Exchange, IkeSa, Message, Proposal, Suite, kind};
-use crate::track::session::{Session, Side, Stamp, Step};
+use crate::track::session::{Endpoint, Session, Side, Stamp, Step};
 
 /// The family.
 pub(super) static FAMILY: Family = Family {
@@ -334,7 +334,19 @@ fn no_proposal(
     } else {
         finding = finding.candidates(&["no-peer-config"]);
     }
-    Some(finding)
+    Some(unless_unseen(finding, &story.session.gateway, context))
+}
+
+/// A refused offer, where the gateway may have accepted the same one from another client before the
+/// capture began: then it lacks this client's configuration.
+pub(super) fn unless_unseen(finding: Finding, gateway: &Endpoint, context: &Context) -> Finding {
+    if context.accepted_unseen.contains(&gateway.ip) {
+        finding
+            .sure(Confidence::Likely)
+            .needs("a capture from before the other sessions of this gateway began: it shows what it accepts")
+    } else {
+        finding
+    }
 }
 
 /// `MODP_2048`.

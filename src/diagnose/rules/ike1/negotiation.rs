@@ -5,7 +5,7 @@ use vpnscope_dissectors::ike::v1::{IkeSuite, NotifyType};
 use super::super::auth::AUTH_FAILED;
 use super::super::negotiation::{
     KE_GROUP_MISMATCH, MALFORMED_MESSAGE, NO_PEER_CONFIG, PROPOSAL_MISMATCH, VERSION_MISMATCH,
-    error_ignored,
+    error_ignored, unless_unseen,
 };
 use super::super::reachability::{NO_RESPONSE, enough, icmp, lost};
 use super::{step, tell};
@@ -233,7 +233,7 @@ fn no_proposal(story: &Story<'_>, notify: NotifyType, context: &Context) -> Find
             "The offer holds a single group, {only}: try another one first (group 14, 19 or 2)."
         ));
     }
-    finding
+    unless_unseen(finding, &story.session.gateway, context)
 }
 
 /// What two suites differ in, in words; lifetimes are not compared, because a responder may

@@ -251,7 +251,14 @@ fn stopped(session: &Session, facts: &L2tp) -> Option<Finding> {
 fn disconnected(session: &Session, facts: &L2tp) -> Option<Finding> {
     let call = facts.main_call()?;
     let closing = call.disconnect.as_ref()?;
-    Some(call_ended(session, closing))
+    let finding = call_ended(session, closing);
+    // PPP had begun: what ended it may be in a packet of it that is not here, and none of them
+    // has a number that would tell.
+    Some(if call.ppp.is_seen() {
+        finding.sure(Confidence::Likely)
+    } else {
+        finding
+    })
 }
 
 fn call_ended(session: &Session, closing: &Closing) -> Finding {
