@@ -55,7 +55,10 @@ fn ip_finding(
         .get(usize::from(session.first.capture))
         .is_some_and(|capture| capture.filtered);
     let plain = list.len() >= 3 && !filtered;
-    let sure = if plain || list.len() >= 2 && others_seen(session, list) {
+    // A path that takes fragments away takes the same ones each time; chance, as of a capture that
+    // lost frames, now these and now those, and none of some.
+    let each_time = (only_first || no_first) && session.path.of(side).fragmented == 0;
+    let sure = if each_time && (plain || list.len() >= 2 && others_seen(session, list)) {
         Confidence::Certain
     } else {
         Confidence::Likely
