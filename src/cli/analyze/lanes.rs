@@ -22,7 +22,6 @@ const BATCH: usize = 32;
 const BATCHES: usize = 48;
 
 /// Sessions as the tracker gives them.
-#[expect(clippy::vec_box, reason = "moving them would cost more")]
 type Batch = Vec<Box<Session>>;
 
 /// What a lane hands on.
