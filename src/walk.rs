@@ -119,18 +119,7 @@ impl Front {
 
     /// Takes a frame; ESP of plain shape is offered to `sink` before anything is built for it.
     pub fn pass(&mut self, frame: &Frame<'_>, sink: &mut impl Sink) -> Fate {
-        self.pieces.clear();
-        if self.keeps_flow {
-            self.flow = None;
-        }
-        self.counters.frames += 1;
-        self.counters.latest = self.counters.latest.max(frame.time);
-        if self.capture != Some(frame.capture) {
-            self.go_on(frame.capture, sink);
-        }
-        if self.quiet_until <= frame.time {
-            self.advance_streams(frame.time, sink);
-        }
+        self.arrive(frame, sink);
         let (mut known, mut esp) = (None, None);
         match glance(frame) {
             Glance::Udp {
@@ -212,6 +201,23 @@ impl Front {
             self.streams
                 .go_on(capture, &mut |event: &Event<'_>| sink.event(event));
             self.quiet_until = self.streams.next_deadline();
+        }
+    }
+
+    /// What is done for each frame before it is looked at.
+    #[inline]
+    fn arrive(&mut self, frame: &Frame<'_>, sink: &mut impl Sink) {
+        self.pieces.clear();
+        if self.keeps_flow {
+            self.flow = None;
+        }
+        self.counters.frames += 1;
+        self.counters.latest = self.counters.latest.max(frame.time);
+        if self.capture != Some(frame.capture) {
+            self.go_on(frame.capture, sink);
+        }
+        if self.quiet_until <= frame.time {
+            self.advance_streams(frame.time, sink);
         }
     }
 

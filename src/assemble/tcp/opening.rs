@@ -540,7 +540,7 @@ impl Openings {
 
     /// The latest ones, so many at most.
     fn latest(&self, most: usize) -> Vec<Key> {
-        let v4 = self.v4.iter().map(|(key, entry)| (entry, Key::V4(*key)));
+        let v4 = self.v4.iter().map(|(key, entry)| (entry, Key::V4(key.0)));
         let v6 = self.v6.iter().map(|(key, entry)| (entry, Key::V6(*key)));
         let mut all: Vec<_> = v4
             .chain(v6)
