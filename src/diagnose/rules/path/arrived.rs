@@ -4,7 +4,7 @@ use super::{FRAGMENT_LOST, PMTU_BLACKHOLE, SIDES, stage, went_on, with_ike_fragm
 use crate::diagnose::{Basis, Confidence, Context, Finding, Findings, Stage, say};
 use crate::time::Span;
 use crate::track::ike1::FragmentSet;
-use crate::track::ike2::Message;
+use crate::track::ike2::{Message, kind};
 use crate::track::session::{IncompleteDatagram, Session, Side, Stamp};
 
 /// Part of a message arrived, again and again, and never all of it.
@@ -25,12 +25,28 @@ fn ip_fragments(session: &Session, context: &Context) -> Option<Finding> {
         let Some(first) = list.iter().map(|datagram| datagram.at).min() else {
             continue;
         };
-        if went_on(session, side, first) {
+        if went_on(session, side, first) || was_answered(session, side, first) {
             continue;
         }
         return Some(ip_finding(session, context, side, &list));
     }
     None
+}
+
+/// Whether the peer answered an IKE request from then on: one that did not arrive whole is not
+/// answered.
+fn was_answered(session: &Session, side: Side, from: Stamp) -> bool {
+    session.ike2().is_some_and(|facts| {
+        // The first request is small, and its answer may stand in the wrong order.
+        let mut asked = facts
+            .exchanges
+            .iter()
+            .filter(|e| e.by == side && e.kind != kind::SA_INIT);
+        asked.any(|exchange| {
+            let answer = exchange.response.as_ref();
+            answer.is_some_and(|answer| answer.at.time > from.time)
+        })
+    })
 }
 
 fn ip_finding(
@@ -58,6 +74,7 @@ fn ip_finding(
     // A path that takes fragments away takes the same ones each time; chance, as of a capture that
     // lost frames, now these and now those, and none of some.
     let each_time = (only_first || no_first) && session.path.of(side).fragmented == 0;
+    let each_time = each_time && !is_at_sender(session, side);
     let sure = if each_time && (plain || list.len() >= 2 && others_seen(session, list)) {
         Confidence::Certain
     } else {
@@ -92,6 +109,13 @@ fn ip_finding(
     } else {
         finding.inconclusive()
     }
+}
+
+/// Whether no router stands between a sender and the capture: its TTL is as the system sets it.
+/// What is missing there the capture lost, or a box on the same link took away.
+fn is_at_sender(session: &Session, side: Side) -> bool {
+    let mut sent = session.steps.iter().filter(|step| step.from == side);
+    sent.any(|step| matches!(step.ttl, 64 | 128 | 255))
 }
 
 /// ESP that comes in fragments of which some are always missing, while smaller ESP passes.
@@ -246,7 +270,7 @@ fn ike_finding(session: &Session, side: Side, message: &Message) -> Option<Findi
             fragments.largest_ip
         ),
     )
-    .sure(if times >= 3 { Confidence::Certain } else { Confidence::Likely })
+    .sure(if times >= 3 && !is_at_sender(session, side) { Confidence::Certain } else { Confidence::Likely })
     .candidates(&["fragment-lost", "pmtu-blackhole"]);
     if only_last {
         finding = finding.remedy(say!(
