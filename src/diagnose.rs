@@ -358,6 +358,21 @@ impl Finding {
 
     /// With a frame as evidence.
     pub fn frame(mut self, at: Stamp, what: impl Into<String>) -> Self {
+        self.note(at, what);
+        self
+    }
+
+    /// With several.
+    pub fn frames<T: Into<String>>(mut self, all: impl Iterator<Item = (Stamp, T)>) -> Self {
+        let (least, most) = all.size_hint();
+        self.evidence.reserve(most.unwrap_or(least).min(16));
+        for (at, what) in all {
+            self.note(at, what);
+        }
+        self
+    }
+
+    fn note(&mut self, at: Stamp, what: impl Into<String>) {
         if self
             .evidence
             .iter()
@@ -368,7 +383,6 @@ impl Finding {
                 what: kept(what),
             });
         }
-        self
     }
 
     /// With a step and its retransmissions as evidence.

@@ -5,6 +5,7 @@
 //! for what changed, [`Tracker::finish`] at the end. Time is what the capture says.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
@@ -24,6 +25,7 @@ mod pack;
 
 mod clear;
 pub mod esp;
+mod esp_index;
 mod esp_lay;
 mod esp_table;
 mod hold;
@@ -319,6 +321,28 @@ pub struct Counters {
     pub unrelated_icmp: u64,
 }
 
+/// Two addresses, the lower one first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pair(IpAddr, IpAddr);
+
+impl Pair {
+    fn of(a: IpAddr, b: IpAddr) -> Self {
+        if a <= b { Self(a, b) } else { Self(b, a) }
+    }
+}
+
+impl Hash for Pair {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match (self.0, self.1) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                state.write_u64(u64::from(a.to_bits()) << 32 | u64::from(b.to_bits()));
+            }
+            (a, b) => (a, b).hash(state),
+        }
+    }
+}
+
 /// State that all protocols share.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -326,7 +350,7 @@ pub(crate) struct Core {
     pub(crate) now: Timestamp,
     pub(crate) slab: Slab,
     /// Sessions by unordered pair of addresses, oldest first.
-    pub(crate) pairs: HashMap<(IpAddr, IpAddr), Vec<u32>, RandomState>,
+    pub(crate) pairs: HashMap<Pair, Vec<u32>, RandomState>,
     pub(crate) counters: Counters,
     changes: VecDeque<Queued>,
 }
@@ -434,10 +458,6 @@ impl Core {
         len > self.config.sessions.max(1) || (held > self.config.session_octets && len > 1)
     }
 
-    fn pair(a: IpAddr, b: IpAddr) -> (IpAddr, IpAddr) {
-        if a <= b { (a, b) } else { (b, a) }
-    }
-
     /// Opens a session between the addresses of `envelope`.
     pub(crate) fn open(&mut self, session: Session, envelope: &Envelope) -> u32 {
         let index = self.slab.insert(session, self.now);
@@ -458,12 +478,15 @@ impl Core {
         let (source, destination) = (envelope.source, envelope.destination);
         // Nearly every message travels between the addresses of the one before it.
         let pairs = self.slab.aside(index).map(|open| &open.pairs);
-        if pairs.and_then(|pairs| pairs.last()).is_some_and(|&(a, b)| {
-            a == source && b == destination || a == destination && b == source
-        }) {
+        if pairs
+            .and_then(|pairs| pairs.last())
+            .is_some_and(|&Pair(a, b)| {
+                a == source && b == destination || a == destination && b == source
+            })
+        {
             return;
         }
-        let pair = Self::pair(source, destination);
+        let pair = Pair::of(source, destination);
         let list = self.pairs.entry(pair).or_default();
         if list.last() == Some(&index) || list.contains(&index) {
             return;
@@ -490,7 +513,7 @@ impl Core {
 
     /// Sessions between two addresses, oldest first.
     pub(crate) fn between(&self, a: IpAddr, b: IpAddr) -> &[u32] {
-        self.pairs.get(&Self::pair(a, b)).map_or(&[], Vec::as_slice)
+        self.pairs.get(&Pair::of(a, b)).map_or(&[], Vec::as_slice)
     }
 
     /// Reports a session that is over as soon as it is known.

@@ -5,8 +5,8 @@
 //! must point backwards, so that they always end.
 
 use core::fmt;
-use core::fmt::Write as _;
 use core::net::{Ipv4Addr, Ipv6Addr};
+use std::io::Write as _;
 
 use crate::error::{PResult, array, be_u16, be_u32, located};
 use crate::{Octets, ParseError, Reason, Verdict};
@@ -174,6 +174,8 @@ impl<'a> Message<'a> {
 pub struct Name<'a> {
     message: &'a [u8],
     start: usize,
+    /// Where its root stands, if all of it stands in one piece; 0 where it does not.
+    root: usize,
 }
 
 impl<'a> Name<'a> {
@@ -190,41 +192,51 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// As `Display` writes it, in lower case, in place of what `text` held.
-    #[expect(clippy::naive_bytecount, reason = "a name is short")]
-    pub fn put_lower_case(&self, text: &mut String) {
-        let mut octets = std::mem::take(text).into_bytes();
-        octets.clear();
-        let mut labels = self.labels();
-        let mut count = 0_usize;
-        for label in labels.by_ref() {
-            if count > 0 {
-                octets.push(b'.');
+    /// As `Display` writes it, in lower case, in place of what `text` held: ASCII.
+    pub fn put_lower_case(&self, text: &mut Vec<u8>) {
+        text.clear();
+        let first = self.start.saturating_add(1);
+        let labels = if let Some(octets) = self.message.get(first..self.root) {
+            text.extend_from_slice(octets);
+            let length = self.message.get(self.start).copied().unwrap_or_default();
+            put_dots(text, length)
+        } else {
+            let mut count = 0_u8;
+            for label in self.labels() {
+                if count > 0 {
+                    text.push(b'.');
+                }
+                text.extend_from_slice(label);
+                count = count.wrapping_add(1);
             }
-            octets.extend_from_slice(label);
-            count = count.saturating_add(1);
+            count
+        };
+        // Whole pieces without a branch for each octet: nearly every name is plain.
+        let len = text.len();
+        text.resize(len.next_multiple_of(PIECE), b'a');
+        let (mut is_odd, mut dots) = (false, 0_u8);
+        for piece in text.as_chunks_mut::<PIECE>().0 {
+            let (odd, found) = lower_case(piece);
+            is_odd |= odd;
+            dots = dots.wrapping_add(found);
         }
-        // No branch for each octet: nearly every name is plain.
-        let is_odd = |octet: &u8| !octet.is_ascii_graphic() || *octet == b'\\';
-        let odd = octets.iter().fold(false, |odd, octet| odd | is_odd(octet));
-        let dots = octets.iter().filter(|octet| **octet == b'.').count();
-        octets.make_ascii_lowercase();
-        match String::from_utf8(octets) {
-            Ok(plain) if !odd && dots == count.saturating_sub(1) => *text = plain,
-            _ => self.put_odd(text),
+        text.truncate(len);
+        if is_odd || dots != labels.saturating_sub(1) {
+            self.put_odd(text);
         }
     }
 
     /// The same where an octet is no part of a host name.
     #[cold]
-    fn put_odd(&self, text: &mut String) {
+    fn put_odd(&self, text: &mut Vec<u8>) {
+        text.clear();
         for label in self.labels() {
             if !text.is_empty() {
-                text.push('.');
+                text.push(b'.');
             }
             for octet in label {
                 if octet.is_ascii_graphic() && !matches!(octet, b'.' | b'\\') {
-                    text.push(char::from(octet.to_ascii_lowercase()));
+                    text.push(octet.to_ascii_lowercase());
                 } else {
                     let _ = write!(text, "\\{octet:03}");
                 }
@@ -236,7 +248,12 @@ impl<'a> Name<'a> {
     #[inline]
     fn read(message: &'a [u8], i: &'a [u8]) -> PResult<'a, Self> {
         let start = message.len().saturating_sub(i.len());
-        let mut labels = Self { message, start }.labels();
+        let mut name = Self {
+            message,
+            start,
+            root: 0,
+        };
+        let mut labels = name.labels();
         loop {
             match labels.step() {
                 Ok(Some(_)) => {}
@@ -246,8 +263,11 @@ impl<'a> Name<'a> {
                 }
             }
         }
+        if labels.pointers == 0 {
+            name.root = labels.at;
+        }
         let rest = message.get(labels.end()..).unwrap_or_default();
-        Ok((rest, Self { message, start }))
+        Ok((rest, name))
     }
 }
 
@@ -290,6 +310,37 @@ impl PartialEq for Name<'_> {
 }
 
 impl Eq for Name<'_> {}
+
+/// Octets that are looked at together.
+const PIECE: usize = 16;
+
+/// Puts dots in the place of the lengths in a name, of which the first one is `length` and stands
+/// no more before it. Gives how many labels it has.
+fn put_dots(text: &mut [u8], length: u8) -> u8 {
+    let mut rest = text;
+    let (mut labels, mut length) = (u8::from(length > 0), length);
+    while let Some((dot, behind)) = rest
+        .get_mut(usize::from(length)..)
+        .and_then(<[u8]>::split_first_mut)
+    {
+        length = std::mem::replace(dot, b'.');
+        labels = labels.wrapping_add(1);
+        rest = behind;
+    }
+    labels
+}
+
+/// Makes letters small. Gives whether an octet is none of a host name, and how many are dots.
+#[inline]
+fn lower_case(piece: &mut [u8; PIECE]) -> (bool, u8) {
+    let (mut odd, mut dots) = (0_u8, 0_u8);
+    for octet in piece {
+        odd |= u8::from(!octet.is_ascii_graphic()) | u8::from(*octet == b'\\');
+        dots = dots.wrapping_add(u8::from(*octet == b'.'));
+        *octet |= u8::from(octet.is_ascii_uppercase()) << 5;
+    }
+    (odd != 0, dots)
+}
 
 /// The labels of a name.
 #[derive(Debug, Clone)]

@@ -4,10 +4,11 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 
 use foldhash::fast::{FixedState, RandomState};
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 
 use super::Core;
 use super::esp::{EspFlow, Log, Logged, Over};
+use super::esp_index::{Index, Key};
 use super::esp_lay::lay;
 use super::hold::Hold;
 use super::path::cannot_shrink;
@@ -47,89 +48,17 @@ pub struct EspSight<'a> {
     pub truncated: bool,
 }
 
-/// Key of the table: an SPI is chosen by the receiver, so it is unique per destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Key {
-    spi: u32,
-    destination: u128,
-}
-
-impl std::hash::Hash for Key {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        let [low, high] = self.words();
-        state.write_u64(low);
-        state.write_u64(high);
-    }
-}
-
-impl Key {
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
-    #[inline]
-    const fn words(&self) -> [u64; 2] {
-        let low = self.destination as u64 ^ (self.spi as u64) << 32;
-        [low, (self.destination >> 64) as u64]
-    }
-}
-
-/// Where each flow stands among the entries.
-#[derive(Debug)]
-struct Index {
-    places: HashTable<u32>,
-    /// Nobody can choose keys that get in each other's way: these are drawn by lot.
-    secret: [u64; 2],
-}
-
-impl Default for Index {
-    fn default() -> Self {
-        let lot = RandomState::default();
-        Self {
-            places: HashTable::new(),
-            secret: [lot.hash_one(0), lot.hash_one(1)],
-        }
-    }
-}
-
-impl Index {
-    #[expect(clippy::cast_possible_truncation, reason = "both halves are mixed")]
-    #[inline]
-    fn hash([one, two]: [u64; 2], key: &Key) -> u64 {
-        let [low, high] = key.words();
-        let product = u128::from(low ^ one).wrapping_mul(u128::from(high ^ two));
-        product as u64 ^ (product >> 64) as u64
-    }
-
-    #[inline]
-    fn get(&self, entries: &[Option<Entry>], key: &Key) -> Option<u32> {
-        let hash = Self::hash(self.secret, key);
-        let is_it = |place: &u32| key_at(entries, *place) == Some(key);
-        self.places.find(hash, is_it).copied()
-    }
-
-    fn insert(&mut self, entries: &[Option<Entry>], key: &Key, place: u32) {
-        let (secret, hash) = (self.secret, Self::hash(self.secret, key));
-        let hash_of =
-            |place: &u32| key_at(entries, *place).map_or(0, |key| Self::hash(secret, key));
-        self.places.insert_unique(hash, place, hash_of);
-    }
-
-    fn remove(&mut self, key: &Key, place: u32) {
-        let hash = Self::hash(self.secret, key);
-        if let Ok(entry) = self.places.find_entry(hash, |known| *known == place) {
-            entry.remove();
-        }
-    }
-}
-
-#[inline]
-fn key_at(entries: &[Option<Entry>], place: u32) -> Option<&Key> {
-    Some(&entries.get(place as usize)?.as_ref()?.key)
-}
-
 fn wide(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => u128::from(v4.to_bits()),
         IpAddr::V6(v6) => v6.to_bits(),
     }
+}
+
+/// The key of an entry.
+#[inline]
+fn key_at(entries: &[Option<Entry>], place: u32) -> Option<&Key> {
+    Some(&entries.get(place as usize)?.as_ref()?.key)
 }
 
 /// Tells one path (source and ports) from another.
@@ -215,7 +144,7 @@ impl Table {
             spi: sight.spi,
             destination,
         };
-        let Some(at) = self.index.get(&self.entries, &key) else {
+        let Some(at) = self.index.get(&key, |place| key_at(&self.entries, place)) else {
             return self.is_single(core, hold, sight.addresses, &key);
         };
         let Some(Some(entry)) = self.entries.get_mut(at as usize) else {
@@ -270,7 +199,7 @@ impl Table {
             spi: packet.spi,
             destination: wide(envelope.destination),
         };
-        let Some(at) = self.index.get(&self.entries, &key) else {
+        let Some(at) = self.index.get(&key, |place| key_at(&self.entries, place)) else {
             self.unknown(core, envelope, packet, key);
             return;
         };
@@ -371,7 +300,7 @@ impl Table {
     }
 
     fn add(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet, key: Key) {
-        if self.index.places.len() >= core.config.esp_flows || self.held > core.config.esp_octets {
+        if self.index.len() >= core.config.esp_flows || self.held > core.config.esp_octets {
             core.counters.evicted_esp += 1;
             return;
         }
@@ -415,7 +344,8 @@ impl Table {
         if let Some(slot) = self.entries.get_mut(index as usize) {
             *slot = Some(entry);
         }
-        self.index.insert(&self.entries, &key, index);
+        self.index
+            .insert(&key, index, |place| key_at(&self.entries, place));
         if let Some(owned) = self.by_owner.get_mut(&owner) {
             owned.flows.push(index);
             owned.watched &= told;
@@ -522,7 +452,7 @@ impl Table {
             let opened = core.slab.numbered();
             self.add(core, &envelope, packet, key);
             if core.slab.numbered() > opened {
-                let at = self.index.get(&self.entries, &key);
+                let at = self.index.get(&key, |place| key_at(&self.entries, place));
                 let entry = at.and_then(|at| self.entries.get(at as usize)?.as_ref());
                 owners.extend(entry.map(|entry| entry.owner));
             }

@@ -126,7 +126,7 @@ impl Spare {
 }
 
 /// Places of `between`, as a power of two.
-const PLACES: u32 = 10;
+const PLACES: u32 = 13;
 
 /// The same for both directions.
 fn place(a: IpAddr, b: IpAddr) -> usize {

@@ -77,7 +77,7 @@ pub(super) struct Names {
     /// Names that led to a session, and when. Bounded.
     carried: HashMap<Arc<str>, Timestamp, RandomState>,
     /// The name at hand.
-    text: String,
+    text: Vec<u8>,
     /// The last answers to questions that were not seen. Bounded.
     early: HashMap<Key, Vec<Told>, RandomState>,
 }
@@ -103,14 +103,15 @@ struct Key {
 #[derive(Debug, Clone, Copy)]
 struct Asked<'a> {
     client: IpAddr,
-    name: &'a str,
+    /// ASCII.
+    name: &'a [u8],
 }
 
 impl Key {
     fn asked(&self) -> Asked<'_> {
         Asked {
             client: self.client,
-            name: &self.name,
+            name: self.name.as_bytes(),
         }
     }
 }
@@ -121,7 +122,7 @@ impl Hash for Asked<'_> {
             IpAddr::V4(v4) => state.write_u32(v4.to_bits()),
             IpAddr::V6(v6) => state.write_u128(v6.to_bits()),
         }
-        state.write(self.name.as_bytes());
+        state.write(self.name);
     }
 }
 
@@ -133,7 +134,7 @@ impl Hash for Key {
 
 impl Equivalent<Key> for Asked<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        self.client == key.client && *self.name == *key.name
+        self.client == key.client && *self.name == *key.name.as_bytes()
     }
 }
 
@@ -141,7 +142,7 @@ impl From<&Asked<'_>> for Key {
     fn from(asked: &Asked<'_>) -> Self {
         Self {
             client: asked.client,
-            name: asked.name.into(),
+            name: String::from_utf8_lossy(asked.name).into(),
         }
     }
 }
@@ -234,7 +235,7 @@ impl Names {
         self.text = text;
     }
 
-    fn query(&mut self, core: &mut Core, sight: &DnsSight, name: &str, record_type: RecordType) {
+    fn query(&mut self, core: &mut Core, sight: &DnsSight, name: &[u8], record_type: RecordType) {
         let asked = Asked {
             client: sight.source.0,
             name,
@@ -363,7 +364,7 @@ impl Names {
     fn unlearn(&mut self, named: Named) {
         let asked = Asked {
             client: named.client,
-            name: &named.name,
+            name: named.name.as_bytes(),
         };
         if let Some((count, _)) = self.learned.get_mut(&asked) {
             *count -= 1;
@@ -378,7 +379,11 @@ impl Names {
     fn found_otherwise(&self, client: IpAddr, name: &str, asked: Timestamp) -> bool {
         let mut name = name;
         loop {
-            let learned = self.learned.get(&Asked { client, name });
+            let asked_for = Asked {
+                client,
+                name: name.as_bytes(),
+            };
+            let learned = self.learned.get(&asked_for);
             if learned.is_some_and(|(_, last)| is_believed(*last, asked)) {
                 return true;
             }

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::net::IpAddr;
 
 use crate::time::{Span, Timestamp};
+use crate::track::Pair;
 use crate::track::nap::Nap;
 use crate::track::pack::Shared;
 use crate::track::session::Session;
@@ -17,7 +17,7 @@ pub(crate) struct Open {
     /// Its number.
     pub(crate) id: u32,
     /// Address pairs it is findable by.
-    pub(crate) pairs: Vec<(IpAddr, IpAddr)>,
+    pub(crate) pairs: Vec<Pair>,
     /// How long it may be silent.
     pub(crate) idle: Span,
     last_seen: Timestamp,

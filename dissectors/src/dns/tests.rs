@@ -187,6 +187,27 @@ fn every_truncation_is_an_error_or_a_shorter_list() {
 
 proptest! {
     #[test]
+    fn names_are_put_in_lower_case(
+        labels in proptest::collection::vec(
+            proptest::collection::vec(prop_oneof![any::<u8>(), 0x2au8..0x7b], 1..20),
+            0..9,
+        ),
+    ) {
+        let mut octets = Vec::new();
+        for label in &labels {
+            octets.push(u8::try_from(label.len()).unwrap());
+            octets.extend_from_slice(label);
+        }
+        octets.push(0);
+        let octets = question(&octets);
+        let name = Message::parse(&octets).unwrap().questions().next().unwrap().unwrap().name;
+        prop_assert_eq!(name.labels().count(), labels.len());
+        let mut lower = b"of the name before".to_vec();
+        name.put_lower_case(&mut lower);
+        prop_assert_eq!(lower, name.to_string().to_ascii_lowercase().into_bytes());
+    }
+
+    #[test]
     fn never_panics_and_places_errors_inside(
         tail in proptest::collection::vec(prop_oneof![any::<u8>(), Just(0xc0), 0u8..16], 0..200),
         questions in 0u8..4,
@@ -202,9 +223,9 @@ proptest! {
                 Ok(question) => {
                     let text = question.name.to_string();
                     prop_assert!(text.len() <= 4 * 255);
-                    let mut lower = "of the name before".to_string();
+                    let mut lower = b"of the name before".to_vec();
                     question.name.put_lower_case(&mut lower);
-                    prop_assert_eq!(lower, text.to_ascii_lowercase());
+                    prop_assert_eq!(lower, text.to_ascii_lowercase().into_bytes());
                 }
             }
         }

@@ -270,9 +270,9 @@ fn one_way(session: &Session, findings: &mut Findings) {
     )
     .candidates(&["esp-blocked", "esp-one-way", "inner-misconfiguration"]);
     finding.candidates.retain(|code| *code != cause.code);
-    for (stamp, len) in sent(session, from).flat_map(|f| &f.head).take(8) {
-        finding = finding.frame(*stamp, say!("ESP of {len} octets, unanswered"));
-    }
+    let head = sent(session, from).flat_map(|f| &f.head).take(8);
+    finding =
+        finding.frames(head.map(|(stamp, len)| (*stamp, say!("ESP of {len} octets, unanswered"))));
     let few = packets < 2 || last.time - first.time < Span::from_millis(500);
     findings.push(if few { finding.inconclusive() } else { finding });
 }
