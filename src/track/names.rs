@@ -142,7 +142,7 @@ impl From<&Asked<'_>> for Key {
     fn from(asked: &Asked<'_>) -> Self {
         Self {
             client: asked.client,
-            name: String::from_utf8_lossy(asked.name).into(),
+            name: std::str::from_utf8(asked.name).unwrap_or_default().into(),
         }
     }
 }

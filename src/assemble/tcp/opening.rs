@@ -67,14 +67,7 @@ impl Key {
     /// The order of numbers is that of addresses and then ports.
     fn v4(capture: u16, source: (Ipv4Addr, u16), destination: (Ipv4Addr, u16)) -> (Self, bool) {
         let number = |end: (Ipv4Addr, u16)| u64::from(end.0.to_bits()) << 16 | u64::from(end.1);
-        let (a, b) = (number(source), number(destination));
-        let first = a <= b;
-        let (a, b) = if first { (a, b) } else { (b, a) };
-        let ([_, _, a0, a1, a2, a3, a4, a5], [_, _, b0, b1, b2, b3, b4, b5]) =
-            (a.to_be_bytes(), b.to_be_bytes());
-        let [c0, c1] = capture.to_be_bytes();
-        let key = [a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5, c0, c1];
-        (Self::V4(key), first)
+        Self::ordered(capture, number(source), number(destination))
     }
 
     /// As [`Key::of`], from the octets of an IP header.
@@ -91,15 +84,22 @@ impl Key {
             };
             return Self::of(capture, &flow);
         };
-        let [p0, p1] = source.to_be_bytes();
-        let [q0, q1] = destination.to_be_bytes();
-        let [c0, c1] = capture.to_be_bytes();
-        let from = [s0, s1, s2, s3, p0, p1];
-        let to = [d0, d1, d2, d3, q0, q1];
+        let end = |octets: [u8; 4], port: u16| {
+            u64::from(u32::from_be_bytes(octets)) << 16 | u64::from(port)
+        };
+        let from = end([s0, s1, s2, s3], source);
+        let to = end([d0, d1, d2, d3], destination);
+        Self::ordered(capture, from, to)
+    }
+
+    /// The key of two ends of 48 bits each, in order.
+    #[inline]
+    fn ordered(capture: u16, from: u64, to: u64) -> (Self, bool) {
         let first = from <= to;
-        let ([a0, a1, a2, a3, a4, a5], [b0, b1, b2, b3, b4, b5]) =
-            if first { (from, to) } else { (to, from) };
-        let key = [a0, a1, a2, a3, a4, a5, b0, b1, b2, b3, b4, b5, c0, c1];
+        let (a, b) = if first { (from, to) } else { (to, from) };
+        let [k0, k1, k2, k3, k4, k5, k6, k7] = (a << 16 | b >> 32).to_be_bytes();
+        let [_, _, k8, k9, k10, k11, k12, k13] = (b << 16 | u64::from(capture)).to_be_bytes();
+        let key = [k0, k1, k2, k3, k4, k5, k6, k7, k8, k9, k10, k11, k12, k13];
         (Self::V4(key), first)
     }
 
@@ -557,6 +557,9 @@ impl Openings {
         before: Timestamp,
         mut matters: impl FnMut(&Key, &Entry) -> bool,
     ) -> Over {
+        if before == Timestamp::MAX {
+            return self.expire_all(matters);
+        }
         let is_over = |entry: &&Entry| entry.last() <= before;
         let count =
             self.v4.values().filter(is_over).count() + self.v6.values().filter(is_over).count();
@@ -573,6 +576,17 @@ impl Openings {
         if self.v6.is_empty() {
             self.v6 = HashMap::default();
         }
+        out.shrink_to_fit();
+        Over::new(out)
+    }
+
+    /// The same for all of them: the capture ended.
+    fn expire_all(&mut self, mut matters: impl FnMut(&Key, &Entry) -> bool) -> Over {
+        let (v4, v6) = (std::mem::take(&mut self.v4), std::mem::take(&mut self.v6));
+        let mut out: Vec<(Key, Entry)> = Vec::with_capacity(v4.len() + v6.len());
+        let v4 = v4.into_iter().map(|(key, entry)| (Key::V4(key.0), entry));
+        let v6 = v6.into_iter().map(|(key, entry)| (Key::V6(key), entry));
+        out.extend(v4.chain(v6).filter(|(key, entry)| matters(key, entry)));
         out.shrink_to_fit();
         Over::new(out)
     }
