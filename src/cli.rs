@@ -21,6 +21,7 @@ mod members;
 mod output;
 #[cfg(feature = "replay")]
 mod replay;
+mod seam;
 mod shelf;
 
 /// Says why a VPN connection failed, with the frames that prove it.

@@ -97,10 +97,35 @@ fn a_capture_that_was_cut_tells_the_same() {
         let whole = told(&[file], 0);
         let cut_in_two = told(&[&one, &two], cut);
         assert_eq!(whole, cut_in_two, "{} cut at {cut}", file.display());
+        if compared % 4 == 0 {
+            for session in 1..=whole.len().min(3) {
+                assert_eq!(
+                    extracted(session, &[file], &part(3)),
+                    extracted(session, &[&one, &two], &part(3)),
+                    "session {session} of {} cut at {cut}",
+                    file.display()
+                );
+            }
+        }
         compared += 1;
     }
     let _ = (std::fs::remove_file(one), std::fs::remove_file(two));
     assert!(compared > 50, "{compared} captures");
+}
+
+/// The frames of a session, as `extract` writes them.
+fn extracted(session: usize, files: &[&Path], out: &Path) -> Vec<u8> {
+    let output = Command::new(env!("CARGO_BIN_EXE_vpnscope"))
+        .args(["extract", "--session", &session.to_string(), "-o"])
+        .arg(out)
+        .args(files)
+        .output()
+        .expect("vpnscope runs");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let octets = std::fs::read(out).expect("what was written");
+    std::fs::remove_file(out).expect("it is ours");
+    assert!(octets.len() > 24, "no frame of session {session}");
+    octets
 }
 
 /// Seconds between the frames at a seam.

@@ -11,6 +11,7 @@ use super::budget;
 use super::choice::{Choice, Fate};
 use super::expect::{Expected, Twins};
 use super::output::{self, Out};
+use super::seam::Seam;
 use super::shelf::Shelf;
 use super::{Common, Exit, Format};
 use crate::desk::{Desk, Filed, Over};
@@ -19,7 +20,7 @@ use crate::render::text;
 use crate::report::{self, CaptureReport, ExpectedReport, Report, Summary};
 use crate::source::file::{self, FileSource};
 use crate::source::{self, Frame, FrameSource, LinkType, Problem, SourceError, Statistics};
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 use crate::track::ike2::solve::Solver;
 use crate::track::vantage::Told;
 use crate::track::{Change, Session};
@@ -231,8 +232,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         walk: None,
         capture: 0,
         renumber: 0,
-        span: None,
-        links: Vec::new(),
+        seam: Seam::default(),
         numbered: 0,
         until: None,
     };
@@ -272,9 +272,7 @@ struct Reading<'a> {
     capture: u16,
     /// What is added to the numbers of its sessions.
     renumber: u32,
-    /// Of the first and the last frame of the last file.
-    span: Option<(Timestamp, Timestamp)>,
-    links: Vec<LinkType>,
+    seam: Seam,
     /// Sessions numbered so far.
     numbered: u32,
     /// Until when the file says that it was watched.
@@ -290,24 +288,9 @@ impl Args {
 }
 
 impl Reading<'_> {
-    /// Slices of a ring follow each other closely, with the same link type.
-    const GAP: Span = Span::from_secs(10);
-    /// Frames of several queues or interfaces stand a little out of order at the seam, too: this
-    /// much, and this part of the slice before it. Two points that saw the same have most of
-    /// their time in common.
-    const OVERLAP: Span = Span::from_millis(20);
-    const PART: i64 = 100;
-
     /// Whether a file that begins with such a frame goes on where the last one stopped.
     fn goes_on(&self, time: Timestamp, link: LinkType) -> bool {
-        self.walk.is_some()
-            && self.links.contains(&link)
-            && self.span.is_some_and(|(first, last)| {
-                let early = last.since(time);
-                time - last <= Self::GAP
-                    && early <= Self::OVERLAP
-                    && early.0.saturating_mul(Self::PART) <= (last - first).0
-            })
+        self.walk.is_some() && self.seam.goes_on(time, link)
     }
 
     /// One file after the other.
@@ -402,9 +385,8 @@ impl Reading<'_> {
         if walk.is_some() {
             self.walk = walk;
             self.capture = number;
-            self.span = statistics.first.zip(statistics.last);
+            self.seam.ended(&statistics);
             self.until = statistics.ended.filter(|_| !self.args.choice.ends());
-            self.links.clone_from(&statistics.link_types);
         }
         for problem in &statistics.problems {
             output::complain(&format!("vpnscope: {}: {}", statistics.name, problem.what));

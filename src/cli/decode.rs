@@ -8,6 +8,7 @@ use anyhow::bail;
 use super::choice::FrameChoice;
 use super::members::Members;
 use super::output::{self, Out};
+use super::seam::Seam;
 use super::{Common, Exit, Format};
 use crate::desk::{Desk, Over};
 use crate::render::json;
@@ -16,7 +17,7 @@ use crate::report::decode::{Builder, FrameReport, Secrets, wire_len};
 use crate::source::FrameSource;
 use crate::source::file::{self, FileSource};
 use crate::track::{Change, Event, Session};
-use crate::walk::Last;
+use crate::walk::{Last, Walk};
 
 /// Options of `decode`.
 #[derive(Debug, clap::Args)]
@@ -39,6 +40,9 @@ struct Table {
     out: Out,
     /// Whether nothing was written yet.
     first: bool,
+    /// Goes on from slice to slice.
+    walk: Option<Walk>,
+    seam: Seam,
     /// Sessions in the files before.
     sessions: u32,
     /// Whether one that was asked for is in trouble.
@@ -50,6 +54,28 @@ impl Table {
         let filed = self.desk.close(session);
         self.trouble |= filed.is_trouble() && choice.names(&filed.session);
     }
+
+    /// Ends the walk, and judges what it held.
+    fn end(&mut self, choice: &FrameChoice) -> anyhow::Result<()> {
+        let Some(mut walk) = self.walk.take() else {
+            return Ok(());
+        };
+        walk.finish_each(&mut |last| match last {
+            Last::PushedOut(Change::Closed(session)) => self.close(choice, session),
+            Last::PushedOut(_) => {}
+            Last::Over(ended) => self.desk.learn(&ended),
+        });
+        self.sessions = walk.numbered();
+        let mut trouble = self.trouble;
+        self.desk
+            .judge_each(walk.closed().map(Over::from), |filed| {
+                trouble |=
+                    filed.is_some_and(|filed| filed.is_trouble() && choice.names(&filed.session));
+                anyhow::Ok(())
+            })?;
+        self.trouble = trouble;
+        Ok(())
+    }
 }
 
 /// Runs `decode`.
@@ -59,19 +85,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         desk: Desk::default(),
         out: output::open(args.common.output.as_deref())?,
         first: true,
+        walk: None,
+        seam: Seam::default(),
         sessions: 0,
         trouble: false,
     };
     if args.format == Format::Json {
         table.out.write_all(b"[")?;
     }
+    let members = members(args)?;
     for (number, path) in (0u16..).zip(&args.files) {
-        if args.choice.session.is_some() && path == Path::new("-") {
-            bail!("--session reads its input twice, which standard input does not allow");
-        }
         match file::open_within(path, number, &args.common.budgets.file()) {
             Ok(source) => {
-                let members = members(args, path, number, table.sessions)?;
                 exit = exit.max(read(source, args, members.as_ref(), &mut table)?);
             }
             Err(error) => {
@@ -80,6 +105,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             }
         }
     }
+    table.end(&args.choice)?;
     if args.format == Format::Json {
         table.out.write_all(b"]\n")?;
     }
@@ -94,19 +120,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// The frames of the session that was asked for; `None` where none was.
-fn members(
-    args: &Args,
-    path: &Path,
-    number: u16,
-    mut sessions: u32,
-) -> anyhow::Result<Option<Members>> {
+fn members(args: &Args) -> anyhow::Result<Option<Members>> {
     let Some(session) = args.choice.session else {
         return Ok(None);
     };
-    let budgets = &args.common.budgets;
-    let source = file::open_within(path, number, &budgets.file())?;
+    if args.files.iter().any(|path| path == Path::new("-")) {
+        bail!("--session reads its input twice, which standard input does not allow");
+    }
     let takes = |time| args.choice.takes_time(time);
-    let members = Members::of(budgets, &takes, source, session, &mut sessions);
+    let members = Members::of(&args.common.budgets, &takes, &args.files, session);
     Ok(Some(members))
 }
 
@@ -119,19 +141,25 @@ fn read(
 ) -> anyhow::Result<Exit> {
     let secrets = Secrets(args.common.show_secrets);
     let choice = &args.choice;
-    // Each frame is shown where it stands.
-    let mut walk = args
-        .common
-        .budgets
-        .walk_in_file_order(table.sessions, choice.hints());
+    let mut begun = false;
     while let Some(frame) = source.next_frame() {
         if !choice.takes_time(frame.time) {
             continue;
         }
+        if !begun && !table.seam.goes_on(frame.time, frame.link) {
+            table.end(choice)?;
+        }
+        begun = true;
+        let sessions = table.sessions;
+        // Each frame is shown where it stands.
+        let walk = table.walk.get_or_insert_with(|| {
+            let budgets = &args.common.budgets;
+            budgets.walk_in_file_order(sessions, choice.hints())
+        });
         let mut builder = Builder::default();
         walk.frame_and(&frame, &mut |event: &Event<'_>| {
             let flow = event.envelope.flow();
-            let is_member = members.is_none_or(|m| m.has(frame.no, Some(flow)));
+            let is_member = members.is_none_or(|m| m.has(&frame, Some(flow)));
             if is_member && choice.takes_flow(&flow) {
                 builder.add(event, wire_len(event.envelope), secrets);
             }
@@ -140,27 +168,15 @@ fn read(
             write(&mut table.out, args.format, &report, table.first)?;
             table.first = false;
         }
-        while let Some(Change::Closed(session)) = walk.poll() {
+        while let Some(Change::Closed(session)) = table.walk.as_mut().and_then(Walk::poll) {
             table.close(choice, session);
         }
     }
-    walk.finish_each(&mut |last| match last {
-        Last::PushedOut(Change::Closed(session)) => table.close(choice, session),
-        Last::PushedOut(_) => {}
-        Last::Over(ended) => table.desk.learn(&ended),
-    });
     let statistics = source.statistics();
     table.desk.capture_ended(statistics);
-    table.sessions = walk.numbered();
-    let mut trouble = table.trouble;
-    table
-        .desk
-        .judge_each(walk.closed().map(Over::from), |filed| {
-            trouble |=
-                filed.is_some_and(|filed| filed.is_trouble() && choice.names(&filed.session));
-            anyhow::Ok(())
-        })?;
-    table.trouble = trouble;
+    if begun {
+        table.seam.ended(statistics);
+    }
     let mut exit = Exit::Clean;
     for problem in &statistics.problems {
         output::complain(&format!("vpnscope: {}: {}", statistics.name, problem.what));

@@ -11,6 +11,7 @@ use super::choice::{parse_gateway, parse_time};
 use super::keep::outbox::{Known, Outbox};
 use super::keep::shard::Shard;
 use super::members::Members;
+use super::seam::Seam;
 use super::{Exit, output};
 use crate::assemble::Hints;
 use crate::decap::{Addresses, Content, Flow, decap};
@@ -102,7 +103,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     let mut sources = Vec::new();
     for (number, path) in numbers {
         match file::open_within(path, number, &args.budgets.file()) {
-            Ok(source) => sources.push((number, path, source)),
+            Ok(source) => sources.push(source),
             Err(error) => {
                 output::complain(&format!("vpnscope: {error}"));
                 exit = Exit::Trouble;
@@ -118,16 +119,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         snap_esp: args.snap_esp,
         origins: Vec::new(),
     };
-    let mut sessions = 0;
-    for (number, path, source) in sources {
-        let statistics = match args.session {
-            None => all(args, source, &mut out),
-            Some(session) => {
-                let takes = |time| args.takes_time(time);
-                let members = Members::of(&args.budgets, &takes, source, session, &mut sessions);
-                let source = file::open_within(path, number, &args.budgets.file())?;
-                write_members(&members, args, source, &mut out)
-            }
+    let takes = |time| args.takes_time(time);
+    let members = args
+        .session
+        .map(|session| Members::of(&args.budgets, &takes, &args.files, session));
+    let mut going = Going::default();
+    for source in sources {
+        let statistics = match &members {
+            None => all(args, &mut going, source, &mut out),
+            Some(members) => write_members(members, args, &mut going, source, &mut out),
         }
         .with_context(|| format!("cannot write {}", args.output.display()))?;
         for problem in &statistics.problems {
@@ -268,13 +268,39 @@ impl Sink for Taker<'_> {
     }
 }
 
+/// The front, which goes on from slice to slice.
+#[derive(Default)]
+struct Going {
+    front: Option<Front>,
+    seam: Seam,
+}
+
+impl Going {
+    /// The front for a file that begins with this frame.
+    fn begin(&mut self, first: &Frame<'_>, args: &Args) -> Front {
+        let front = self.front.take();
+        front
+            .filter(|_| self.seam.goes_on(first.time, first.link))
+            .unwrap_or_else(|| args.front())
+    }
+
+    /// A file ended of which something was asked for, if a front is given.
+    fn end(&mut self, front: Option<Front>, statistics: &crate::source::Statistics) {
+        if front.is_some() {
+            self.front = front;
+            self.seam.ended(statistics);
+        }
+    }
+}
+
 /// Writes everything of ours in a file.
 fn all(
     args: &Args,
+    going: &mut Going,
     mut source: FileSource,
     out: &mut Press,
 ) -> io::Result<crate::source::Statistics> {
-    let mut front = args.front();
+    let mut begun: Option<Front> = None;
     let mut outbox = Outbox::default();
     let name = source.statistics().name.clone();
     let mut filter = None;
@@ -282,6 +308,7 @@ fn all(
         if !args.takes_time(frame.time) {
             continue;
         }
+        let front = begun.get_or_insert_with(|| going.begin(&frame, args));
         let fate = front.pass(
             &frame,
             &mut Taker {
@@ -311,6 +338,7 @@ fn all(
     }
     outbox.finish(&mut |frame| out.frame(frame, &name, filter.as_deref()))?;
     let statistics = source.statistics().clone();
+    going.end(begun, &statistics);
     out.ended(&statistics)?;
     Ok(statistics)
 }
@@ -319,21 +347,24 @@ fn all(
 fn write_members(
     members: &Members,
     args: &Args,
+    going: &mut Going,
     mut source: FileSource,
     out: &mut Press,
 ) -> io::Result<crate::source::Statistics> {
-    let mut front = args.front();
+    let mut begun: Option<Front> = None;
     let name = source.statistics().name.clone();
     while let Some(frame) = source.next_frame() {
         if !args.takes_time(frame.time) {
             continue;
         }
+        let front = begun.get_or_insert_with(|| going.begin(&frame, args));
         front.frame(&frame, &mut |_: &Event<'_>| {});
-        if members.has(frame.no, front.flow()) {
+        if members.has(&frame, front.flow()) {
             out.frame(&frame, &name, None)?;
         }
     }
     let statistics = source.statistics().clone();
+    going.end(begun, &statistics);
     out.ended(&statistics)?;
     Ok(statistics)
 }
