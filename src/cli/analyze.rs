@@ -322,6 +322,7 @@ impl Reading<'_> {
             while let Some(mut lane) = lanes.next()? {
                 let progress = output::Progress::new(&args.files, &args.common);
                 while let Some(part) = lane.part() {
+                    lanes.fill()?;
                     match part {
                         Part::Began(time, link) if self.goes_on(time, link) => {
                             self.press.twins.go_on(self.capture, lane.number);

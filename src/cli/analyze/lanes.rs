@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, Scope};
 
@@ -18,6 +20,8 @@ use crate::walk::Walk;
 
 /// Sessions that are handed on together.
 const BATCH: usize = 32;
+/// Files that were walked and wait for their turn, at most.
+const WAITING: usize = 2;
 /// Batches on the way.
 const BATCHES: usize = 48;
 
@@ -50,8 +54,11 @@ pub(super) struct Lanes<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     args: &'env Args,
     next: usize,
+    /// Lanes that walk at a time.
     most: usize,
-    running: VecDeque<Lane>,
+    walking: Arc<AtomicUsize>,
+    /// Those that were begun, in order.
+    begun: VecDeque<Lane>,
     /// Whether the last file went on from the one before it: then the next one will, too.
     slices: bool,
 }
@@ -63,25 +70,43 @@ impl<'scope, 'env> Lanes<'scope, 'env> {
             args,
             next: 0,
             most: args.threads.clamp(1, 64),
-            running: VecDeque::new(),
+            walking: Arc::default(),
+            begun: VecDeque::new(),
             slices: false,
         }
     }
 
     /// The next file in order; those after it are begun.
     pub(super) fn next(&mut self) -> anyhow::Result<Option<Lane>> {
-        while self.running.len() < self.most {
-            let (Some(path), Ok(number)) =
-                (self.args.files.get(self.next), u16::try_from(self.next))
-            else {
-                break;
-            };
-            let waits = self.slices || !path.is_file();
-            let lane = self.begin(path, number, waits)?;
-            self.running.push_back(lane);
-            self.next += 1;
+        self.fill()?;
+        if self.begun.is_empty() {
+            // Whoever walks yet is about to end: its file was the one before.
+            self.begin_next()?;
         }
-        Ok(self.running.pop_front())
+        Ok(self.begun.pop_front())
+    }
+
+    /// Begins files while there are threads for them. One that was walked waits with all that was
+    /// open at its end, so there are few of them.
+    pub(super) fn fill(&mut self) -> anyhow::Result<()> {
+        while self.walking.load(Ordering::Relaxed) < self.most
+            && self.begun.len() < self.most + WAITING
+            && self.begin_next()?
+        {}
+        Ok(())
+    }
+
+    /// Begins the next file; `false` where there is none.
+    fn begin_next(&mut self) -> anyhow::Result<bool> {
+        let (Some(path), Ok(number)) = (self.args.files.get(self.next), u16::try_from(self.next))
+        else {
+            return Ok(false);
+        };
+        let waits = self.slices || !path.is_file();
+        let lane = self.begin(path, number, waits)?;
+        self.begun.push_back(lane);
+        self.next += 1;
+        Ok(true)
     }
 
     /// The same file from its start, with the walk of the one before it.
@@ -121,6 +146,7 @@ impl<'scope, 'env> Lanes<'scope, 'env> {
             parts,
             walk: waits.then_some(given),
             batch: Vec::new(),
+            _walking: Walking::new(&self.walking),
         };
         let from = path.to_path_buf();
         thread::Builder::new()
@@ -156,6 +182,23 @@ struct Worker<'a> {
     /// Where its walk comes from, unless it makes one.
     walk: Option<Receiver<Walk>>,
     batch: Batch,
+    _walking: Walking,
+}
+
+/// Counts who walks.
+struct Walking(Arc<AtomicUsize>);
+
+impl Walking {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Walking {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Nobody wants the rest.
