@@ -219,6 +219,25 @@ pub fn held(path: &Path) -> (u64, u64) {
     (source.statistics().frames, source.annotations().comments)
 }
 
+/// As [`held`], for the file of a program that was killed: the system may end a write of many pages
+/// between two of them, and then only there. Tells the frames, and whether the file is cut.
+pub fn held_by_killed(path: &Path) -> (u64, bool) {
+    const PAGE: u64 = 4096;
+    let mut source = file::open(path, 0).unwrap();
+    while source.next_frame().is_some() {}
+    let statistics = source.statistics();
+    let len = path.metadata().unwrap().len();
+    match statistics.problems.as_slice() {
+        [] => (statistics.frames, false),
+        [cut] => {
+            let is_last = cut.what.starts_with("cut off in its last record");
+            assert!(is_last && !cut.fatal && len % PAGE == 0, "{cut:?} of {len}");
+            (statistics.frames, true)
+        }
+        more => panic!("{more:?}"),
+    }
+}
+
 /// An Ethernet frame with an IPv4 packet of `len` octets after the header: UDP between ports
 /// that mean nothing, or a bare TCP acknowledgement.
 pub fn ipv4(number: u32, protocol: u8, len: usize) -> Vec<u8> {

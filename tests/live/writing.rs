@@ -9,7 +9,8 @@ use vpnscope::source::{FrameSource, file};
 
 use crate::common::repository;
 use crate::wire::{
-    folder, has, held, inside, ipv4, lines, run, said, send, send_unanswered, sender, start, stop,
+    folder, has, held, held_by_killed, inside, ipv4, lines, run, said, send, send_unanswered,
+    sender, start, stop,
 };
 
 /// What tshark says of the frames of a capture that satisfy a filter, where it is installed.
@@ -229,9 +230,10 @@ fn killed_in_the_middle_it_leaves_a_file_that_others_read() {
     crate::wire::wait_until(|| out.metadata().is_ok_and(|meta| meta.len() > 1 << 20));
     child.kill().unwrap();
     child.wait().unwrap();
-    let (frames, _) = held(&out);
+    let (frames, is_cut) = held_by_killed(&out);
     assert!(frames > 1000 && frames <= 20_000, "{frames}");
-    if let Some(all) = tshark(&out, "udp") {
+    // It calls a file that is cut faulty.
+    if let Some(all) = (!is_cut).then(|| tshark(&out, "udp")).flatten() {
         assert_eq!(all.len() as u64, frames);
     }
     std::fs::remove_dir_all(&folder).unwrap();
