@@ -231,7 +231,10 @@ pub fn held_by_killed(path: &Path) -> (u64, bool) {
         [] => (statistics.frames, false),
         [cut] => {
             let is_last = cut.what.starts_with("cut off in its last record");
-            assert!(is_last && !cut.fatal && len % PAGE == 0, "{cut:?} of {len}");
+            assert!(
+                is_last && !cut.fatal && len.is_multiple_of(PAGE),
+                "{cut:?} of {len}"
+            );
             (statistics.frames, true)
         }
         more => panic!("{more:?}"),
