@@ -25,6 +25,7 @@ use common::score::Score;
 use serde_json::Value;
 use vpnscope::assemble::ip;
 use vpnscope::desk::{Desk, Filed};
+use vpnscope::diagnose::Confidence;
 use vpnscope::source::Statistics;
 use vpnscope::track::{self, Change};
 use vpnscope::walk::Walk;
@@ -285,6 +286,50 @@ fn damaged_captures_are_never_certain_and_wrong() {
         all.0,
         all.1
     );
+}
+
+/// Captures that lost just what told one cause from another one: that is never certain.
+#[test]
+fn what_lost_its_contradiction_is_not_certain() {
+    for (file, lost, code) in [
+        (
+            "tls13-retry-unknown-group/client.pcap",
+            &[6][..],
+            "tls-alert-illegal-parameter",
+        ),
+        (
+            "crafted-ikev1-no-peer-config/single.pcap",
+            &[1, 2],
+            "proposal-mismatch",
+        ),
+        (
+            "crafted-no-peer-config/single.pcap",
+            &[1, 2, 3, 18, 20, 21, 26],
+            "proposal-mismatch",
+        ),
+        (
+            "crafted-different-backends/single.pcap",
+            &[4],
+            "nat-t-blocked",
+        ),
+        ("l2tp-no-address/single.pcap", &[19], "l2tp-cdn"),
+    ] {
+        let (frames, statistics) = damage::load(&common::repository("pcaps").join(file));
+        let found = |frames: &[Owned]| -> Vec<_> {
+            let filed = analyze(frames, &damage::statistics(frames, statistics.dropped));
+            let all = filed.iter().flat_map(|filed| &filed.verdict.findings);
+            all.filter(|finding| finding.cause.code == code)
+                .map(|finding| finding.confidence)
+                .collect()
+        };
+        assert_eq!(found(&frames), [], "{file} as it was");
+        let rest: Vec<Owned> = frames
+            .iter()
+            .filter(|frame| !lost.contains(&frame.no))
+            .cloned()
+            .collect();
+        assert_eq!(found(&rest), [Confidence::Likely], "{file}");
+    }
 }
 
 /// The capture that a line of the score is about.

@@ -77,7 +77,7 @@ pub struct Standing {
 }
 
 /// Routers passed by something that shows this TTL: systems start at 64, 128 or 255.
-const fn hops(ttl: u8) -> u8 {
+pub const fn hops(ttl: u8) -> u8 {
     match ttl {
         0..=64 => 64 - ttl,
         65..=128 => 128 - ttl,

@@ -6,6 +6,7 @@ use crate::time::Span;
 use crate::track::ike1::FragmentSet;
 use crate::track::ike2::{Message, kind};
 use crate::track::session::{IncompleteDatagram, Session, Side, Stamp};
+use crate::track::vantage::hops;
 
 /// Part of a message arrived, again and again, and never all of it.
 pub(super) fn in_part(session: &Session, context: &Context) -> Option<(Option<Stamp>, Finding)> {
@@ -73,8 +74,9 @@ fn ip_finding(
     let plain = list.len() >= 3 && !filtered;
     // A path that takes fragments away takes the same ones each time; chance, as of a capture that
     // lost frames, now these and now those, and none of some.
-    let each_time = (only_first || no_first) && session.path.of(side).fragmented == 0;
-    let each_time = each_time && !is_at_sender(session, side);
+    let each_time = (only_first || no_first)
+        && session.path.of(side).fragmented == 0
+        && !is_at_sender(session, side);
     let sure = if each_time && (plain || list.len() >= 2 && others_seen(session, list)) {
         Confidence::Certain
     } else {
@@ -115,7 +117,7 @@ fn ip_finding(
 /// What is missing there the capture lost, or a box on the same link took away.
 fn is_at_sender(session: &Session, side: Side) -> bool {
     let mut sent = session.steps.iter().filter(|step| step.from == side);
-    sent.any(|step| matches!(step.ttl, 64 | 128 | 255))
+    sent.any(|step| hops(step.ttl) == 0)
 }
 
 /// ESP that comes in fragments of which some are always missing, while smaller ESP passes.
