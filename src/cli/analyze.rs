@@ -326,9 +326,7 @@ impl Reading<'_> {
                     match part {
                         Part::Began(time, link) if self.goes_on(time, link) => {
                             self.press.twins.go_on(self.capture, lane.number);
-                            if let Some(walk) = self.walk.take() {
-                                lane = lanes.go_on(lane, walk)?;
-                            }
+                            lane = lanes.go_on(lane, &mut self.walk)?;
                         }
                         Part::Began(..) => {
                             self.close()?;

@@ -44,6 +44,8 @@ pub(super) enum Part {
 pub(super) struct Lane {
     pub(super) path: PathBuf,
     pub(super) number: u16,
+    /// What it handed on already.
+    first: Option<Part>,
     parts: Receiver<Part>,
     /// Who waits for a walk.
     walk: Option<SyncSender<Walk>>,
@@ -109,22 +111,29 @@ impl<'scope, 'env> Lanes<'scope, 'env> {
         Ok(true)
     }
 
-    /// The same file from its start, with the walk of the one before it.
-    pub(super) fn go_on(&mut self, lane: Lane, walk: Walk) -> anyhow::Result<Lane> {
+    /// The same file with the walk of the one before it, from its start where it was begun without.
+    /// Where it cannot be read a second time the walk stays where it is.
+    pub(super) fn go_on(&mut self, lane: Lane, walk: &mut Option<Walk>) -> anyhow::Result<Lane> {
         self.slices = true;
-        let lane = match lane.walk {
-            Some(_) => lane,
-            None => {
-                let (path, number) = (lane.path.clone(), lane.number);
-                // It stops with the next thing it has to say.
-                drop(lane);
-                let again = self.begin(&path, number, true)?;
-                // What it says of its first frame is known.
-                drop(again.parts.recv());
-                again
+        let mut lane = lane;
+        if lane.walk.is_none() {
+            let (path, number) = (lane.path.clone(), lane.number);
+            // It stops with the next thing it has to say.
+            drop(lane);
+            lane = self.begin(&path, number, true)?;
+            match lane.parts.recv().ok() {
+                // It is known.
+                Some(Part::Began(..)) => {}
+                other => {
+                    lane.first = other;
+                    return Ok(lane);
+                }
             }
-        };
-        Ok(lane.with(walk))
+        }
+        Ok(match walk.take() {
+            Some(walk) => lane.with(walk),
+            None => lane,
+        })
     }
 
     /// The file has a walk of its own.
@@ -155,6 +164,7 @@ impl<'scope, 'env> Lanes<'scope, 'env> {
         Ok(Lane {
             path: path.to_path_buf(),
             number,
+            first: None,
             parts: received,
             walk: waits.then_some(walk),
         })
@@ -163,8 +173,8 @@ impl<'scope, 'env> Lanes<'scope, 'env> {
 
 impl Lane {
     /// What it hands on next; `None` where it ended in another way than it should.
-    pub(super) fn part(&self) -> Option<Part> {
-        self.parts.recv().ok()
+    pub(super) fn part(&mut self) -> Option<Part> {
+        self.first.take().or_else(|| self.parts.recv().ok())
     }
 
     fn with(mut self, walk: Walk) -> Self {
