@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::limits::NESTING;
 use crate::source::Frame;
-use crate::time::Timestamp;
+use crate::time::{Stamp, Timestamp};
 
 mod checksum;
 mod glance;
@@ -197,6 +197,12 @@ pub struct Envelope {
     pub encapsulation: Encapsulation,
     /// How many IP fragments the datagram came in; 1 for a whole one.
     pub fragments: u16,
+}
+
+impl From<&Envelope> for Stamp {
+    fn from(envelope: &Envelope) -> Self {
+        Self::new(envelope.capture, envelope.frame, envelope.time)
+    }
 }
 
 /// One direction of a conversation.

@@ -376,7 +376,7 @@ impl Finding {
         if self
             .evidence
             .iter()
-            .all(|known| (known.at.capture, known.at.frame) != (at.capture, at.frame))
+            .all(|known| (known.at.capture(), known.at.frame()) != (at.capture(), at.frame()))
         {
             self.evidence.push(Evidence {
                 at,
@@ -388,14 +388,12 @@ impl Finding {
     /// With a step and its retransmissions as evidence.
     pub fn step(mut self, step: &Step, what: &str) -> Self {
         self = self.frame(step.at, say!("{}{what}", step.message));
-        for frame in step.frames.iter().filter(|frame| **frame != step.at.frame) {
-            self = self.frame(
-                Stamp {
-                    frame: *frame,
-                    ..step.at
-                },
-                "part of the same message",
-            );
+        for frame in step
+            .frames
+            .iter()
+            .filter(|frame| **frame != step.at.frame())
+        {
+            self = self.frame(step.at.in_frame(*frame), "part of the same message");
         }
         for (n, stamp) in (1u32..).zip(step.repeats.stamps.iter()) {
             self = self.frame(*stamp, say!("{}, retransmission {n}", step.message));
@@ -624,7 +622,11 @@ impl Context {
 
     /// Sessions of the same capture, this one left out, from which messages are missing.
     pub fn others_with_holes(&self, session: &Session) -> u32 {
-        let all = self.holes.get(&session.first.capture).copied().unwrap_or(0);
+        let all = self
+            .holes
+            .get(&session.first.capture())
+            .copied()
+            .unwrap_or(0);
         all.saturating_sub(u32::from(has_holes(session)))
     }
 
@@ -634,7 +636,7 @@ impl Context {
             && session
                 .steps
                 .iter()
-                .any(|step| self.own.contains(&(step.at.capture, step.at.frame)))
+                .any(|step| self.own.contains(&(step.at.capture(), step.at.frame())))
     }
 
     /// As [`Context::learn`], from a session that is not built.
@@ -668,7 +670,7 @@ impl Context {
     /// Learns from a session before any is diagnosed.
     pub fn learn(&mut self, session: &Session) {
         if has_holes(session) {
-            let count = self.holes.entry(session.first.capture).or_default();
+            let count = self.holes.entry(session.first.capture()).or_default();
             *count = count.saturating_add(1);
         }
         if self.heard.len() < Self::KEPT {

@@ -608,8 +608,8 @@ fn finding(finding: &crate::diagnose::Finding, kind: Kind) -> FindingReport {
             .evidence
             .iter()
             .map(|e| EvidenceReport {
-                capture: e.at.capture,
-                frame: e.at.frame,
+                capture: e.at.capture(),
+                frame: e.at.frame(),
                 what: e.what.clone(),
             })
             .collect(),
@@ -665,8 +665,8 @@ fn rung(session: &Session, step: &Step) -> Rung {
         notes.push(format!("{} copies", step.copies));
     }
     Rung {
-        capture: step.at.capture,
-        frame: step.at.frame,
+        capture: step.at.capture(),
+        frame: step.at.frame(),
         time: step.at.time.to_string(),
         from: step.from.word(),
         message: step.message.to_string(),

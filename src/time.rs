@@ -3,6 +3,10 @@
 use std::fmt;
 use std::ops::{Add, Sub};
 
+mod stamp;
+
+pub use stamp::Stamp;
+
 /// Nanoseconds since 1970-01-01 00:00:00 UTC, as a capture recorded them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(pub i64);

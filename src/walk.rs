@@ -2,7 +2,7 @@
 
 use crate::assemble::ip;
 use crate::assemble::messages::cisco_ike;
-use crate::assemble::tcp::{At, PlainSyn};
+use crate::assemble::tcp::PlainSyn;
 use crate::decap::{
     Addresses, Content, Flow, Glance, Icmp, Peel, Segment, Tcp, decap, glance, ordinary,
 };
@@ -153,7 +153,7 @@ impl Front {
                 let ports = (source_port, destination_port);
                 if flags & ENDS == Tcp::SYN && payload_len == 0 {
                     let syn = PlainSyn {
-                        at: At::from(stamp(frame)),
+                        at: stamp(frame),
                         addresses,
                         ports,
                         sequence,
@@ -540,11 +540,7 @@ fn sight<'a>(
 }
 
 fn stamp(frame: &Frame<'_>) -> Stamp {
-    Stamp {
-        capture: frame.capture,
-        frame: frame.no,
-        time: frame.time,
-    }
+    Stamp::new(frame.capture, frame.no, frame.time)
 }
 
 /// The DF bit, six octets before the addresses of an IPv4 header.

@@ -22,6 +22,7 @@ use vpnscope_dissectors::Verdict;
 
 use super::Hints;
 use crate::decap::{Addresses, Content, Envelope, Flow, Quoted, Segment, Tcp};
+pub use crate::time::Stamp as At;
 use crate::time::{Span, Timestamp};
 
 mod half;
@@ -104,27 +105,6 @@ pub struct Counters {
     pub copies: u64,
     /// Holes given up.
     pub gaps: u64,
-}
-
-/// A frame and when it was captured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct At {
-    /// Capture, from 0.
-    pub capture: u16,
-    /// Frame number, from 1.
-    pub frame: u64,
-    /// When.
-    pub time: Timestamp,
-}
-
-impl From<&Envelope> for At {
-    fn from(envelope: &Envelope) -> Self {
-        Self {
-            capture: envelope.capture,
-            frame: envelope.frame,
-            time: envelope.time,
-        }
-    }
 }
 
 /// The ends of a connection.
@@ -712,7 +692,7 @@ impl<U: Reader> Assembler<U> {
     /// taken whole, or there is no room.
     #[inline]
     pub fn plain_syn(&mut self, syn: &PlainSyn<'_>) -> bool {
-        let (key, first) = Key::of_plain(syn.at.capture, syn.addresses, syn.ports);
+        let (key, first) = Key::of_plain(syn.at.capture(), syn.addresses, syn.ports);
         let is_followed =
             self.sieve.may_hold(syn.addresses, syn.ports) && self.connections.contains_key(&key);
         let awaited = self.waiting.holds(&key) || self.rejected.is_fresh(syn.at.time);

@@ -148,7 +148,7 @@ impl Twins {
     /// Notes a session.
     pub(super) fn see(&mut self, session: &crate::track::Session) {
         let Some(spi) = mark(session) else { return };
-        let capture = self.point(session.first.capture);
+        let capture = self.point(session.first.capture());
         match self.first.get(&spi) {
             Some(other) if *other != capture => {
                 self.pairs.insert((*other, capture));

@@ -82,10 +82,10 @@ impl Members {
                 continue;
             };
             if session.id == number {
-                let at = |stamp: Stamp| (stamp.capture, stamp.frame);
+                let at = |stamp: Stamp| (stamp.capture(), stamp.frame());
                 self.frames.insert(at(session.first));
                 for step in &session.steps {
-                    let pieces = step.frames.iter().map(|no| (step.at.capture, *no));
+                    let pieces = step.frames.iter().map(|no| (step.at.capture(), *no));
                     self.frames.extend(pieces);
                     self.frames.extend(step.sightings().map(at));
                 }
@@ -100,11 +100,11 @@ impl Members {
         let (stream, at) = match event.what {
             What::Tcp(tcp) => (
                 tcp.stream.flow,
-                (tcp.stream.at.capture, tcp.stream.at.frame),
+                (tcp.stream.at.capture(), tcp.stream.at.frame()),
             ),
             What::Tls(
                 track::TlsEvent::Item { stream, .. } | track::TlsEvent::Gap { stream, .. },
-            ) => (stream.flow, (stream.at.capture, stream.at.frame)),
+            ) => (stream.flow, (stream.at.capture(), stream.at.frame())),
             _ if event.envelope.protocol == 6 => {
                 (event.envelope.flow(), (capture, event.envelope.frame))
             }

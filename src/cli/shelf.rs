@@ -198,11 +198,7 @@ mod tests {
             ip: [192, 0, 2, host].into(),
             port: 4500,
         };
-        let at = Stamp {
-            capture: 0,
-            frame: u64::from(id),
-            time: Timestamp(0),
-        };
+        let at = Stamp::new(0, u64::from(id), Timestamp(0));
         let mut session = Session::empty(Kind::Esp, end(client), end(1), at, Detail::Esp);
         session.id = id;
         let filed = Desk::default().close(Box::new(session));

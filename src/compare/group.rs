@@ -85,15 +85,15 @@ impl Lookup {
         };
         for (number, record) in records.iter().enumerate() {
             if record.what == What::Fragment {
-                lookup.fragments.insert(record.at.frame, number);
+                lookup.fragments.insert(record.at.frame(), number);
                 continue;
             }
             lookup
                 .whole
-                .entry(record.at.frame)
+                .entry(record.at.frame())
                 .or_default()
                 .push(number);
-            for frame in record.frames.iter().filter(|f| **f != record.at.frame) {
+            for frame in record.frames.iter().filter(|f| **f != record.at.frame()) {
                 lookup.whole.entry(*frame).or_default().push(number);
             }
             if let What::Esp { spi, .. } = record.what {
@@ -125,9 +125,9 @@ fn claims(
     for step in &session.steps {
         for (nth, stamp) in step.sightings().enumerate() {
             let again = if nth == 0 { "" } else { ", again" };
-            let mut frames = vec![stamp.frame];
+            let mut frames = vec![stamp.frame()];
             if nth == 0 {
-                frames.extend(step.frames.iter().filter(|f| **f != stamp.frame));
+                frames.extend(step.frames.iter().filter(|f| **f != stamp.frame()));
             }
             for record in frames.into_iter().flat_map(|frame| lookup.at(frame)) {
                 claims.push(Claim {
@@ -148,7 +148,7 @@ fn claims(
     }
     for fact in &session.icmp {
         for stamp in std::iter::once(&fact.at).chain(&fact.repeats.stamps) {
-            claims.extend(lookup.at(stamp.frame).map(|record| Claim {
+            claims.extend(lookup.at(stamp.frame()).map(|record| Claim {
                 record,
                 from: fact.about.other(),
                 name: None,

@@ -206,11 +206,7 @@ mod tests {
     }
 
     fn flow(over: Over, lengths: &[u32]) -> EspFlow {
-        let at = |frame| Stamp {
-            capture: 0,
-            frame,
-            time: Timestamp(0),
-        };
+        let at = |frame| Stamp::new(0, frame, Timestamp(0));
         let from = "192.0.2.1".parse().unwrap();
         let to = "198.51.100.1".parse().unwrap();
         let addresses = crate::decap::Flow {

@@ -376,7 +376,7 @@ pub fn end(connection: &Connection) -> End {
     let ends = [fin(Side::Client), fin(Side::Gateway), reset];
     ends.into_iter()
         .flatten()
-        .min_by_key(|(at, _)| (at.time, at.frame))
+        .min_by_key(|(at, _)| (at.time, at.frame()))
         .map_or(End::None, |(_, end)| end)
 }
 

@@ -215,7 +215,7 @@ impl Look<'_> {
     }
 
     fn capture(&self) -> Option<&super::CaptureFacts> {
-        let number = usize::from(self.session.first.capture);
+        let number = usize::from(self.session.first.capture());
         self.context.captures.get(number)
     }
 
@@ -325,8 +325,8 @@ impl Look<'_> {
             return None;
         }
         let gateways = || session.steps.iter().filter(|s| s.from == Side::Gateway);
-        let shown = |frame| error.evidence.iter().any(|e| e.at.frame == frame);
-        let error = gateways().find(|s| s.ttl > 0 && shown(s.at.frame))?;
+        let shown = |frame| error.evidence.iter().any(|e| e.at.frame() == frame);
+        let error = gateways().find(|s| s.ttl > 0 && shown(s.at.frame()))?;
         let other = gateways().find(|s| s.ttl > 0 && s.ttl != error.ttl)?;
         Some((error.ttl, other.ttl))
     }

@@ -186,7 +186,7 @@ fn answers_missing(session: &Session) -> bool {
 /// What would be needed instead, where the capturing host lost frames, or could see none while
 /// this session went on.
 fn lost(session: &Session, context: &Context) -> Option<&'static str> {
-    let capture = context.captures.get(usize::from(session.first.capture))?;
+    let capture = context.captures.get(usize::from(session.first.capture()))?;
     if capture.dropped.is_some_and(|dropped| dropped > 0) {
         return Some("a capture without drops: the capturing host lost frames");
     }

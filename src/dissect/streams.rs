@@ -461,7 +461,7 @@ impl Reader {
         match &mut content {
             Carries::Unknown => {}
             Carries::Tls(stream) => {
-                let frame = delivery.at.frame;
+                let frame = delivery.at.frame();
                 stream.octets(delivery.from, at_start, frame, octets, &mut |item| {
                     self.show(delivery, sink);
                     give_tls(delivery, item, sink);
@@ -472,7 +472,7 @@ impl Reader {
                 direction.push(
                     octets,
                     tcp_ike::Mark {
-                        frame: delivery.at.frame,
+                        frame: delivery.at.frame(),
                         time: delivery.at.time,
                     },
                 );

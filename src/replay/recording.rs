@@ -215,7 +215,7 @@ impl Selection {
             .steps
             .iter()
             .flat_map(|step| {
-                let sightings = step.sightings().map(|sighting| sighting.frame);
+                let sightings = step.sightings().map(track::Stamp::frame);
                 sightings.chain(step.frames.iter().copied())
             })
             .collect();
@@ -225,7 +225,7 @@ impl Selection {
             client: SocketAddr::new(session.client.ip, session.client.port),
             gateway: SocketAddr::new(session.gateway.ip, session.gateway.port),
             frames: named.then_some(frames),
-            range: (session.first.frame, session.last.frame),
+            range: (session.first.frame(), session.last.frame()),
         }
     }
 }

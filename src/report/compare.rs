@@ -260,7 +260,7 @@ fn messages(comparison: &Comparison, group: &Group) -> (Vec<MessageReport>, usiz
                 .map(|(number, p)| {
                     let here = records.iter().find(|(point, _)| *point == number);
                     let seen = here.map(|(_, record)| SeenReport {
-                        frame: record.at.frame,
+                        frame: record.at.frame(),
                         time: record.at.time.to_string(),
                     });
                     (p.name.clone(), seen)
@@ -380,7 +380,7 @@ fn fragments(
         .filter(|other| other.from == row.from)
         .filter_map(|other| {
             let piece = Group::record(&comparison.points, matches, other, point)?;
-            let mine = piece.what == What::Fragment && record.frames.contains(&piece.at.frame);
+            let mine = piece.what == What::Fragment && record.frames.contains(&piece.at.frame());
             mine.then(|| matches.sightings.get(other.sighting).map(|s| &s.seen))?
         })
         .collect();

@@ -166,8 +166,8 @@ pub(super) fn notes(facts: &Tls, step: &Step, notes: &mut Vec<String>) {
     if step.length > 0 && !step.message.starts_with("Alert") {
         notes.push(format!("{} octets", step.length));
     }
-    let at = (step.at.capture, step.at.frame);
-    let here = |known: &crate::track::Stamp| (known.capture, known.frame) == at;
+    let at = (step.at.capture(), step.at.frame());
+    let here = |known: &crate::track::Stamp| (known.capture(), known.frame()) == at;
     let hellos = facts
         .connections
         .iter()

@@ -377,11 +377,7 @@ mod tests {
     }
 
     fn stamp(ms: i64) -> Stamp {
-        Stamp {
-            capture: 0,
-            frame: 1,
-            time: Timestamp(ms * 1_000_000),
-        }
+        Stamp::new(0, 1, Timestamp(ms * 1_000_000))
     }
 
     #[test]

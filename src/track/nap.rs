@@ -95,11 +95,7 @@ fn nobody() -> Box<Session> {
         ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         port: 0,
     };
-    let never = Stamp {
-        capture: 0,
-        frame: 0,
-        time: Timestamp(0),
-    };
+    let never = Stamp::new(0, 0, Timestamp(0));
     let nobody = Session::empty(Kind::Esp, nowhere, nowhere, never, Detail::Esp);
     Box::new(nobody)
 }

@@ -159,11 +159,7 @@ pub(super) struct Packer<'s> {
     declined: bool,
 }
 
-const NEVER: Stamp = Stamp {
-    capture: 0,
-    frame: 0,
-    time: Timestamp(0),
-};
+const NEVER: Stamp = Stamp::new(0, 0, Timestamp(0));
 
 impl<'s> Packer<'s> {
     fn new(shared: &'s mut Shared) -> Self {
@@ -410,10 +406,10 @@ impl Pack for Stamp {
             return to.number(place as u64);
         }
         let since = self.time.0.wrapping_sub(to.last.time.0);
-        let frames = self.frame.wrapping_sub(to.last.frame).cast_signed();
-        if self.capture != to.last.capture {
+        let frames = self.frame().wrapping_sub(to.last.frame()).cast_signed();
+        if self.capture() != to.last.capture() {
             to.number(STAMPS as u64 + 2);
-            to.number(u64::from(self.capture));
+            to.number(u64::from(self.capture()));
             to.signed(since);
         } else if since % 1000 == 0 {
             to.number(STAMPS as u64);
@@ -430,14 +426,16 @@ impl Pack for Stamp {
     fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
         let place = from.len()?;
         if let Some(way) = place.checked_sub(STAMPS) {
-            let mut stamp = from.last;
-            if way == 2 {
-                stamp.capture = u16::try_from(from.number()?).ok()?;
-            }
+            let last = from.last;
+            let capture = match way {
+                2 => u16::try_from(from.number()?).ok()?,
+                _ => last.capture(),
+            };
             let times = if way == 0 { 1000 } else { 1 };
             let since = from.signed()?.wrapping_mul(times);
-            stamp.time = Timestamp(stamp.time.0.wrapping_add(since));
-            stamp.frame = stamp.frame.wrapping_add(from.signed()?.cast_unsigned());
+            let time = Timestamp(last.time.0.wrapping_add(since));
+            let frame = last.frame().wrapping_add(from.signed()?.cast_unsigned());
+            let stamp = Self::new(capture, frame, time);
             from.stamps.push(stamp);
             from.last = stamp;
         } else {
@@ -547,10 +545,12 @@ mod tests {
 
     #[test]
     fn stamps_and_flows_come_back_in_any_order() {
-        let stamp = |n: i64| Stamp {
-            capture: u16::from(n % 7 == 0),
-            frame: n.unsigned_abs() * 3,
-            time: Timestamp(1_700_000_000_000_000_000 + n * 1_000 + i64::from(n % 5 == 0)),
+        let stamp = |n: i64| {
+            Stamp::new(
+                u16::from(n % 7 == 0),
+                n.unsigned_abs() * 3,
+                Timestamp(1_700_000_000_000_000_000 + n * 1_000 + i64::from(n % 5 == 0)),
+            )
         };
         let at = |n: u8| (IpAddr::from([192, 0, 2, n]), u16::from(n));
         let flow = |n: u8| Flow {

@@ -333,11 +333,7 @@ mod tests {
     }
 
     fn stamp(ms: i64) -> Stamp {
-        Stamp {
-            capture: 0,
-            frame: ms.unsigned_abs(),
-            time: Timestamp(ms * 1_000_000),
-        }
+        Stamp::new(0, ms.unsigned_abs(), Timestamp(ms * 1_000_000))
     }
 
     #[test]

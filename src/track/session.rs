@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use vpnscope_dissectors::Reason;
 
 use crate::decap::{Envelope, Flow};
+pub use crate::time::Stamp;
 use crate::time::{Span, Timestamp};
 use crate::track::esp::EspFlow;
 use crate::track::ike1::Ike1;
@@ -69,43 +70,6 @@ impl<T> PerSide<T> {
         match side {
             Side::Client => &mut self.client,
             Side::Gateway => &mut self.gateway,
-        }
-    }
-}
-
-/// A frame and when it was captured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Stamp {
-    /// Capture, from 0.
-    pub capture: u16,
-    /// Frame number, from 1.
-    pub frame: u64,
-    /// When.
-    pub time: Timestamp,
-}
-
-impl Stamp {
-    /// How far the times of one exchange may run wrong: clocks, queues, merged captures.
-    pub const JITTER: Span = Span::from_millis(20);
-
-    /// Whether this may have come after `other`, as far as times can be trusted.
-    pub fn follows(self, other: Self) -> bool {
-        self.time + Self::JITTER >= other.time
-    }
-
-    /// Whether it stands after another one of the same capture: by its time, and where clocks
-    /// are too coarse to tell, by its frame.
-    pub fn comes_after(self, other: Self) -> bool {
-        (self.time, self.frame) > (other.time, other.frame)
-    }
-}
-
-impl From<&Envelope> for Stamp {
-    fn from(envelope: &Envelope) -> Self {
-        Self {
-            capture: envelope.capture,
-            frame: envelope.frame,
-            time: envelope.time,
         }
     }
 }
@@ -584,8 +548,8 @@ impl Session {
     /// Counts a frame that belongs to the session.
     pub fn touch(&mut self, envelope: &Envelope, from: Side) {
         let at = Stamp::from(envelope);
-        self.counted = (at.capture, at.frame);
-        let behind = at.capture == self.last.capture && at.frame < self.last.frame;
+        self.counted = (at.capture(), at.frame());
+        let behind = at.capture() == self.last.capture() && at.frame() < self.last.frame();
         if at.time < self.last.time || behind {
             self.vantage.reordered = self.vantage.reordered.saturating_add(1);
         } else {

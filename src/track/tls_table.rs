@@ -27,26 +27,6 @@ pub(super) struct Table {
     skip_record: bool,
 }
 
-impl From<At> for Stamp {
-    fn from(at: At) -> Self {
-        Self {
-            capture: at.capture,
-            frame: at.frame,
-            time: at.time,
-        }
-    }
-}
-
-impl From<Stamp> for At {
-    fn from(at: Stamp) -> Self {
-        Self {
-            capture: at.capture,
-            frame: at.frame,
-            time: at.time,
-        }
-    }
-}
-
 impl From<Party> for Side {
     fn from(party: Party) -> Self {
         match party {
@@ -83,7 +63,7 @@ impl Table {
                 fold::fact(session, connection, stream, tcp.fact, event.envelope);
             }
             if !matches!(tcp.fact, Fact::Forgotten { .. } | Fact::Repeat { .. }) {
-                facts.flow.heard(stream.from.into(), stream.at.into());
+                facts.flow.heard(stream.from.into(), stream.at);
             }
         });
         settle(core, index);
@@ -124,7 +104,7 @@ impl Table {
 
     fn open(&mut self, core: &mut Core, envelope: &Envelope, stream: &Stream, opening: Opening) {
         let flow = stream.flow;
-        let first = opening.syn.map_or_else(|| stream.at.into(), Stamp::from);
+        let first = opening.syn.map_or_else(|| stream.at, Stamp::from);
         let known = link::continued(core, &flow, first.time).or_else(|| {
             let late = opening.syn.is_none();
             late.then(|| link::late_tunnel(core, &flow)).flatten()
@@ -269,11 +249,8 @@ fn with(core: &mut Core, index: u32, change: impl FnOnce(&mut Session, &mut Tls)
 /// The frame that completed what an event is about.
 fn stamp(event: &Event<'_>, at: At) -> Stamp {
     if event.envelope.frame == 0 {
-        let frame = event.frames.last().copied().unwrap_or(at.frame);
-        return Stamp {
-            frame,
-            ..Stamp::from(at)
-        };
+        let frame = event.frames.last().copied().unwrap_or(at.frame());
+        return at.in_frame(frame);
     }
     Stamp::from(event.envelope)
 }

@@ -19,7 +19,7 @@ pub struct Unanswered {
     /// The first SYN.
     pub first: Stamp,
     /// The last SYN: capture, frame and time.
-    last: (u16, u64, Timestamp),
+    last: Stamp,
     /// How many SYNs.
     pub syns: u8,
     ttl: u8,
@@ -45,8 +45,8 @@ impl Unanswered {
         Some(Self {
             id,
             flow: stream.flow,
-            first: first.into(),
-            last: (last.capture, last.frame, last.time),
+            first,
+            last,
             syns: opening.syns,
             ttl: opening.ttl,
             mss: opening.mss,
@@ -59,20 +59,15 @@ impl Unanswered {
     /// How long an answer could have been seen: from the first SYN to when the capture ended or
     /// nobody waited any more.
     pub fn watched(&self) -> Span {
-        self.told.max(self.last.2) - self.first.time
+        self.told.max(self.last.time) - self.first.time
     }
 
     /// The session that this is.
     pub fn session(&self) -> Box<Session> {
-        let (capture, frame, time) = self.last;
-        let last = Stamp {
-            capture,
-            frame,
-            time,
-        };
+        let last = self.last;
         let opening = Opening {
-            syn: Some(self.first.into()),
-            last_syn: Some(last.into()),
+            syn: Some(self.first),
+            last_syn: Some(last),
             syns: self.syns,
             answer: None,
             acknowledged: false,
@@ -83,7 +78,7 @@ impl Unanswered {
             ttl: self.ttl,
             answer_ttl: 0,
         };
-        let envelope = blank_envelope(last.capture, &self.flow, last.time, 6);
+        let envelope = blank_envelope(last.capture(), &self.flow, last.time, 6);
         let stream = Stream {
             number: self.number,
             flow: self.flow,

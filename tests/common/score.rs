@@ -132,7 +132,7 @@ impl Score {
             .iter()
             .flat_map(|f| &f.verdict.findings)
             .flat_map(|f| &f.evidence)
-            .map(|e| e.at.frame)
+            .map(|e| e.at.frame())
             .collect();
         let healthy = filed
             .iter()

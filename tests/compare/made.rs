@@ -251,7 +251,7 @@ fn a_reset_that_its_sender_never_sent_is_a_box_on_the_way() {
     let verdict = &both.sessions[0].1.verdict;
     assert_eq!(verdict.cause, Some("tcp-reset"), "{verdict:#?}");
     let finding = &verdict.findings[0];
-    let own = finding.evidence.iter().any(|e| e.at.capture == 0);
+    let own = finding.evidence.iter().any(|e| e.at.capture() == 0);
     assert!(own && finding.cause.code == "tcp-reset");
     assert!(
         verdict

@@ -259,7 +259,7 @@ impl Entry {
     pub(super) fn new(at: At, opener_first: bool) -> Self {
         Self {
             time: split(at.time.0.cast_unsigned()),
-            frame: split(at.frame),
+            frame: split(at.frame()),
             flags: if opener_first { OPENER_FIRST } else { 0 },
             ..Self::default()
         }
@@ -268,7 +268,7 @@ impl Entry {
     /// Frames may stand in the file before the first one, in time they do not.
     fn since(&self, at: At) -> (Lapse, i32) {
         let frames = at
-            .frame
+            .frame()
             .cast_signed()
             .saturating_sub(join(self.frame).cast_signed());
         (
@@ -278,11 +278,11 @@ impl Entry {
     }
 
     fn at(&self, capture: u16, time: Lapse, frame: i32) -> At {
-        At {
+        At::new(
             capture,
-            frame: join(self.frame).saturating_add_signed(i64::from(frame)),
-            time: self.first_time() + time.span(),
-        }
+            join(self.frame).saturating_add_signed(i64::from(frame)),
+            self.first_time() + time.span(),
+        )
     }
 
     fn first_time(&self) -> Timestamp {
@@ -511,7 +511,7 @@ impl Openings {
             let all = [&mut opening.syn, &mut opening.last_syn, &mut opening.answer];
             for (at, known) in all.into_iter().zip(known) {
                 // The same frame, but for the number of the file.
-                if at.map(|at| (at.time, at.frame)) == known.map(|at| (at.time, at.frame)) {
+                if at.map(|at| (at.time, at.frame())) == known.map(|at| (at.time, at.frame())) {
                     *at = known;
                 }
             }
@@ -672,10 +672,12 @@ mod tests {
 
     #[test]
     fn times_and_frames_survive() {
-        let at = |frame, ms| At {
-            capture: 3,
-            frame,
-            time: Timestamp(1_700_000_000_000_000_000) + Span::from_millis(ms),
+        let at = |frame, ms| {
+            At::new(
+                3,
+                frame,
+                Timestamp(1_700_000_000_000_000_000) + Span::from_millis(ms),
+            )
         };
         let mut entry = Entry::new(at(1 << 40, 0), true);
         entry.syn(at(1 << 40, 0), 7, Some(1460), 64);

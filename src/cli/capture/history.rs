@@ -196,7 +196,7 @@ fn write_all(frames: &VecDeque<Held>, filed: &Filed, write: Write<'_>) -> io::Re
     let is_there = |no: u64| frames.iter().any(|held| held.frame().no == no);
     for finding in findings {
         let says = remarks::says(filed, finding);
-        let evidence = finding.evidence.iter().map(|evidence| evidence.at.frame);
+        let evidence = finding.evidence.iter().map(|evidence| evidence.at.frame());
         let mut at: Vec<u64> = evidence.filter(|no| is_there(*no)).collect();
         if at.is_empty() {
             at.push(last);

@@ -126,7 +126,7 @@ impl Remarks {
         for evidence in &finding.evidence {
             let at = self
                 .line
-                .binary_search_by_key(&evidence.at.frame, |(held, _)| held.frame().no);
+                .binary_search_by_key(&evidence.at.frame(), |(held, _)| held.frame().no);
             let place = at.ok().and_then(|at| self.line.get_mut(at));
             if let Some((_, remarks)) = place {
                 if !remarks.contains(&says) {

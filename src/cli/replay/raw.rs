@@ -167,11 +167,11 @@ impl Wanted {
         let mut wanted = Self::default();
         for session in chosen {
             for step in &session.steps {
-                let sightings = step.sightings().map(|sighting| sighting.frame);
+                let sightings = step.sightings().map(crate::track::Stamp::frame);
                 wanted.named.extend(sightings);
                 wanted.named.extend(step.frames.iter().copied());
             }
-            let stretch = (session.first.frame, session.last.frame);
+            let stretch = (session.first.frame(), session.last.frame());
             wanted.add(session.client.ip, session.gateway.ip, stretch);
         }
         wanted.settle();

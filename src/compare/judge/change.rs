@@ -191,7 +191,7 @@ impl Judge<'_> {
         })?;
         let text = format!(
             "the ICMP error in frame {} at {} has the gateway's address, but {} never saw it: a box on the way made it",
-            record.at.frame,
+            record.at.frame(),
             self.name(near),
             self.name(far)
         );
@@ -283,7 +283,7 @@ impl Judge<'_> {
             self.name(b),
             from.word(),
             ways.len(),
-            first.at.frame,
+            first.at.frame(),
             self.name(b)
         ))
     }

@@ -209,7 +209,7 @@ fn mapping(
         Basis::Seen,
         say!(
             "ESP SPI {:08x} comes from {}:{} instead of {}:{} since frame {}, but the {} still sends to the old address.",
-            flow.spi, now.0, now.1, before.0, before.1, at.frame, stale.from.word()
+            flow.spi, now.0, now.1, before.0, before.1, at.frame(), stale.from.word()
         ),
     )
     .frame(at, say!("ESP {:08x} from the new address {}:{}", flow.spi, now.0, now.1))
@@ -295,7 +295,7 @@ fn fell_silent(session: &Session, findings: &mut Findings) {
         Basis::Absence { of: silent },
         say!(
             "ESP flowed both ways until {}; then the {} sent {} more packets over {lasted} and the {} none.",
-            last_heard.map_or_else(String::new, |s| say!("frame {}", s.frame)),
+            last_heard.map_or_else(String::new, |s| say!("frame {}", s.frame())),
             run.from.word(),
             run.packets,
             silent.word()

@@ -112,7 +112,7 @@ fn refused(story: &Story<'_>, connection: &Connection, findings: &mut Findings) 
                 reset.at.time - syn.time
             ),
         )
-        .frame(syn.into(), "TCP SYN")
+        .frame(syn, "TCP SYN")
         .frame(reset.at, "TCP RST in answer"),
     );
 }
@@ -147,7 +147,7 @@ fn unanswered(story: &Story<'_>, connection: &Connection, findings: &mut Finding
     .candidates(&["request-never-arrived", "response-lost"]);
     finding = match session.steps.iter().find(|step| step.from == Side::Client) {
         Some(step) => finding.step(step, ", unanswered"),
-        None => finding.frame(syn.into(), "TCP SYN, unanswered"),
+        None => finding.frame(syn, "TCP SYN, unanswered"),
     };
     findings.push(finding);
 }
@@ -197,7 +197,7 @@ fn rejected(session: &Session, connection: &Connection, icmp: &IcmpFact, finding
     )
     .frame(icmp.at, say!("{family} error from {}", icmp.reporter));
     if let Some(syn) = connection.opening.syn {
-        finding = finding.frame(syn.into(), "TCP SYN that it quotes");
+        finding = finding.frame(syn, "TCP SYN that it quotes");
     }
     findings.push(finding);
 }
@@ -221,7 +221,7 @@ fn answer_lost(story: &Story<'_>, connection: &Connection, findings: &mut Findin
         ),
     )
     .sure(Confidence::Likely)
-    .frame(answer.into(), "SYN, ACK of the gateway");
+    .frame(answer, "SYN, ACK of the gateway");
     if let Some(step) = story.session.steps.iter().find(|s| s.from == Side::Client) {
         finding = finding.step(step, ", repeated after it was answered");
     }

@@ -224,10 +224,7 @@ fn clamped(mut finding: Finding, connection: &Connection, from: Side, len: u32) 
             finding.summary
         );
         if let Some(seen) = seen {
-            finding = finding.frame(
-                seen.into(),
-                say!("segment size {} before the box", lowered.from),
-            );
+            finding = finding.frame(seen, say!("segment size {} before the box", lowered.from));
         }
         return finding.candidates(&[before.code]);
     }

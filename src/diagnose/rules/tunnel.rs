@@ -203,7 +203,7 @@ fn ended_by_gateway(story: &Story<'_>, findings: &mut Findings) -> bool {
         if let Some(reset) = later.reset {
             finding = finding.frame(reset.at, "new connection refused");
         } else if let Some(syn) = later.opening.syn {
-            finding = finding.frame(syn.into(), "new connection without an answer");
+            finding = finding.frame(syn, "new connection without an answer");
         }
     }
     findings.push(finding);

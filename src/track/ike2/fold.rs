@@ -293,9 +293,9 @@ fn another_fragment(
         *length = length.saturating_add(new.length);
         if let Some(step) = step.and_then(|index| session.steps.get_mut(index)) {
             if step.frames.is_empty() {
-                step.frames.push(step.at.frame);
+                step.frames.push(step.at.frame());
             }
-            step.frames.push(at.frame);
+            step.frames.push(at.frame());
             step.length = *length;
         }
         return Folded::New;

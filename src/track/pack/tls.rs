@@ -9,8 +9,7 @@ use vpnscope_dissectors::tls::{
 
 use super::plain::{octets, octets_of};
 use super::{Pack, Packer, Unpacker};
-use crate::assemble::tcp::{At, Opening, Rewritten};
-use crate::track::session::Stamp;
+use crate::assemble::tcp::{Opening, Rewritten};
 use crate::track::tls::association::{IncompleteMessage, MessageSeen};
 use crate::track::tls::connection::{
     AlertSeen, Hole, Largest, NotTls, Progress, RecordSeen, Repeated, Reset, Sack,
@@ -154,25 +153,6 @@ packed! {
     IncompleteMessage { from, message_type, message_seq, length, seen, frames }
     Answer { at, is_retry, version, suite, session_id, group, alpn, has_psk }
     Chain { at, certificates, count }
-}
-
-impl Pack for At {
-    fn pack(&self, to: &mut Packer<'_>) {
-        Stamp::from(*self).pack(to);
-    }
-
-    fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
-        let Stamp {
-            capture,
-            frame,
-            time,
-        } = Pack::unpack(from)?;
-        Some(Self {
-            capture,
-            frame,
-            time,
-        })
-    }
 }
 
 impl Pack for Arc<Certificate> {

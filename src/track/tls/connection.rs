@@ -145,7 +145,7 @@ impl Reset {
     /// than a rerouting would explain.
     pub fn is_foreign(&self) -> bool {
         self.usual_ttl
-            .is_some_and(|usual| usual != self.ttl && self.at.frame != 0)
+            .is_some_and(|usual| usual != self.ttl && self.at.frame() != 0)
     }
 }
 
@@ -441,8 +441,8 @@ impl Connection {
     /// When an end opened the connection, as far as it was seen.
     pub fn opening_of(&self, side: Side) -> Option<Stamp> {
         match side {
-            Side::Client => self.opening.syn.map(Stamp::from),
-            Side::Gateway => self.opening.answer.map(Stamp::from),
+            Side::Client => self.opening.syn,
+            Side::Gateway => self.opening.answer,
         }
     }
 
@@ -484,7 +484,11 @@ impl Connection {
 
     /// Notes a segment.
     pub fn segment(&mut self, from: Side, at: Stamp, envelope: &Envelope, is_reset: bool) {
-        if self.last.of(from).is_none_or(|last| last.frame != at.frame) {
+        if self
+            .last
+            .of(from)
+            .is_none_or(|last| last.frame() != at.frame())
+        {
             *self.counted.of_mut(from) += 1;
         }
         *self.last.of_mut(from) = Some(at);

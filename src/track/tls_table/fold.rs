@@ -28,7 +28,7 @@ pub(super) fn opening_steps(
     envelope: &Envelope,
 ) {
     let step = |at: At, from: Side, message: &'static str, ttl: u8| Step {
-        at: at.into(),
+        at,
         flow: if from == Side::Client {
             *flow
         } else {
@@ -42,21 +42,21 @@ pub(super) fn opening_steps(
         let mut syn = step(at, Side::Client, "TCP SYN", opening.ttl);
         syn.repeats.count = u32::from(opening.syns.saturating_sub(1));
         if let Some(last) = opening.last_syn.filter(|last| *last != at) {
-            syn.repeats.stamps.push(last.into());
-            syn.repeats.last = Some(last.into());
+            syn.repeats.stamps.push(last);
+            syn.repeats.last = Some(last);
         }
         session.last = session.last.max(syn.last());
         session.push_step(syn);
     }
     if let Some(at) = opening.answer {
-        session.last = session.last.max(at.into());
+        session.last = session.last.max(at);
         session.push_step(step(at, Side::Gateway, "TCP SYN, ACK", opening.answer_ttl));
     }
 }
 
 /// Counts a frame once, however many events it gives.
 pub(super) fn touch(session: &mut Session, at: Stamp, envelope: &Envelope, from: Side) {
-    let counted = session.last == at || session.counted == (at.capture, at.frame);
+    let counted = session.last == at || session.counted == (at.capture(), at.frame());
     if envelope.frame == 0 || counted {
         return;
     }
@@ -72,7 +72,7 @@ pub(super) fn fact(
     envelope: &Envelope,
 ) {
     let from = Side::from(stream.from);
-    let at = Stamp::from(stream.at);
+    let at = stream.at;
     if !matches!(fact, Fact::Forgotten { .. }) {
         touch(session, at, envelope, from);
         connection.segment(from, at, envelope, matches!(fact, Fact::Reset { .. }));

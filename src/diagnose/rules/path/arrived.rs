@@ -69,7 +69,7 @@ fn ip_finding(
     // A filter by port hides all but the first fragments; then the ends would go on.
     let filtered = context
         .captures
-        .get(usize::from(session.first.capture))
+        .get(usize::from(session.first.capture()))
         .is_some_and(|capture| capture.filtered);
     let plain = list.len() >= 3 && !filtered;
     // A path that takes fragments away takes the same ones each time; chance, as of a capture that
@@ -96,10 +96,7 @@ fn ip_finding(
     for datagram in list.iter().take(16) {
         for frame in &datagram.frames {
             finding = finding.frame(
-                Stamp {
-                    frame: *frame,
-                    ..datagram.at
-                },
+                datagram.at.in_frame(*frame),
                 say!("IP fragment of the {}, the rest is missing", side.word()),
             );
         }

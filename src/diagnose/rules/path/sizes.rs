@@ -61,7 +61,7 @@ fn ignored(session: &Session, side: Side, limit: &Limit) -> Option<Finding> {
             "A router told the {} that the path takes {} octets (frame {}), and it sent {} datagram(s) of up to {} octets all the same, not to be fragmented.",
             side.word(),
             limit.mtu,
-            limit.at.frame,
+            limit.at.frame(),
             limit.ignored_count,
             last.1
         ),
