@@ -46,6 +46,7 @@ pub mod pppoe;
 mod pppoe_table;
 pub mod radius;
 mod radius_table;
+pub mod rare;
 pub mod session;
 mod slab;
 pub mod tls;

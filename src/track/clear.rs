@@ -2,24 +2,42 @@
 //! looked at again.
 
 use crate::track::pack::{Pack, Packer, Unpacker, octets, octets_of};
+use crate::track::rare::{Rare, Usual};
 
 /// Which payload types a message carries in clear.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Types([u64; 4]);
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Types {
+    /// Bit n: type n. All of `IKEv2` are here, and nearly all of `IKEv1`.
+    low: u64,
+    /// Those from 64 on, 64 in each.
+    high: Rare<[u64; 3]>,
+}
+
+impl Usual for [u64; 3] {
+    const USUAL: &'static Self = &[0; 3];
+}
 
 impl Types {
     /// Notes a type.
     pub fn insert(&mut self, payload_type: u8) {
-        if let Some(word) = self.0.get_mut(usize::from(payload_type >> 6)) {
-            *word |= 1 << (payload_type & 63);
+        let bit = 1 << (payload_type & 63);
+        match usize::from(payload_type >> 6).checked_sub(1) {
+            None => self.low |= bit,
+            Some(place) => {
+                if let Some(word) = self.high.get_mut(place) {
+                    *word |= bit;
+                }
+            }
         }
     }
 
     /// Whether it was noted.
     pub fn has(&self, payload_type: u8) -> bool {
-        self.0
-            .get(usize::from(payload_type >> 6))
-            .is_some_and(|word| word >> (payload_type & 63) & 1 == 1)
+        let word = match usize::from(payload_type >> 6).checked_sub(1) {
+            None => self.low,
+            Some(place) => self.high.get(place).copied().unwrap_or_default(),
+        };
+        word >> (payload_type & 63) & 1 == 1
     }
 }
 
@@ -80,18 +98,31 @@ impl Notifies {
     }
 }
 
-impl Pack for Types {
+impl Pack for [u64; 3] {
     fn pack(&self, to: &mut Packer<'_>) {
-        to.once(|to| self.0.iter().for_each(|word| word.pack(to)));
+        self.iter().for_each(|word| word.pack(to));
     }
 
     fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
-        from.once(|from| {
-            let mut words = [0; 4];
-            for word in &mut words {
-                *word = Pack::unpack(from)?;
-            }
-            Some(Self(words))
+        let mut words = [0; 3];
+        for word in &mut words {
+            *word = Pack::unpack(from)?;
+        }
+        Some(words)
+    }
+}
+
+impl Pack for Types {
+    fn pack(&self, to: &mut Packer<'_>) {
+        let Self { low, high } = self;
+        low.pack(to);
+        high.pack(to);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        Some(Self {
+            low: Pack::unpack(from)?,
+            high: Pack::unpack(from)?,
         })
     }
 }

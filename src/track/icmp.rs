@@ -37,7 +37,7 @@ pub(super) fn handle(
         protocol: quoted.protocol,
         ports: (quoted.source_port, quoted.destination_port),
         quoted_len: quoted.ip_len,
-        repeats: super::session::Repeats::default(),
+        repeats: crate::track::rare::Rare::USUAL,
     };
     let told = fact.is_too_big().then_some(index);
     if let (true, Some(mtu)) = (fact.is_too_big(), fact.mtu) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 pub use crate::track::clear::{Notifies, Notify, Types};
+use crate::track::rare::Rare;
 use crate::track::session::{Side, Stamp};
 
 pub mod fold;
@@ -27,7 +28,7 @@ pub struct Ike2 {
     /// Vendor ids of the initiator and the responder, as hex where unknown.
     pub vendor_ids: Vec<(Side, Arc<str>)>,
     /// Responder SPIs of other answers to the same request: several backends.
-    pub other_responders: Vec<(Stamp, u64)>,
+    pub other_responders: Rare<Vec<(Stamp, u64)>>,
 }
 
 /// One IKE SA.
@@ -123,7 +124,7 @@ pub struct Message {
     /// The key exchange method of its KE payload, where in clear.
     pub ke_group: Option<u16>,
     /// IKE fragments (RFC 7383) of the message, where it came in such.
-    pub fragments: Option<Fragments>,
+    pub fragments: Option<Box<Fragments>>,
     /// Whether snaplen cut it.
     pub truncated: bool,
     /// Digest of the octets, to tell a retransmission from another message.
@@ -152,7 +153,9 @@ impl Message {
 
     /// Whether everything of it was seen.
     pub fn is_whole(&self) -> bool {
-        self.fragments.as_ref().is_none_or(Fragments::is_complete)
+        self.fragments
+            .as_ref()
+            .is_none_or(|fragments| fragments.is_complete())
     }
 }
 

@@ -3,6 +3,7 @@
 use vpnscope_dissectors::l2tp::MessageType;
 
 use crate::track::ppp::Ppp;
+use crate::track::rare::Rare;
 use crate::track::session::{PerSide, Repeats, Side, Stamp};
 
 pub(in crate::track) mod fold;
@@ -152,7 +153,7 @@ pub struct Hello {
     /// The last one and its sequence number.
     pub last: Option<(Stamp, u16)>,
     /// Its repetitions.
-    pub repeats: Repeats,
+    pub repeats: Rare<Repeats>,
     /// Whether it was acknowledged.
     pub acked: bool,
 }

@@ -1,4 +1,4 @@
-//! What is costly to derive and comes again and again: certificates and fingerprints.
+//! What is costly to derive and comes again and again: certificates, and what hellos offer.
 //!
 //! Results of pure functions, so that it makes no difference which thread asks, or whether they
 //! are remembered. Bounded: strangers make up as many as they like.
@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::{Equivalent, HashMap};
-use vpnscope_dissectors::tls::fingerprint::{Carrier, ja4};
+use vpnscope_dissectors::tls::fingerprint::Carrier;
 use vpnscope_dissectors::tls::{Certificate, ClientHello, ExtensionType};
 
-/// Certificates and fingerprints that are remembered.
+use crate::track::tls::hello::Offered;
+
+/// Certificates and offers that are remembered.
 const KEPT: usize = 1024;
 /// Octets of the longest one that is remembered.
 const LONGEST: usize = 4096;
@@ -49,7 +51,7 @@ type Memo<T> = RefCell<HashMap<Known, T, RandomState>>;
 
 thread_local! {
     static CERTIFICATES: Memo<Option<Arc<Certificate>>> = RefCell::default();
-    static FINGERPRINTS: Memo<Arc<str>> = RefCell::default();
+    static OFFERS: Memo<Arc<Offered>> = RefCell::default();
     /// Where what is asked for is written: no longer than a hello.
     static KEY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
@@ -71,35 +73,46 @@ pub(super) fn certificate(der: &[u8]) -> Option<Arc<Certificate>> {
     CERTIFICATES.with(|memo| remembered(memo, der, || Certificate::parse(der).ok().map(Arc::new)))
 }
 
-/// The JA4 of a hello.
-pub(super) fn fingerprint(hello: &ClientHello<'_>, carrier: Carrier) -> Arc<str> {
+/// What a hello says beside what is new in each.
+pub(super) fn offered(hello: &ClientHello<'_>, carrier: Carrier) -> Arc<Offered> {
     KEY.with_borrow_mut(|key| {
         key.clear();
         write_key(key, hello, carrier);
-        FINGERPRINTS.with(|memo| remembered(memo, key, || ja4(hello, carrier).into()))
+        let derive = || Arc::new(Offered::of(hello, carrier));
+        OFFERS.with(|memo| remembered(memo, key, derive))
     })
 }
 
-/// Everything that JA4 looks at.
+/// Everything that [`Offered::of`] looks at, and JA4.
 fn write_key(key: &mut Vec<u8>, hello: &ClientHello<'_>, carrier: Carrier) {
     key.push(match carrier {
         Carrier::Tcp => 0,
         Carrier::Dtls => 1,
         Carrier::Quic => 2,
     });
-    key.extend(hello.newest_version().0.to_be_bytes());
+    key.push(u8::from(hello.fault.is_none()));
+    key.extend(hello.version.0.to_be_bytes());
+    let cookie = hello.cookie.map_or(0, |cookie| cookie.len() + 1);
+    key.extend(cookie.to_be_bytes());
     key.extend(hello.cipher_suites.len().to_be_bytes());
     key.extend(hello.cipher_suites.octets());
+    for share in hello.key_shares().into_iter().flatten().flatten() {
+        key.extend(share.group.0.to_be_bytes());
+    }
     for extension in hello.extensions.into_iter().flatten() {
-        let is = |known: ExtensionType| extension.extension_type == known;
         key.extend(extension.extension_type.0.to_be_bytes());
-        if is(ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION)
-            || is(ExtensionType::SIGNATURE_ALGORITHMS)
-        {
-            let data = extension.body.0;
-            let len = u16::try_from(data.len()).unwrap_or(u16::MAX);
-            key.extend(len.to_be_bytes());
-            key.extend(data);
+        let data = extension.body.0;
+        match extension.extension_type {
+            ExtensionType::APPLICATION_LAYER_PROTOCOL_NEGOTIATION
+            | ExtensionType::SIGNATURE_ALGORITHMS
+            | ExtensionType::SUPPORTED_GROUPS
+            | ExtensionType::SUPPORTED_VERSIONS => {
+                let len = u16::try_from(data.len()).unwrap_or(u16::MAX);
+                key.extend(len.to_be_bytes());
+                key.extend(data);
+            }
+            ExtensionType::SESSION_TICKET => key.push(u8::from(data.is_empty())),
+            _ => {}
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::decap::Envelope;
 use crate::time::{Span, Timestamp};
 use crate::track::esp::Logged;
 use crate::track::pack::{Pack, Packer, Unpacker};
+use crate::track::rare::Rare;
 use crate::track::session::Stamp;
 
 /// Longer datagrams in one piece were never on a link of usual MTU: the capturing host's card
@@ -24,7 +25,7 @@ pub struct Sent {
     /// Datagrams too long for a usual link: segmentation or its reverse by the capturing host.
     pub offloaded: u32,
     /// Path MTUs that routers told this end. Bounded.
-    pub limits: Vec<Limit>,
+    pub limits: Rare<Vec<Limit>>,
     /// ESP by size, answered and not.
     pub esp: Option<Box<Sizes>>,
 }

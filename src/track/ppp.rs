@@ -4,6 +4,7 @@
 
 use vpnscope_dissectors::ppp::{ChapAlgorithm, Protocol};
 
+use crate::track::rare::{Rare, Usual};
 use crate::track::session::{PerSide, Side, Stamp};
 
 pub mod fold;
@@ -14,23 +15,23 @@ pub struct Ppp {
     /// Link control.
     pub lcp: Negotiation,
     /// IPv4.
-    pub ipcp: Negotiation,
+    pub ipcp: Rare<Negotiation>,
     /// IPv6.
-    pub ipv6cp: Negotiation,
+    pub ipv6cp: Rare<Negotiation>,
     /// Compression, and MPPE with it.
-    pub ccp: Negotiation,
+    pub ccp: Rare<Negotiation>,
     /// Logins in order. Bounded.
     pub logins: Vec<Login>,
     /// Protocols that one side does not do. Bounded.
-    pub rejected: Vec<RejectedProtocol>,
+    pub rejected: Rare<Vec<RejectedProtocol>>,
     /// Terminate-Requests. Bounded.
-    pub terminated: Vec<Terminated>,
+    pub terminated: Rare<Vec<Terminated>>,
     /// IP packets of each side.
     pub carried: PerSide<Carried>,
     /// LCP echoes of each side.
     pub echo: PerSide<Echo>,
     /// What the sides say they are (LCP Identification). Bounded.
-    pub identifications: Vec<(Side, String)>,
+    pub identifications: Rare<Vec<(Side, String)>>,
     /// The magic number that each side last asked for.
     pub magic: PerSide<Option<u32>>,
     /// A side heard its own magic number: the link is looped.
@@ -104,6 +105,15 @@ pub struct Negotiation {
     pub of: PerSide<Half>,
 }
 
+impl Usual for Negotiation {
+    const USUAL: &'static Self = &Self {
+        of: PerSide {
+            client: Half::NOTHING,
+            gateway: Half::NOTHING,
+        },
+    };
+}
+
 impl Negotiation {
     /// Whether anything of it was seen.
     pub fn is_seen(&self) -> bool {
@@ -136,6 +146,16 @@ pub struct Half {
 }
 
 impl Half {
+    const NOTHING: Self = Self {
+        requests: 0,
+        first: None,
+        last: None,
+        wanted: Vec::new(),
+        answers: 0,
+        acked: None,
+        refusals: Vec::new(),
+    };
+
     /// How many options and refusals are kept.
     pub const KEPT: usize = 32;
     /// How many steps of a refusal are kept.

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use vpnscope_dissectors::radius::Code;
 
+use crate::track::rare::Rare;
 use crate::track::session::{Repeats, Stamp};
 
 /// One request and its answer.
@@ -24,7 +25,7 @@ pub struct Exchange {
     /// The request.
     pub at: Stamp,
     /// Its retransmissions.
-    pub repeats: Repeats,
+    pub repeats: Rare<Repeats>,
     /// The answer.
     pub answer: Option<Answer>,
     /// Random; a retransmission repeats it.
@@ -49,7 +50,7 @@ impl Exchange {
     pub const KEPT: usize = 32;
 
     /// How often it was sent.
-    pub const fn sent(&self) -> u32 {
+    pub fn sent(&self) -> u32 {
         self.repeats.count.saturating_add(1)
     }
 

@@ -134,7 +134,7 @@ impl Table {
             code: packet.code,
             user,
             at,
-            repeats: super::session::Repeats::default(),
+            repeats: crate::track::rare::Rare::USUAL,
             answer: None,
             authenticator: packet.authenticator,
         });

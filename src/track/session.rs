@@ -18,6 +18,7 @@ use crate::track::path::Sent;
 use crate::track::ppp::Ppp;
 use crate::track::pppoe::Pppoe;
 use crate::track::radius::Exchange;
+use crate::track::rare::{Rare, Usual};
 use crate::track::tls::Tls;
 
 /// The two ends of a session. The client is the first initiator seen.
@@ -132,7 +133,7 @@ pub struct Step {
     /// Its first sighting: of the frame that completed it.
     pub at: Stamp,
     /// All frames it was put together from, where there is more than one.
-    pub frames: Vec<u64>,
+    pub frames: Rare<Vec<u64>>,
     /// Who sent it.
     pub from: Side,
     /// What it is, in the field's words: `IKE_SA_INIT request`.
@@ -150,7 +151,7 @@ pub struct Step {
     /// TTL at the capture point.
     pub ttl: u8,
     /// Sightings of the same octets after the first, copies of a span port excluded.
-    pub repeats: Repeats,
+    pub repeats: Rare<Repeats>,
     /// Copies: the same octets within a few milliseconds.
     pub copies: u32,
 }
@@ -164,6 +165,14 @@ pub struct Repeats {
     pub stamps: Vec<Stamp>,
     /// The last of them.
     pub last: Option<Stamp>,
+}
+
+impl Usual for Repeats {
+    const USUAL: &'static Self = &Self {
+        count: 0,
+        stamps: Vec::new(),
+        last: None,
+    };
 }
 
 impl Repeats {
@@ -192,9 +201,9 @@ impl Step {
         Self {
             at: Stamp::from(envelope),
             frames: if frames.len() > 1 {
-                frames.to_vec()
+                Rare::new(frames.to_vec())
             } else {
-                Vec::new()
+                Rare::USUAL
             },
             from,
             message: message.into(),
@@ -204,7 +213,7 @@ impl Step {
             fragments: envelope.fragments,
             flow: envelope.flow(),
             ttl: envelope.ttl,
-            repeats: Repeats::default(),
+            repeats: Rare::USUAL,
             copies: 0,
         }
     }
@@ -213,7 +222,7 @@ impl Step {
     pub fn bare(at: Stamp, from: Side, message: impl Into<Cow<'static, str>>, flow: Flow) -> Self {
         Self {
             at,
-            frames: Vec::new(),
+            frames: Rare::USUAL,
             from,
             message: message.into(),
             length: 0,
@@ -222,13 +231,13 @@ impl Step {
             fragments: 1,
             flow,
             ttl: 0,
-            repeats: Repeats::default(),
+            repeats: Rare::USUAL,
             copies: 0,
         }
     }
 
     /// How often it was sent.
-    pub const fn sent(&self) -> u32 {
+    pub fn sent(&self) -> u32 {
         self.repeats.count.saturating_add(1)
     }
 
@@ -272,7 +281,7 @@ pub struct IcmpFact {
     /// Total IP length of the quoted datagram.
     pub quoted_len: u32,
     /// How many more like it were seen.
-    pub repeats: Repeats,
+    pub repeats: Rare<Repeats>,
 }
 
 impl IcmpFact {
@@ -464,11 +473,11 @@ pub struct Session {
     /// Messages beyond the bound.
     pub steps_not_kept: u64,
     /// ICMP errors about it. Bounded.
-    pub icmp: Vec<IcmpFact>,
+    pub icmp: Rare<Vec<IcmpFact>>,
     /// Datagrams that never became whole. Bounded.
-    pub incomplete: Vec<IncompleteDatagram>,
+    pub incomplete: Rare<Vec<IncompleteDatagram>>,
     /// Messages that could not be read. Bounded.
-    pub unreadable: Vec<Unreadable>,
+    pub unreadable: Rare<Vec<Unreadable>>,
     /// ESP flows of its children.
     pub esp: Vec<EspFlow>,
     /// The last run of ESP packets of one end without any of the other.
@@ -480,7 +489,7 @@ pub struct Session {
     /// NAT keepalives seen of each end.
     pub keepalives: PerSide<u32>,
     /// What was asked of a RADIUS server about this login. Bounded.
-    pub radius: Vec<Exchange>,
+    pub radius: Rare<Vec<Exchange>>,
     /// What the capture could show.
     pub vantage: Vantage,
     /// Protocol-specific facts.
@@ -490,6 +499,8 @@ pub struct Session {
 impl Session {
     /// How many steps are kept.
     pub const STEPS_KEPT: usize = 512;
+    /// Steps that room is made for at a time, at least: most sessions have six to twelve.
+    const STEPS_AT_ONCE: usize = 6;
     /// How many ICMP errors, incomplete datagrams and unreadable messages are kept.
     pub const FACTS_KEPT: usize = 64;
 
@@ -531,15 +542,15 @@ impl Session {
             counted: (0, 0),
             steps: Vec::new(),
             steps_not_kept: 0,
-            icmp: Vec::new(),
-            incomplete: Vec::new(),
-            unreadable: Vec::new(),
+            icmp: Rare::USUAL,
+            incomplete: Rare::USUAL,
+            unreadable: Rare::USUAL,
             esp: Vec::new(),
             esp_run: None,
             esp_pace: PerSide::default(),
             path: PerSide::default(),
             keepalives: PerSide::default(),
-            radius: Vec::new(),
+            radius: Rare::USUAL,
             vantage: Vantage::default(),
             detail,
         }
@@ -578,6 +589,10 @@ impl Session {
             self.steps_not_kept += 1;
             return None;
         }
+        if self.steps.len() == self.steps.capacity() {
+            let room = (self.steps.len() / 4).max(Self::STEPS_AT_ONCE);
+            self.steps.reserve_exact(room);
+        }
         self.steps.push(step);
         Some(self.steps.len() - 1)
     }
@@ -601,20 +616,30 @@ impl Session {
     pub fn octets(&self) -> usize {
         /// A text or a short list.
         const TEXT: usize = 64;
+        /// What most steps do not have: their texts are the program's.
+        const STEP: usize = 24;
         /// The map entries that lead to a session.
         const FOUND_BY: usize = 256;
         fn list<T>(list: &Vec<T>, texts: usize) -> usize {
-            list.capacity() * size_of::<T>() + list.len() * texts * TEXT
+            list.capacity() * size_of::<T>() + list.len() * texts
         }
         let detail = match &self.detail {
-            Detail::Ike1(facts) => size_of_val(&**facts) + list(&facts.exchanges, 2),
-            Detail::Ike2(facts) => {
-                size_of_val(&**facts) + list(&facts.sas, 8) + list(&facts.exchanges, 2)
+            Detail::Ike1(facts) => {
+                size_of_val(&**facts) + list(&facts.phase1, TEXT) + list(&facts.exchanges, 6 * TEXT)
             }
-            Detail::L2tp(facts) => size_of_val(&**facts) + list(&facts.control, 2),
-            Detail::Pppoe(facts) => size_of_val(&**facts) + list(&facts.discovery, 2),
+            Detail::Ike2(facts) => {
+                size_of_val(&**facts)
+                    + list(&facts.sas, 3 * TEXT)
+                    + list(&facts.exchanges, 2 * TEXT)
+            }
+            Detail::L2tp(facts) => {
+                size_of_val(&**facts) + list(&facts.control, 0) + list(&facts.calls, 16 * TEXT)
+            }
+            Detail::Pppoe(facts) => size_of_val(&**facts) + list(&facts.discovery, 2 * TEXT),
             Detail::Tls(facts) => {
-                size_of_val(&**facts) + list(&facts.connections, 8) + list(&facts.associations, 8)
+                size_of_val(&**facts)
+                    + list(&facts.connections, 12 * TEXT)
+                    + list(&facts.associations, 16 * TEXT)
             }
             Detail::Dns(look) => {
                 size_of_val(&**look) + list(&look.queries, 0) + list(&look.answers, 0)
@@ -624,12 +649,12 @@ impl Session {
         size_of::<Self>()
             + FOUND_BY
             + detail
-            + list(&self.steps, 2)
-            + list(&self.icmp, 1)
-            + list(&self.incomplete, 2)
-            + list(&self.unreadable, 1)
+            + list(&self.steps, STEP)
+            + list(&self.icmp, TEXT)
+            + list(&self.incomplete, 2 * TEXT)
+            + list(&self.unreadable, TEXT)
             + list(&self.esp, 0)
-            + list(&self.radius, 4)
+            + list(&self.radius, 4 * TEXT)
     }
 
     /// Which end an address belongs to, by the first frame's addresses.

@@ -3,6 +3,7 @@
 
 use crate::decap::Flow;
 use crate::time::{Span, Timestamp};
+use crate::track::rare::{Rare, Usual};
 use crate::track::session::{PerSide, Side, Stamp};
 
 pub mod association;
@@ -23,15 +24,15 @@ pub struct Tls {
     /// Connections and associations beyond the bound.
     pub not_kept: u32,
     /// Look-ups of the gateway's name by this client. Bounded.
-    pub lookups: Vec<Lookup>,
+    pub lookups: Rare<Vec<Lookup>>,
     /// Who sends what over which channel.
     pub flow: DataFlow,
     /// Associations that might as well belong to another session from the same address.
     pub ambiguous: bool,
     /// The DTLS client sent from another address or port without a new hello.
-    pub moves: Vec<Move>,
+    pub moves: Rare<Vec<Move>>,
     /// The client heard nothing more over UDP and began a new handshake. The first time.
-    pub gave_up: Option<GaveUp>,
+    pub gave_up: Option<Box<GaveUp>>,
 }
 
 impl Tls {
@@ -113,7 +114,7 @@ pub struct DataFlow {
     /// From a hello over UDP to its answer, as the capture sees it.
     pub round_trip: Span,
     /// UDP records by length: which lengths of each side were followed by one of the peer.
-    pub sizes: PerSide<Sizes>,
+    pub sizes: PerSide<Rare<Sizes>>,
 }
 
 /// How much of something there was.
@@ -203,6 +204,15 @@ pub struct Size {
     pub first: Stamp,
     /// The last.
     pub last: Stamp,
+}
+
+impl Usual for Sizes {
+    const USUAL: &'static Self = &Self {
+        list: Vec::new(),
+        waiting: None,
+        recent: [None; 8],
+        taken: None,
+    };
 }
 
 impl Sizes {

@@ -4,6 +4,7 @@
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use super::rare::push_lean;
 use super::session::{Detail, Endpoint, Kind, Session, Side, Stamp};
 use super::tls::{Connection, Tls};
 use super::unanswered::Unanswered;
@@ -130,7 +131,7 @@ impl Table {
             }
             connections.insert(stream.number, (index, facts.connections.len()));
             let connection = Connection::new(stream.number, flow, stream.roles_known, opening);
-            facts.connections.push(connection);
+            push_lean(&mut facts.connections, connection);
             fold::opening_steps(session, &flow, &opening, envelope);
         });
         settle(core, index);
@@ -209,7 +210,7 @@ pub(super) fn complete(
         envelope,
     );
     if let Detail::Tls(facts) = &mut session.detail {
-        facts.connections.push(connection);
+        push_lean(&mut facts.connections, connection);
     }
 }
 

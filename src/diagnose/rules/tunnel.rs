@@ -258,7 +258,7 @@ fn fell_back(story: &Story<'_>, findings: &mut Findings) {
     let resumed = carries_data(&tcp.client) && carries_data(&tcp.gateway);
     let Some(last_udp) = last_udp else { return };
     let waited = |run: &Run| run.first.is_some_and(|first| first.time > last_udp.time);
-    let (run, at, how) = if let Some(gave_up) = story.facts.gave_up {
+    let (run, at, how) = if let Some(gave_up) = &story.facts.gave_up {
         (gave_up.run, gave_up.at, "made a new DTLS handshake")
     } else if resumed && waited(&tcp.client) {
         let Some(at) = tcp.client.first.max(tcp.gateway.first) else {

@@ -10,6 +10,7 @@ use super::suite::{Offer, Suite, wire};
 use super::{Exchange, Fragments, Ike2, IkeSa, Message, Notifies, Notify, Types, kind};
 use crate::decap::Envelope;
 use crate::time::Span;
+use crate::track::rare::push_lean;
 use crate::track::session::{Session, Side, Stamp, Step, Unreadable};
 use crate::track::vendor::vendor;
 
@@ -62,7 +63,7 @@ impl Ike2 {
     /// Adds an SA first seen in `incoming`.
     pub fn add_sa(&mut self, incoming: &Incoming<'_>, initiator: Side, inferred: bool) -> usize {
         let header = &incoming.wire.header;
-        self.sas.push(IkeSa {
+        let sa = IkeSa {
             initiator_spi: header.initiator_spi.0,
             responder_spi: header.responder_spi.0,
             initiator,
@@ -71,7 +72,8 @@ impl Ike2 {
             suite: None,
             first: Stamp::from(incoming.envelope),
             inferred,
-        });
+        };
+        push_lean(&mut self.sas, sa);
         self.sas.len() - 1
     }
 }
@@ -412,11 +414,11 @@ fn note(message: &mut Message, payload: &Payload<'_>, incoming: &Incoming<'_>) {
         Payload::Encrypted(_) => message.encrypted = true,
         Payload::EncryptedFragment(part) => {
             message.encrypted = true;
-            message.fragments = Some(Fragments {
+            message.fragments = Some(Box::new(Fragments {
                 total: part.total_fragments,
                 seen: vec![(part.fragment_number, message.at, 1)],
                 largest_ip: incoming.envelope.ip_len,
-            });
+            }));
         }
         _ => {}
     }

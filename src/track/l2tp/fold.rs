@@ -8,6 +8,7 @@ use super::{Call, Closing, Control, L2tp};
 use crate::decap::Envelope;
 use crate::time::Span;
 use crate::track::ppp;
+use crate::track::rare::push_lean;
 use crate::track::session::{Session, Side, Stamp, Step, Unreadable};
 
 /// Copies of a span port come within this time; no L2TP timer is that short.
@@ -233,7 +234,7 @@ fn hello(facts: &mut L2tp, incoming: &Incoming<'_>, at: Stamp) -> bool {
     }
     hello.sent = hello.sent.saturating_add(1);
     hello.last = Some((at, ns));
-    hello.repeats = crate::track::session::Repeats::default();
+    hello.repeats = crate::track::rare::Rare::USUAL;
     hello.acked = false;
     sent(facts, incoming.from, ns);
     false
@@ -395,10 +396,11 @@ fn call(
             facts.calls_not_kept += 1;
             return None;
         }
-        facts.calls.push(Call {
+        let call = Call {
             by: asks.then_some(from),
             ..Call::default()
-        });
+        };
+        push_lean(&mut facts.calls, call);
         Some(facts.calls.len() - 1)
     })?;
     let call = facts.calls.get_mut(index)?;
@@ -469,7 +471,7 @@ fn unknown_call(facts: &mut L2tp, incoming: &Incoming<'_>, to: Option<u32>) -> O
         if facts.calls.len() >= L2tp::CALLS_KEPT {
             return None;
         }
-        facts.calls.push(Call::default());
+        push_lean(&mut facts.calls, Call::default());
         Some(facts.calls.len() - 1)
     })?;
     *facts.calls.get_mut(index)?.session.of_mut(receiver) = to;

@@ -5,6 +5,7 @@ use vpnscope_dissectors::radius::Code;
 use super::{Pack, Packer, Unpacker};
 use crate::track::path::{Limit, Sent};
 use crate::track::radius::{Answer, Exchange};
+use crate::track::rare::Rare;
 use crate::track::session::{
     Detail, Ending, Endpoint, EspRun, IcmpFact, IncompleteDatagram, Kind, Repeats, Session, Side,
     Step, Unreadable, Vantage,
@@ -127,7 +128,7 @@ impl Pack for Step {
             *dont_fragment,
             *fragments == 1,
             frames.is_empty(),
-            *repeats == Repeats::default(),
+            *repeats == Rare::USUAL,
             *copies == 0,
         ];
         to.flags(usual);
@@ -176,8 +177,8 @@ impl Pack for Step {
             flow: Pack::unpack(from)?,
             ttl: Pack::unpack(from)?,
             fragments: from.unless(is_whole, 1)?,
-            frames: from.unless(is_one, Vec::new())?,
-            repeats: from.unless(is_single, Repeats::default())?,
+            frames: from.unless(is_one, Rare::USUAL)?,
+            repeats: from.unless(is_single, Rare::USUAL)?,
             copies: from.unless(is_original, 0)?,
         })
     }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use vpnscope_dissectors::ike::vendor::Family;
+use vpnscope_dissectors::tls::Certificate;
+
+use crate::track::tls::hello::Offered;
 
 /// Octets of all texts, and of all lists: strangers make up as many as they like.
 const OCTETS: usize = 1 << 20;
@@ -12,6 +15,49 @@ const OCTETS: usize = 1 << 20;
 const LONGEST: usize = 4096;
 /// Octets that an entry takes beside its own.
 const ENTRY: usize = 96;
+
+/// Things that sessions share already, each once. They are told apart by where they lie, which
+/// stays so while they are kept here.
+#[derive(Debug)]
+pub(super) struct Shelf<T> {
+    places: HashMap<usize, u32, RandomState>,
+    list: Vec<Arc<T>>,
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self {
+            places: HashMap::default(),
+            list: Vec::new(),
+        }
+    }
+}
+
+impl<T> Shelf<T> {
+    /// Things that are kept: as many as are remembered, so that they take no more than they do
+    /// anyway.
+    const KEPT: usize = 1024;
+
+    /// The place of a thing; `None` where there is no room for it, or nobody else has it.
+    pub(super) fn place(&mut self, thing: &Arc<T>) -> Option<u64> {
+        let address = Arc::as_ptr(thing).addr();
+        if let Some(place) = self.places.get(&address) {
+            return Some(u64::from(*place));
+        }
+        if self.list.len() >= Self::KEPT || Arc::strong_count(thing) < 2 {
+            return None;
+        }
+        let place = u32::try_from(self.list.len()).ok()?;
+        self.list.push(Arc::clone(thing));
+        self.places.insert(address, place);
+        Some(u64::from(place))
+    }
+
+    /// The thing at a place.
+    pub(super) fn at(&self, place: u64) -> Option<Arc<T>> {
+        self.list.get(usize::try_from(place).ok()?).cloned()
+    }
+}
 
 /// Texts and lists, each once.
 #[derive(Debug, Default)]
@@ -22,6 +68,8 @@ pub(in crate::track) struct Shared {
     lists: HashMap<Arc<[u8]>, u32, RandomState>,
     list_list: Vec<Arc<[u8]>>,
     families: Vec<Family>,
+    pub(super) certificates: Shelf<Certificate>,
+    pub(super) offers: Shelf<Offered>,
     /// Octets of texts, of lists.
     octets: (usize, usize),
     scratch: Vec<u8>,

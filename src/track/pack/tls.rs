@@ -14,6 +14,7 @@ use crate::track::tls::association::{IncompleteMessage, MessageSeen};
 use crate::track::tls::connection::{
     AlertSeen, Hole, Largest, NotTls, Progress, RecordSeen, Repeated, Reset, Sack,
 };
+use crate::track::tls::hello::Offered;
 use crate::track::tls::{
     Activity, Answer, Association, Chain, Connection, DataFlow, GaveUp, Hello, Lookup, Move, Run,
     Size, Tls,
@@ -153,87 +154,75 @@ packed! {
     IncompleteMessage { from, message_type, message_seq, length, seen, frames }
     Answer { at, is_retry, version, suite, session_id, group, alpn, has_psk }
     Chain { at, certificates, count }
+    Offered {
+        version,
+        versions,
+        cookie,
+        suites,
+        is_fallback,
+        groups,
+        key_shares,
+        schemes,
+        alpn,
+        has_psk,
+        has_ticket,
+        ja4,
+        is_whole,
+    }
 }
 
 impl Pack for Arc<Certificate> {
     fn pack(&self, to: &mut Packer<'_>) {
-        to.keep(self);
+        match to.shared.certificates.place(self) {
+            Some(place) => to.number(place + 1),
+            None => {
+                to.number(0);
+                to.keep(self);
+            }
+        }
     }
 
     fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
-        from.kept()
+        match from.number()?.checked_sub(1) {
+            Some(place) => from.shared.certificates.at(place),
+            None => from.kept(),
+        }
     }
 }
 
-/// Written by hand: all but the random octets and the session id is the same in every hello of a
-/// client.
+/// Written by hand for what many hellos share.
 impl Pack for Hello {
     fn pack(&self, to: &mut Packer<'_>) {
         let Self {
             at,
-            version,
-            versions,
             random,
             session_id,
-            cookie,
-            suites,
-            is_fallback,
-            groups,
-            key_shares,
-            schemes,
-            alpn,
             server_name,
-            has_psk,
-            has_ticket,
-            ja4,
-            is_whole,
+            offered,
         } = self;
         at.pack(to);
         random.pack(to);
         octets(session_id, to);
         server_name.pack(to);
-        to.once(|to| {
-            version.pack(to);
-            versions.pack(to);
-            cookie.pack(to);
-            suites.pack(to);
-            is_fallback.pack(to);
-            groups.pack(to);
-            key_shares.pack(to);
-            schemes.pack(to);
-            alpn.pack(to);
-            has_psk.pack(to);
-            has_ticket.pack(to);
-            ja4.pack(to);
-            is_whole.pack(to);
-        });
+        match to.shared.offers.place(offered) {
+            Some(place) => to.number(place + 1),
+            None => {
+                to.number(0);
+                (**offered).pack(to);
+            }
+        }
     }
 
     fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
-        let at = Pack::unpack(from)?;
-        let random = Pack::unpack(from)?;
-        let session_id = octets_of(from)?.to_vec();
-        let server_name = Pack::unpack(from)?;
-        from.once(|from| {
-            Some(Self {
-                at,
-                version: Pack::unpack(from)?,
-                versions: Pack::unpack(from)?,
-                random,
-                session_id,
-                cookie: Pack::unpack(from)?,
-                suites: Pack::unpack(from)?,
-                is_fallback: Pack::unpack(from)?,
-                groups: Pack::unpack(from)?,
-                key_shares: Pack::unpack(from)?,
-                schemes: Pack::unpack(from)?,
-                alpn: Pack::unpack(from)?,
-                server_name,
-                has_psk: Pack::unpack(from)?,
-                has_ticket: Pack::unpack(from)?,
-                ja4: Pack::unpack(from)?,
-                is_whole: Pack::unpack(from)?,
-            })
+        Some(Self {
+            at: Pack::unpack(from)?,
+            random: Pack::unpack(from)?,
+            session_id: octets_of(from)?.to_vec(),
+            server_name: Pack::unpack(from)?,
+            offered: match from.number()?.checked_sub(1) {
+                Some(place) => from.shared.offers.at(place)?,
+                None => Arc::new(Pack::unpack(from)?),
+            },
         })
     }
 }

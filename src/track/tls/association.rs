@@ -5,6 +5,7 @@ use vpnscope_dissectors::tls::{HandshakeType, Version};
 use super::connection::AlertSeen;
 use super::hello::{Answer, Chain, Hello};
 use crate::decap::Flow;
+use crate::track::rare::Rare;
 use crate::track::session::{PerSide, Repeats, Side, Stamp};
 
 /// One DTLS association.
@@ -21,7 +22,7 @@ pub struct Association {
     /// `ClientHello`s: one, two after a `HelloVerifyRequest` or `HelloRetryRequest`. Bounded.
     pub hellos: Vec<Hello>,
     /// `HelloVerifyRequest`s. Bounded.
-    pub verify_requests: Vec<Stamp>,
+    pub verify_requests: Rare<Vec<Stamp>>,
     /// `ServerHello`s and `HelloRetryRequest`s. Bounded.
     pub answers: Vec<Answer>,
     /// Certificates in clear.
@@ -29,9 +30,9 @@ pub struct Association {
     /// Handshake messages in clear, by type and number. Bounded.
     pub messages: Vec<MessageSeen>,
     /// Messages that never became whole.
-    pub incomplete: Vec<IncompleteMessage>,
+    pub incomplete: Rare<Vec<IncompleteMessage>>,
     /// Alerts in clear. Bounded.
-    pub alerts: Vec<AlertSeen>,
+    pub alerts: Rare<Vec<AlertSeen>>,
     /// `ChangeCipherSpec` of each side.
     pub changed: PerSide<Option<Stamp>>,
     /// The first encrypted handshake record of each side.
@@ -116,7 +117,7 @@ pub struct MessageSeen {
     /// IP fragments of that datagram.
     pub ip_fragments: u16,
     /// Sightings after the first, of its first fragment.
-    pub repeats: Repeats,
+    pub repeats: Rare<Repeats>,
     /// The line of the ladder.
     pub step: Option<usize>,
 }
@@ -150,12 +151,12 @@ impl Association {
             roles_known,
             started_late: false,
             hellos: Vec::new(),
-            verify_requests: Vec::new(),
+            verify_requests: Rare::USUAL,
             answers: Vec::new(),
             chains: PerSide::default(),
             messages: Vec::new(),
-            incomplete: Vec::new(),
-            alerts: Vec::new(),
+            incomplete: Rare::USUAL,
+            alerts: Rare::USUAL,
             changed: PerSide::default(),
             finished: PerSide::default(),
             encrypted_alerts: PerSide::default(),

@@ -5,6 +5,7 @@ use vpnscope_dissectors::tls::{Alert, ContentType, NamedGroup, SignatureScheme};
 use super::hello::{Answer, Chain, Hello};
 use crate::assemble::tcp::Opening;
 use crate::decap::{Envelope, Flow};
+use crate::track::rare::Rare;
 use crate::track::session::{PerSide, Repeats, Side, Stamp};
 
 /// One TCP connection.
@@ -45,11 +46,11 @@ pub struct Connection {
     /// The first records of both sides, in the order in which they ended. Bounded.
     pub records: Vec<RecordSeen>,
     /// The last records, beyond those. Bounded.
-    pub tail: std::collections::VecDeque<RecordSeen>,
+    pub tail: Rare<std::collections::VecDeque<RecordSeen>>,
     /// Records of each side.
     pub record_count: PerSide<u64>,
     /// Alerts in clear. Bounded.
-    pub alerts: Vec<AlertSeen>,
+    pub alerts: Rare<Vec<AlertSeen>>,
     /// One side speaks something else.
     pub not_tls: Option<NotTls>,
     /// FIN of each side.
@@ -63,13 +64,13 @@ pub struct Connection {
     /// Octets of each side that were delivered in order.
     pub sent: PerSide<u64>,
     /// Segments that were sent again. Bounded.
-    pub repeats: Vec<Repeated>,
+    pub repeats: Rare<Vec<Repeated>>,
     /// Segments sent again, of each side.
     pub repeat_count: PerSide<u32>,
     /// Stretches that were missing when something after them came. Bounded.
-    pub holes: Vec<Hole>,
+    pub holes: Rare<Vec<Hole>>,
     /// What each side said to have got beyond a hole. Bounded.
-    pub sacks: Vec<Sack>,
+    pub sacks: Rare<Vec<Sack>>,
     /// Octets that the capture does not have.
     pub gaps: u32,
     /// Octets that overlapped others and said something else.
@@ -172,7 +173,7 @@ pub struct Repeated {
     /// DF.
     pub dont_fragment: bool,
     /// When.
-    pub repeats: Repeats,
+    pub repeats: Rare<Repeats>,
     /// Up to where the peer had acknowledged at the last of them.
     pub acked: u32,
 }
@@ -248,19 +249,19 @@ impl Connection {
             changed: PerSide::default(),
             cut_messages: 0,
             records: Vec::new(),
-            tail: std::collections::VecDeque::new(),
+            tail: Rare::USUAL,
             record_count: PerSide::default(),
-            alerts: Vec::new(),
+            alerts: Rare::USUAL,
             not_tls: None,
             fin: PerSide::default(),
             length: PerSide::default(),
             reset: None,
             acked: PerSide::default(),
             sent: PerSide::default(),
-            repeats: Vec::new(),
+            repeats: Rare::USUAL,
             repeat_count: PerSide::default(),
-            holes: Vec::new(),
-            sacks: Vec::new(),
+            holes: Rare::USUAL,
+            sacks: Rare::USUAL,
             gaps: 0,
             conflicts: 0,
             largest: PerSide::default(),
@@ -348,7 +349,7 @@ impl Connection {
                 known.ip_len = known.ip_len.max(envelope.ip_len);
             }
             None if has_room => {
-                let mut repeats = Repeats::default();
+                let mut repeats = Rare::<Repeats>::USUAL;
                 repeats.note(at);
                 self.repeats.push(Repeated {
                     from,
@@ -382,7 +383,10 @@ impl Connection {
     pub fn gap(&mut self, from: Side, offset: u32, len: u32) {
         self.gaps = self.gaps.saturating_add(1);
         let acked = self.acked.of(from).octets;
-        for hole in self.holes.iter_mut().filter(|hole| hole.from == from) {
+        for hole in (&mut self.holes)
+            .into_iter()
+            .filter(|hole| hole.from == from)
+        {
             if hole.offset == offset && acked >= offset.wrapping_add(len) {
                 hole.lost_by_capture = true;
             }
@@ -448,7 +452,7 @@ impl Connection {
 
     /// Notes that a hole was filled.
     pub fn filled(&mut self, from: Side, offset: u32, at: Stamp) {
-        let hole = self.holes.iter_mut().rev();
+        let hole = (&mut self.holes).into_iter().rev();
         if let Some(hole) = hole
             .filter(|hole| hole.from == from && hole.filled.is_none())
             .find(|hole| offset.wrapping_sub(hole.offset) <= hole.len || offset <= hole.offset)

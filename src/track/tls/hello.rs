@@ -1,16 +1,17 @@
 //! What the hellos and certificates of TLS and DTLS said, owned.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use vpnscope_dissectors::tls::extension::Body;
-use vpnscope_dissectors::tls::fingerprint::Carrier;
+use vpnscope_dissectors::tls::fingerprint::{Carrier, ja4};
 use vpnscope_dissectors::tls::{
     Certificate, Certificates, CipherSuite, ClientHello, ExtensionType, NamedGroup, ServerHello,
     SignatureScheme, Ssl2ClientHello, Version,
 };
 
 use crate::limits::CERTIFICATES;
-use crate::track::memo::{certificate, fingerprint};
+use crate::track::memo::{certificate, offered};
 use crate::track::session::Stamp;
 
 /// Codes of a list that are kept.
@@ -23,14 +24,23 @@ const CERTIFICATES_KEPT: usize = 8;
 pub struct Hello {
     /// The frame that completed it.
     pub at: Stamp,
-    /// What the old field says.
-    pub version: Version,
-    /// All versions offered, newest first where the client lists them.
-    pub versions: Vec<Version>,
     /// Its random.
     pub random: [u8; 32],
     /// The session it wants to resume, or a decoy.
     pub session_id: Vec<u8>,
+    /// The host name it asks for.
+    pub server_name: Option<String>,
+    /// All else: a client says it again and again, and so do all of its make.
+    pub offered: Arc<Offered>,
+}
+
+/// What every `ClientHello` of a client says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered {
+    /// What the old field says.
+    pub version: Version,
+    /// All versions offered, newest first where the client lists them.
+    pub versions: Vec<Version>,
     /// Octets of the cookie, DTLS only.
     pub cookie: Option<usize>,
     /// Suites in the client's order, GREASE and signals left out.
@@ -45,8 +55,6 @@ pub struct Hello {
     pub schemes: Vec<SignatureScheme>,
     /// Application protocols.
     pub alpn: Vec<String>,
-    /// The host name it asks for.
-    pub server_name: Option<String>,
     /// It offers a pre-shared key or a ticket of TLS 1.3.
     pub has_psk: bool,
     /// It offers a ticket of TLS 1.2.
@@ -57,9 +65,55 @@ pub struct Hello {
     pub is_whole: bool,
 }
 
+impl Deref for Hello {
+    type Target = Offered;
+
+    fn deref(&self) -> &Offered {
+        &self.offered
+    }
+}
+
 impl Hello {
     /// Keeps what matters.
     pub fn of(hello: &ClientHello<'_>, at: Stamp, carrier: Carrier) -> Self {
+        Self {
+            at,
+            random: *hello.random,
+            session_id: hello.session_id.0.to_vec(),
+            server_name: hello.server_name().map(|name| text(name.0)),
+            offered: offered(hello, carrier),
+        }
+    }
+
+    /// Keeps what matters of an SSL 2.0 hello.
+    pub fn of_ssl2(hello: &Ssl2ClientHello<'_>, at: Stamp) -> Self {
+        Self {
+            at,
+            random: [0; 32],
+            session_id: hello.session_id.0.to_vec(),
+            server_name: None,
+            offered: Arc::new(Offered {
+                version: hello.version,
+                versions: vec![hello.version],
+                cookie: None,
+                suites: hello.cipher_suites().take(KEPT).collect(),
+                is_fallback: false,
+                groups: Vec::new(),
+                key_shares: Vec::new(),
+                schemes: Vec::new(),
+                alpn: Vec::new(),
+                has_psk: false,
+                has_ticket: false,
+                ja4: "".into(),
+                is_whole: true,
+            }),
+        }
+    }
+}
+
+impl Offered {
+    /// Keeps what matters.
+    pub(in crate::track) fn of(hello: &ClientHello<'_>, carrier: Carrier) -> Self {
         let mut versions: Vec<Version> = hello
             .supported_versions()
             .map(|versions| {
@@ -73,11 +127,8 @@ impl Hello {
         let suites = hello.cipher_suites.iter();
         let ticket = hello.extension(ExtensionType::SESSION_TICKET);
         Self {
-            at,
             version: hello.version,
             versions,
-            random: *hello.random,
-            session_id: hello.session_id.0.to_vec(),
             cookie: hello.cookie.map(|cookie| cookie.len()),
             suites: gather(
                 hello.cipher_suites.len(),
@@ -106,34 +157,10 @@ impl Hello {
                 let names = protocols.flatten().take(16);
                 names.map(|name| text(name.0)).collect()
             }),
-            server_name: hello.server_name().map(|name| text(name.0)),
             has_psk: hello.extension(ExtensionType::PRE_SHARED_KEY).is_some(),
             has_ticket: matches!(ticket, Some(Body::SessionTicket(ticket)) if !ticket.is_empty()),
-            ja4: fingerprint(hello, carrier),
+            ja4: ja4(hello, carrier).into(),
             is_whole: hello.fault.is_none(),
-        }
-    }
-
-    /// Keeps what matters of an SSL 2.0 hello.
-    pub fn of_ssl2(hello: &Ssl2ClientHello<'_>, at: Stamp) -> Self {
-        Self {
-            at,
-            version: hello.version,
-            versions: vec![hello.version],
-            random: [0; 32],
-            session_id: hello.session_id.0.to_vec(),
-            cookie: None,
-            suites: hello.cipher_suites().take(KEPT).collect(),
-            is_fallback: false,
-            groups: Vec::new(),
-            key_shares: Vec::new(),
-            schemes: Vec::new(),
-            alpn: Vec::new(),
-            server_name: None,
-            has_psk: false,
-            has_ticket: false,
-            ja4: "".into(),
-            is_whole: true,
         }
     }
 

@@ -8,6 +8,7 @@ use vpnscope_dissectors::tls::{
     Certificates, ClientHello, ContentType, HandshakeType, ServerHello,
 };
 
+use super::super::rare::push_lean;
 use super::super::session::{Kind, Session, Side, Stamp, Step, Unreadable};
 use super::super::tls::association::{IncompleteMessage, MessageSeen};
 use super::super::tls::connection::AlertSeen;
@@ -131,12 +132,12 @@ impl Table {
             }
             let run = facts.flow.udp_unanswered;
             if hello.is_some() && facts.has_tunnel() && run.count >= 3 && facts.gave_up.is_none() {
-                facts.gave_up = Some(GaveUp { run, at });
+                facts.gave_up = Some(Box::new(GaveUp { run, at }));
             }
             place = Some(facts.associations.len());
             // One is the rule, and it is large.
             facts.associations.reserve_exact(1);
-            facts.associations.push(association);
+            push_lean(&mut facts.associations, association);
         });
         let place = (index, place?);
         self.associations.insert(item.association, place);
@@ -324,7 +325,7 @@ impl Fold<'_, '_> {
         let from = self.from;
         let at = self.at();
         let flow = self.event.envelope.flow();
-        if let Some(moved) = self.facts.moves.last_mut() {
+        if let Some(moved) = self.facts.moves.there().and_then(|moves| moves.last_mut()) {
             if flow == moved.after {
                 moved.records = moved.records.saturating_add(1);
             } else if flow == moved.after.reversed() {
@@ -444,7 +445,7 @@ impl Fold<'_, '_> {
                     length: fragment.length,
                     ip_len,
                     ip_fragments,
-                    repeats: crate::track::session::Repeats::default(),
+                    repeats: crate::track::rare::Rare::USUAL,
                     step: None,
                 });
             }
@@ -481,7 +482,7 @@ impl Fold<'_, '_> {
                 length,
                 ip_len,
                 ip_fragments,
-                repeats: crate::track::session::Repeats::default(),
+                repeats: crate::track::rare::Rare::USUAL,
                 step,
             });
         }
@@ -501,7 +502,7 @@ impl Fold<'_, '_> {
                 {
                     let hello = Hello::of(&hello, at, Carrier::Dtls);
                     let name = hello.server_name.clone();
-                    association.hellos.push(hello);
+                    push_lean(&mut association.hellos, hello);
                     let known = self.session.gateway_name.take();
                     self.session.gateway_name = known.or(name);
                 }
@@ -513,7 +514,7 @@ impl Fold<'_, '_> {
                 if let Ok(hello) = ServerHello::parse(body)
                     && association.answers.len() < KEPT
                 {
-                    association.answers.push(Answer::of(&hello, at));
+                    push_lean(&mut association.answers, Answer::of(&hello, at));
                     let asked = association.hellos.last().map(|hello| hello.at);
                     if let Some(asked) = asked {
                         self.facts.flow.round_trip = at.time - asked.time;

@@ -7,6 +7,7 @@ use vpnscope_dissectors::tls::{
     Alert, Certificates, ClientHello, ContentType, Context, HandshakeType, Message, ServerHello,
 };
 
+use super::super::rare::push_lean;
 use super::super::session::{Session, Side, Stamp, Step, Unreadable};
 use super::super::tls::connection::{AlertSeen, NotTls, Progress, RecordSeen, Reset};
 use super::super::tls::{Answer, Chain, Connection, Hello};
@@ -40,7 +41,9 @@ pub(super) fn opening_steps(
     };
     if let Some(at) = opening.syn {
         let mut syn = step(at, Side::Client, "TCP SYN", opening.ttl);
-        syn.repeats.count = u32::from(opening.syns.saturating_sub(1));
+        if opening.syns > 1 {
+            syn.repeats.count = u32::from(opening.syns - 1);
+        }
         if let Some(last) = opening.last_syn.filter(|last| *last != at) {
             syn.repeats.stamps.push(last);
             syn.repeats.last = Some(last);
@@ -306,7 +309,7 @@ impl Fold<'_, '_> {
         let name = self.session.gateway_name.take();
         self.session.gateway_name = name.or_else(|| hello.server_name.clone());
         if self.connection.hellos.len() < KEPT {
-            self.connection.hellos.push(hello);
+            push_lean(&mut self.connection.hellos, hello);
         }
         if self.from == Side::Client && self.connection.record_count.gateway == 0 {
             // The handshake is there from its start, wherever the connection began.
@@ -330,7 +333,7 @@ impl Fold<'_, '_> {
                 if let Ok(hello) = ServerHello::parse(body)
                     && connection.answers.len() < KEPT
                 {
-                    connection.answers.push(Answer::of(&hello, at));
+                    push_lean(&mut connection.answers, Answer::of(&hello, at));
                 }
             }
             HandshakeType::CERTIFICATE => {
