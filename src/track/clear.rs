@@ -100,7 +100,9 @@ impl Notifies {
 
 impl Pack for [u64; 3] {
     fn pack(&self, to: &mut Packer<'_>) {
-        self.iter().for_each(|word| word.pack(to));
+        for word in self {
+            word.pack(to);
+        }
     }
 
     fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
