@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::diagnose::{CaptureFacts, Context, Outcome, Verdict, diagnose, diagnose_briefly, tls};
 use crate::source::Statistics;
 use crate::track::vantage::Told;
-use crate::track::{Change, Ended, Session, Unanswered};
+use crate::track::{Change, Ended, Lone, Session, Unanswered};
 
 /// A session with its verdict.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub enum Over {
     Session(Box<Session>),
     /// SYNs that nobody answered.
     Unanswered(Unanswered),
+    /// ESP alone.
+    Lone(Box<Lone>),
 }
 
 impl Over {
@@ -55,6 +57,7 @@ impl Over {
         match change {
             Change::Closed(session) => Some(Self::Session(session)),
             Change::Unanswered(syns) => Some(Self::Unanswered(syns)),
+            Change::Lone(lone) => Some(Self::Lone(lone)),
             Change::Opened(_) | Change::Verdict(_) => None,
         }
     }
@@ -64,13 +67,15 @@ impl Over {
         match self {
             Self::Session(session) => session.id += by,
             Self::Unanswered(syns) => syns.id += by,
+            Self::Lone(lone) => lone.id += by,
         }
     }
 
-    fn session(self) -> Box<Session> {
+    fn session(self) -> Option<Box<Session>> {
         match self {
-            Self::Session(session) => session,
-            Self::Unanswered(syns) => syns.session(),
+            Self::Session(session) => Some(session),
+            Self::Unanswered(syns) => Some(syns.session()),
+            Self::Lone(lone) => lone.session(),
         }
     }
 }
@@ -121,6 +126,7 @@ impl Desk {
         match ended {
             Ended::Session(session) => self.context.learn(session),
             Ended::Unanswered(syns) => self.context.learn_unanswered(syns),
+            Ended::Lone(lone) => self.context.learn_lone(lone),
         }
     }
 
@@ -177,7 +183,7 @@ impl Desk {
         {
             return None;
         }
-        let mut session = over.session();
+        let mut session = over.session()?;
         session.vantage.told = self.context.at;
         Some(self.look(session))
     }

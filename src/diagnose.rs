@@ -11,7 +11,7 @@ use std::fmt;
 use vpnscope_dissectors::ike::v1::IkeSuite;
 
 use crate::time::Timestamp;
-use crate::track::Unanswered;
+use crate::track::{LoneSight, Unanswered};
 use crate::track::session::{Endpoint, Kind, Session, Side, Stamp, Step};
 
 pub mod ike1;
@@ -655,6 +655,25 @@ impl Context {
             granted: None,
         };
         self.keep_attempt(gateway.0, || attempt);
+    }
+
+    /// As [`Context::learn`], from a session of ESP alone that is not built.
+    pub(crate) fn learn_lone(&mut self, lone: &LoneSight) {
+        for (sent, end) in [
+            (lone.sent.gateway, lone.gateway),
+            (lone.sent.client, lone.client),
+        ] {
+            if sent > 0 && self.heard.len() < Self::KEPT {
+                self.heard.insert(end.ip);
+            }
+        }
+        let attempt = Attempt {
+            client: lone.client,
+            first: lone.first,
+            answered: None,
+            granted: Some(lone.earliest),
+        };
+        self.keep_attempt(lone.gateway.ip, || attempt);
     }
 
     /// Whether no rule has anything to say of a session that is not built, and nothing shows that

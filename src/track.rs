@@ -37,6 +37,7 @@ mod ike_table;
 mod keys;
 pub mod l2tp;
 mod l2tp_table;
+mod lone;
 mod memo;
 pub mod names;
 mod nap;
@@ -59,6 +60,7 @@ pub use crate::assemble::messages::dtls::What as DtlsWhat;
 pub use crate::assemble::messages::tls::What as TlsWhat;
 pub use esp::{EspFlow, Over};
 pub use esp_table::EspSight;
+pub use lone::{Lone, LoneSight};
 use nap::Nap;
 use pack::Shared;
 use session::{Ending, IncompleteDatagram};
@@ -300,6 +302,8 @@ pub enum Change {
     Closed(Box<Session>),
     /// A session of unanswered SYNs is over. Only [`Tracker::poll_unbuilt`] gives this.
     Unanswered(Unanswered),
+    /// A session of ESP alone is over. Only [`Tracker::poll_unbuilt`] gives this.
+    Lone(Box<Lone>),
 }
 
 /// Counters of the tracker as a whole.
@@ -350,6 +354,8 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) now: Timestamp,
     pub(crate) slab: Slab,
+    /// Sessions of ESP alone, which are kept elsewhere.
+    pub(crate) lone: usize,
     /// Sessions by unordered pair of addresses, oldest first.
     pub(crate) pairs: HashMap<Pair, Vec<u32>, RandomState>,
     pub(crate) counters: Counters,
@@ -363,12 +369,15 @@ enum Queued {
     Change(Change),
     /// A session that is over, and what its end adds to it.
     Closed(Nap, Box<End>),
+    /// So many sessions of ESP alone that the end of the capture closed.
+    Lone(usize),
 }
 
 impl Queued {
     fn change(self, shared: &Shared) -> Option<Change> {
         match self {
             Self::Change(change) => Some(change),
+            Self::Lone(_) => None,
             Self::Closed(nap, mut end) => {
                 let mut session = nap.into_session(shared)?;
                 end.tell(&mut session);
@@ -385,6 +394,8 @@ pub enum Ended<'a> {
     Session(&'a Session),
     /// One of unanswered SYNs.
     Unanswered(&'a Unanswered),
+    /// One of ESP alone.
+    Lone(LoneSight),
 }
 
 /// What the end of a session adds to it. It is told to the session when that is asked for: a
@@ -462,11 +473,37 @@ impl Core {
     /// Opens a session between the addresses of `envelope`.
     pub(crate) fn open(&mut self, session: Session, envelope: &Envelope) -> u32 {
         let index = self.slab.insert(session, self.now);
+        self.opened();
+        self.join_pair(index, envelope);
+        index
+    }
+
+    /// Tells that the session with the highest number began, where that is asked for.
+    pub(crate) fn opened(&mut self) {
         if !self.config.settled_after.is_empty() {
             let opened = Change::Opened(self.slab.numbered());
             self.changes.push_back(Queued::Change(opened));
         }
-        self.join_pair(index, envelope);
+    }
+
+    /// Keeps a session that was opened before, between its client and its gateway.
+    pub(crate) fn reopen(&mut self, session: Session, seen: Timestamp, idle: Span) -> u32 {
+        let (id, pair) = (
+            session.id,
+            Pair::of(session.client.ip, session.gateway.ip),
+        );
+        let index = self.slab.insert_numbered(session, seen);
+        let list = self.pairs.entry(pair).or_default();
+        let slab = &mut self.slab;
+        let is_younger = |other: &u32| slab.aside(*other).is_some_and(|open| open.id > id);
+        let at = list.iter().position(is_younger).unwrap_or(list.len());
+        if list.len() < PAIR_KEPT {
+            list.insert(at, index);
+            if let Some(open) = self.slab.aside(index) {
+                open.pairs.push(pair);
+            }
+        }
+        self.slab.touch(index, seen, idle);
         index
     }
 
@@ -547,7 +584,7 @@ impl Core {
                 Queued::Closed(session, end) => end.show(session, self.slab.shared(), show),
                 Queued::Change(Change::Closed(session)) => show(Ended::Session(session)),
                 Queued::Change(Change::Unanswered(syns)) => show(Ended::Unanswered(syns)),
-                Queued::Change(_) => {}
+                Queued::Change(_) | Queued::Lone(_) => {}
             }
         }
     }
@@ -603,6 +640,8 @@ pub struct Tracker {
     hold: hold::Hold,
     /// Messages that waited and were taken since, where somebody wants to know by whom.
     told: Option<Vec<(Box<hold::Held>, Option<u32>)>>,
+    /// Sessions of ESP alone that the end of the capture closed.
+    ended: std::vec::IntoIter<u32>,
 }
 
 impl Tracker {
@@ -616,6 +655,7 @@ impl Tracker {
                 pairs: HashMap::default(),
                 counters: Counters::default(),
                 changes: VecDeque::new(),
+                lone: 0,
             },
             ike: ike_table::Table::default(),
             esp: esp_table::Table::default(),
@@ -629,6 +669,7 @@ impl Tracker {
             numbered: None,
             hold: hold::Hold::default(),
             told: None,
+            ended: Vec::new().into_iter(),
         }
     }
 
@@ -649,7 +690,7 @@ impl Tracker {
 
     /// Sessions open now.
     pub fn open_sessions(&self) -> usize {
-        self.core.slab.len()
+        self.core.slab.len() + self.core.lone
     }
 
     /// Counts ESP in a frame of plain shape; `false` asks for the event with its envelope.
@@ -671,11 +712,32 @@ impl Tracker {
 
     /// Whether a session between two addresses is open.
     pub fn knows(&self, a: IpAddr, b: IpAddr) -> bool {
-        !self.core.between(a, b).is_empty()
+        !self.core.between(a, b).is_empty() || self.esp.lone.find(a, b).is_some()
+    }
+
+    /// Builds the sessions of ESP alone that an event is about and that it is more to than a
+    /// packet.
+    fn build_for(&mut self, event: &Event<'_>) {
+        let pair = match &event.what {
+            What::NatKeepalive => Some((event.envelope.source, event.envelope.destination)),
+            What::Icmp(icmp) => icmp.quoted.map(|quoted| (quoted.source, quoted.destination)),
+            What::Incomplete(incomplete) => {
+                let flow = &incomplete.flow;
+                Some((flow.source.0, flow.destination.0))
+            }
+            What::Radius { packet, .. } => radius_table::stations(packet),
+            _ => None,
+        };
+        if let Some((a, b)) = pair {
+            self.esp.build(&mut self.core, a, b);
+        }
     }
 
     /// Adds an event.
     pub fn handle(&mut self, event: &Event<'_>) {
+        if self.core.lone > 0 {
+            self.build_for(event);
+        }
         // Streams are in order already, and nothing that waits is about them.
         let in_order = matches!(event.what, What::Tcp(_) | What::Tls(_) | What::Dtls(_));
         if self.core.config.waits && !in_order {
@@ -786,7 +848,10 @@ impl Tracker {
                 len,
                 over,
             } => {
-                self.esp.handle(
+                if let Some(stale) = self.esp.stale(&self.core, event.envelope) {
+                    self.close_lone(stale);
+                }
+                self.numbered = self.esp.handle(
                     &mut self.core,
                     event.envelope,
                     esp_table::Packet {
@@ -879,8 +944,12 @@ impl Tracker {
         if self.names_due <= now {
             self.names_due = now + NAMES_EVERY;
             self.names.advance(&mut self.core, now);
-            for index in self.esp.expire(&mut self.core, now) {
+            let (built, lone) = self.esp.expire(&mut self.core, now);
+            for index in built {
                 self.close(index, Ending::Idle);
+            }
+            for session in lone {
+                self.close_lone(session);
             }
         }
     }
@@ -896,6 +965,11 @@ impl Tracker {
     /// pass; meant to be called about once a second.
     pub fn look(&mut self, now: Timestamp) {
         let settled = std::mem::take(&mut self.core.config.settled_after);
+        if let (Some(after), true) = (settled.first(), self.core.lone > 0) {
+            for session in self.esp.lone.settled(now, *after) {
+                self.esp.build_one(&mut self.core, session);
+            }
+        }
         for index in self.core.slab.silent(now, &settled) {
             let Some(open) = self.core.slab.get(index) else {
                 continue;
@@ -923,13 +997,25 @@ impl Tracker {
     fn next_change(&mut self) -> Option<Change> {
         Some(match self.poll_unbuilt()? {
             Change::Unanswered(syns) => Change::Closed(syns.session()),
+            Change::Lone(lone) => Change::Closed(lone.session()?),
             change => change,
         })
     }
 
-    /// As [`Tracker::poll`], for those who can do without the sessions of unanswered SYNs.
+    /// As [`Tracker::poll`], for those who can do without the sessions of unanswered SYNs and of
+    /// ESP alone.
     pub fn poll_unbuilt(&mut self) -> Option<Change> {
         loop {
+            if let Some(Queued::Lone(left)) = self.core.changes.front_mut()
+                && *left > 0
+            {
+                *left -= 1;
+                let session = self.ended.next()?;
+                if let Some(lone) = self.end_lone(session, Ending::CaptureEnd) {
+                    return Some(Change::Lone(Box::new(lone)));
+                }
+                continue;
+            }
             let queued = self.core.changes.pop_front()?;
             if let Some(change) = queued.change(self.core.slab.shared()) {
                 return Some(change);
@@ -958,15 +1044,55 @@ impl Tracker {
         }
         self.esp.finish(&mut self.core);
         self.core.show(0, show);
+        let lone = self.esp.lone.in_order();
+        let mut waiting = lone.as_slice();
         for index in self.core.slab.indices() {
+            let id = self.core.slab.aside(index).map_or(0, |open| open.id);
+            let before = waiting.partition_point(|(other, _)| *other < id);
+            let (before, after) = waiting.split_at_checked(before).unwrap_or_default();
+            self.show_lone(before, show);
+            waiting = after;
             let from = self.core.changes.len();
             self.close(index, Ending::CaptureEnd);
             self.core.show(from, show);
             self.core.slab.settle_disturbed();
         }
+        self.show_lone(waiting, show);
+        let ended: Vec<u32> = lone.into_iter().map(|(_, session)| session).collect();
+        self.ended = ended.into_iter();
         let from = self.core.changes.len();
         self.names.finish(&mut self.core);
         self.core.show(from, show);
+    }
+
+    /// Shows sessions of ESP alone that the end of the capture closes.
+    fn show_lone(&mut self, sessions: &[(u32, u32)], show: &mut impl FnMut(Ended<'_>)) {
+        for (_, session) in sessions {
+            if let Some(sight) = self.esp.lone.look(*session) {
+                show(Ended::Lone(sight));
+            }
+        }
+        if !sessions.is_empty() {
+            self.core.changes.push_back(Queued::Lone(sessions.len()));
+        }
+    }
+
+    /// A session of ESP alone that is over.
+    fn end_lone(&mut self, session: u32, ending: Ending) -> Option<Lone> {
+        let taken = self.esp.take_lone(&mut self.core, session)?;
+        let mut lone = lone::Table::end(taken, ending, self.core.now);
+        let (gateway, began) = lone.asked_for()?;
+        let name = self.names.name(gateway, began);
+        lone.gateway_name = name.map(str::to_string);
+        Some(lone)
+    }
+
+    fn close_lone(&mut self, session: u32) {
+        let lone = self.end_lone(session, Ending::Idle);
+        if let Some(session) = lone.and_then(Lone::session) {
+            let closed = Change::Closed(session);
+            self.core.changes.push_back(Queued::Change(closed));
+        }
     }
 
     fn close(&mut self, index: u32, ending: Ending) {

@@ -320,6 +320,12 @@ impl Capture<'_> {
                     let filed = self.desk.close(syns.session());
                     self.filed(&filed)?;
                 }
+                Change::Lone(lone) => {
+                    if let Some(session) = lone.session() {
+                        let filed = self.desk.close(session);
+                        self.filed(&filed)?;
+                    }
+                }
             }
         }
         Ok(())

@@ -36,6 +36,12 @@ impl Addresses<'_> {
         }
     }
 
+    /// Whether they are of IPv6.
+    #[inline]
+    pub const fn is_v6(self) -> bool {
+        matches!(self, Self::V6(_))
+    }
+
     /// Source and destination as numbers; those of IPv4 in the lower 32 bits.
     #[inline]
     pub fn wide(self) -> (u128, u128) {

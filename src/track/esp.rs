@@ -37,7 +37,7 @@ pub struct EspFlow {
     /// Octets of ESP, header included.
     pub octets: u64,
     /// Which of the last 64 sequence numbers were seen.
-    window: u64,
+    pub(super) window: u64,
     /// Highest sequence number seen.
     pub last_sequence: u32,
     /// Largest IP datagram seen in one piece, octets; offloaded ones left out.
@@ -111,7 +111,7 @@ pub struct Log {
 /// Room for the first one alone: most flows are short. Those that are not grow fast, up to the
 /// `most` that are kept. Gives whether the list takes more than before.
 #[inline]
-fn make_room<T>(list: &mut Vec<T>, most: usize) -> bool {
+pub(super) fn make_room<T>(list: &mut Vec<T>, most: usize) -> bool {
     let is_full = list.len() == list.capacity();
     if is_full {
         grow(list, most);

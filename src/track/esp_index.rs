@@ -55,24 +55,20 @@ impl Index {
 
     /// The place of a flow. `key_at` tells the key at a place.
     #[inline]
-    pub(super) fn get<'k>(
-        &self,
-        key: &Key,
-        key_at: impl Fn(u32) -> Option<&'k Key>,
-    ) -> Option<u32> {
-        let is_it = |place: &u32| key_at(*place) == Some(key);
+    pub(super) fn get(&self, key: &Key, key_at: impl Fn(u32) -> Option<Key>) -> Option<u32> {
+        let is_it = |place: &u32| key_at(*place) == Some(*key);
         self.places.find(hash(self.secret, key), is_it).copied()
     }
 
     /// Notes the place of a flow that has none yet.
-    pub(super) fn insert<'k>(
+    pub(super) fn insert(
         &mut self,
         key: &Key,
         place: u32,
-        key_at: impl Fn(u32) -> Option<&'k Key>,
+        key_at: impl Fn(u32) -> Option<Key>,
     ) {
         let secret = self.secret;
-        let hash_of = |place: &u32| key_at(*place).map_or(0, |key| hash(secret, key));
+        let hash_of = |place: &u32| key_at(*place).map_or(0, |key| hash(secret, &key));
         self.places.insert_unique(hash(secret, key), place, hash_of);
     }
 
@@ -104,7 +100,7 @@ mod tests {
             destination: u128::from(n % 2) << 64 | u128::from(n % 7),
         };
         let keys: Vec<Key> = (0..5000).map(key).collect();
-        let key_at = |place: u32| keys.get(place as usize);
+        let key_at = |place: u32| keys.get(place as usize).copied();
         let mut index = Index::default();
         for (key, place) in keys.iter().zip(0..) {
             assert_eq!(index.get(key, key_at), None);

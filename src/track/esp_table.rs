@@ -10,6 +10,7 @@ use super::Core;
 use super::esp::{EspFlow, Log, Logged, Over};
 use super::esp_index::{Index, Key};
 use super::esp_lay::lay;
+use super::lone::{self, Small};
 use super::hold::Hold;
 use super::path::cannot_shrink;
 use super::session::{Detail, Kind, Session, Side, Stamp};
@@ -48,17 +49,23 @@ pub struct EspSight<'a> {
     pub truncated: bool,
 }
 
-fn wide(address: IpAddr) -> u128 {
+pub(super) fn wide(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => u128::from(v4.to_bits()),
         IpAddr::V6(v6) => v6.to_bits(),
     }
 }
 
-/// The key of an entry.
+/// Places from here on are of flows that belong to no session that is built.
+const LONE: u32 = 1 << 31;
+
+/// The key of the flow at a place.
 #[inline]
-fn key_at(entries: &[Option<Entry>], place: u32) -> Option<&Key> {
-    Some(&entries.get(place as usize)?.as_ref()?.key)
+fn key_at(entries: &[Option<Entry>], lone: &lone::Table, place: u32) -> Option<Key> {
+    if place >= LONE {
+        return lone.key_at(place - LONE);
+    }
+    Some(entries.get(place as usize)?.as_ref()?.key)
 }
 
 /// Tells one path (source and ports) from another.
@@ -127,6 +134,8 @@ pub(super) struct Table {
     by_owner: HashMap<u32, Owned, RandomState>,
     /// Octets that all flows take.
     held: usize,
+    /// Flows between addresses that no session knows.
+    pub(super) lone: lone::Table,
     fresh: HashMap<Key, Fresh, RandomState>,
     filter: Vec<u64>,
 }
@@ -144,9 +153,12 @@ impl Table {
             spi: sight.spi,
             destination,
         };
-        let Some(at) = self.index.get(&key, |place| key_at(&self.entries, place)) else {
+        let Some(at) = self.find(&key) else {
             return self.is_single(core, hold, sight.addresses, &key);
         };
+        if at >= LONE {
+            return (self.lone).sight(at - LONE, sight, core.config.idle_established);
+        }
         let Some(Some(entry)) = self.entries.get_mut(at as usize) else {
             return false;
         };
@@ -172,6 +184,11 @@ impl Table {
         true
     }
 
+    #[inline]
+    fn find(&self, key: &Key) -> Option<u32> {
+        (self.index).get(key, |place| key_at(&self.entries, &self.lone, place))
+    }
+
     /// Whether a packet is the first of a flow that is not kept until a second one comes: see
     /// [`Table::unknown`].
     #[inline(never)]
@@ -186,6 +203,7 @@ impl Table {
         let may_be_known = self.fresh.len() < FRESH_KEPT
             || self.fresh.contains_key(key)
             || !core.between(source, destination).is_empty()
+            || self.lone.find(source, destination).is_some()
             || hold.concerns(source, destination);
         if may_be_known || self.seen_before(key) {
             return false;
@@ -194,15 +212,35 @@ impl Table {
         true
     }
 
-    pub(super) fn handle(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet) {
+    /// Takes a packet. Gives the number of its session where that is not built.
+    pub(super) fn handle(
+        &mut self,
+        core: &mut Core,
+        envelope: &Envelope,
+        packet: Packet,
+    ) -> Option<u32> {
         let key = Key {
             spi: packet.spi,
             destination: wide(envelope.destination),
         };
-        let Some(at) = self.index.get(&key, |place| key_at(&self.entries, place)) else {
-            self.unknown(core, envelope, packet, key);
-            return;
+        let Some(mut at) = self.find(&key) else {
+            return self.unknown(core, envelope, packet, key);
         };
+        if at >= LONE {
+            let number = self.lone.handle(at - LONE, envelope, packet);
+            if number.is_some() {
+                return number;
+            }
+            // More than counting.
+            let (a, b) = self.lone.ends(at - LONE)?;
+            self.build(core, a, b);
+            at = self.find(&key)?;
+        }
+        self.handle_known(core, envelope, packet, at);
+        None
+    }
+
+    fn handle_known(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet, at: u32) {
         let Some(Some(entry)) = self.entries.get_mut(at as usize) else {
             return;
         };
@@ -259,18 +297,22 @@ impl Table {
 
     /// The first packet of a flow. Between addresses that no session knows, a second one is
     /// waited for: a scan with as many SPIs as packets must not fill the memory.
-    fn unknown(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet, key: Key) {
-        if !core
-            .between(envelope.source, envelope.destination)
-            .is_empty()
-        {
-            self.add(core, envelope, packet, key);
-            return;
+    fn unknown(
+        &mut self,
+        core: &mut Core,
+        envelope: &Envelope,
+        packet: Packet,
+        key: Key,
+    ) -> Option<u32> {
+        let (a, b) = (envelope.source, envelope.destination);
+        if !core.between(a, b).is_empty() || self.lone.find(a, b).is_some() {
+            return self.add(core, envelope, packet, key);
         }
         if let Some(first) = self.fresh.remove(&key) {
             self.add(core, &first.envelope, first.packet, key);
-            self.handle(core, envelope, packet);
-        } else if self.fresh.len() < FRESH_KEPT {
+            return self.handle(core, envelope, packet);
+        }
+        if self.fresh.len() < FRESH_KEPT {
             self.fresh.insert(
                 key,
                 Fresh {
@@ -279,10 +321,11 @@ impl Table {
                 },
             );
         } else if self.seen_before(&key) {
-            self.add(core, envelope, packet, key);
+            return self.add(core, envelope, packet, key);
         } else {
             core.counters.single_esp += 1;
         }
+        None
     }
 
     /// Whether the filter knows a key; remembers it.
@@ -299,11 +342,101 @@ impl Table {
         std::mem::replace(slot, tag) == tag
     }
 
-    fn add(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet, key: Key) {
-        if self.index.len() >= core.config.esp_flows || self.held > core.config.esp_octets {
+    /// Adds a flow. Gives the number of its session where that is not built.
+    fn add(
+        &mut self,
+        core: &mut Core,
+        envelope: &Envelope,
+        packet: Packet,
+        key: Key,
+    ) -> Option<u32> {
+        let held = self.held + self.lone.octets();
+        if self.index.len() >= core.config.esp_flows || held > core.config.esp_octets {
             core.counters.evicted_esp += 1;
-            return;
+            return None;
         }
+        let (a, b) = (envelope.source, envelope.destination);
+        if core.between(a, b).is_empty()
+            && let Some(small) = Small::new(envelope, packet)
+            && let Some(number) = self.add_small(core, small, key)
+        {
+            return Some(number);
+        }
+        self.build(core, a, b);
+        self.add_whole(core, envelope, packet, key);
+        None
+    }
+
+    fn add_small(&mut self, core: &mut Core, small: Small, key: Key) -> Option<u32> {
+        let opened = core.slab.numbered();
+        let (at, number) = self.lone.add(small, || core.slab.take_number())?;
+        if core.slab.numbered() > opened {
+            core.opened();
+        }
+        (self.index).insert(&key, at + LONE, |place| {
+            key_at(&self.entries, &self.lone, place)
+        });
+        core.lone = self.lone.len();
+        Some(number)
+    }
+
+    /// Builds the session of the flows between two addresses, where there is one that is not.
+    pub(super) fn build(&mut self, core: &mut Core, a: IpAddr, b: IpAddr) {
+        if let Some(session) = self.lone.find(a, b) {
+            self.build_one(core, session);
+        }
+    }
+
+    /// Builds such a session.
+    pub(super) fn build_one(&mut self, core: &mut Core, session: u32) {
+        let Some(taken) = self.take_lone(core, session) else {
+            return;
+        };
+        let seen = taken.flows.iter().map(|(flow, _)| flow.first.time).max();
+        let idle = core.config.idle_established;
+        let owner = core.reopen(taken.session, seen.unwrap_or_default(), idle);
+        for (flow, _) in taken.flows {
+            let destination = wide(flow.flow.destination.0);
+            let key = Key {
+                spi: flow.spi,
+                destination,
+            };
+            let (source, destination) = (flow.flow.source, flow.flow.destination);
+            let entry = Entry {
+                key,
+                path: path_tag(wide(source.0), (source.1, destination.1)),
+                owner,
+                logged: false,
+                watched: false,
+                flow,
+                weight: 0,
+            };
+            self.enter(core, entry);
+        }
+    }
+
+    /// Takes a session that is not built out of the tables.
+    pub(super) fn take_lone(&mut self, core: &mut Core, session: u32) -> Option<lone::Taken> {
+        let taken = self.lone.take(session)?;
+        for (flow, at) in &taken.flows {
+            let key = Key {
+                spi: flow.spi,
+                destination: wide(flow.flow.destination.0),
+            };
+            self.index.remove(&key, at + LONE);
+        }
+        core.lone = self.lone.len();
+        Some(taken)
+    }
+
+    /// The session that is not built and has been silent for too long, of a packet's flow.
+    pub(super) fn stale(&self, core: &Core, envelope: &Envelope) -> Option<u32> {
+        let session = (self.lone).find(envelope.source, envelope.destination)?;
+        let last = self.lone.last_seen(session)?;
+        (last + core.config.idle_established <= core.now).then_some(session)
+    }
+
+    fn add_whole(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet, key: Key) {
         let (owner, from) = Self::owner(core, envelope, packet);
         let owned = self.by_owner.entry(owner).or_default();
         if owned.flows.len() >= EACH {
@@ -337,6 +470,11 @@ impl Table {
         entry.count(envelope, packet, &mut false);
         let (now, idle) = (core.now, core.config.idle_established);
         core.slab.touch(owner, now, idle);
+        self.enter(core, entry);
+    }
+
+    fn enter(&mut self, core: &mut Core, entry: Entry) {
+        let (key, owner, told) = (entry.key, entry.owner, entry.watched);
         let index = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
@@ -344,12 +482,12 @@ impl Table {
         if let Some(slot) = self.entries.get_mut(index as usize) {
             *slot = Some(entry);
         }
-        self.index
-            .insert(&key, index, |place| key_at(&self.entries, place));
-        if let Some(owned) = self.by_owner.get_mut(&owner) {
-            owned.flows.push(index);
-            owned.watched &= told;
-        }
+        (self.index).insert(&key, index, |place| {
+            key_at(&self.entries, &self.lone, place)
+        });
+        let owned = self.by_owner.entry(owner).or_default();
+        owned.flows.push(index);
+        owned.watched &= told;
         self.weigh(core, index);
         core.slab.burden(owner, FLOW);
     }
@@ -439,8 +577,9 @@ impl Table {
     }
 
     /// Takes what was seen once, so long ago that nothing more can belong to it, into sessions;
-    /// gives those that were opened for it, which are over.
-    pub(super) fn expire(&mut self, core: &mut Core, now: Timestamp) -> Vec<u32> {
+    /// gives those that were opened for it, which are over, and then some that are not built
+    /// and have been silent for as long.
+    pub(super) fn expire(&mut self, core: &mut Core, now: Timestamp) -> (Vec<u32>, Vec<u32>) {
         let before = now - core.config.idle_established;
         let over = self
             .fresh
@@ -448,16 +587,22 @@ impl Table {
         let mut over: Vec<(Key, Fresh)> = over.collect();
         over.sort_by_key(|(_, fresh)| (fresh.envelope.capture, fresh.envelope.frame));
         let mut owners = Vec::new();
+        let mut lone = Vec::new();
         for (key, Fresh { envelope, packet }) in over {
             let opened = core.slab.numbered();
             self.add(core, &envelope, packet, key);
-            if core.slab.numbered() > opened {
-                let at = self.index.get(&key, |place| key_at(&self.entries, place));
-                let entry = at.and_then(|at| self.entries.get(at as usize)?.as_ref());
-                owners.extend(entry.map(|entry| entry.owner));
+            if core.slab.numbered() == opened {
+                continue;
+            }
+            let at = self.find(&key);
+            let entry = at.and_then(|at| self.entries.get(at as usize)?.as_ref());
+            match entry {
+                Some(entry) => owners.push(entry.owner),
+                None => lone.extend(self.lone.find(envelope.source, envelope.destination)),
             }
         }
-        owners
+        lone.extend(self.lone.silent(now, core.config.idle_established));
+        (owners, lone)
     }
 
     /// Opens sessions for what was seen once: the capture ended.

@@ -120,7 +120,7 @@ fn owner(
 /// rewrote the capture, left them as they were. The receiver and the ports still tell.
 fn foreign(core: &Core, quoted: &Quoted<'_>, told: IpAddr) -> Option<(u32, Side)> {
     const FEW: usize = 64;
-    if core.slab.len() > FEW {
+    if core.slab.len() + core.lone > FEW {
         return None;
     }
     let ports = (quoted.source_port, quoted.destination_port);

@@ -292,15 +292,20 @@ fn served(
     if let Some(index) = by_name {
         return of(index);
     }
+    let (client, gateway) = stations(packet)?;
+    let index = core.between(client, gateway).last().copied()?;
+    of(index)
+}
+
+/// The addresses that a login is between.
+pub(super) fn stations(packet: &Packet<'_>) -> Option<(IpAddr, IpAddr)> {
     let address = |wanted| {
         packet
             .attribute(wanted)
             .and_then(|station| ip(station.body))
     };
     let client = address(AttributeType::CALLING_STATION_ID)?;
-    let gateway = address(AttributeType::CALLED_STATION_ID)?;
-    let index = core.between(client, gateway).last().copied()?;
-    of(index)
+    Some((client, address(AttributeType::CALLED_STATION_ID)?))
 }
 
 /// The address in a station ID: alone, or with a port as strongSwan writes it, `a[4500]`.

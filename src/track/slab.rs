@@ -96,9 +96,13 @@ impl Slab {
     }
 
     pub(crate) fn insert(&mut self, mut session: Session, now: Timestamp) -> u32 {
-        self.next_id += 1;
+        session.id = self.take_number();
+        self.insert_numbered(session, now)
+    }
+
+    /// Keeps a session that has a number.
+    pub(crate) fn insert_numbered(&mut self, session: Session, now: Timestamp) -> u32 {
         self.next_generation = self.next_generation.wrapping_add(1);
-        session.id = self.next_id;
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)

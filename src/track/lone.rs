@@ -1,0 +1,712 @@
+//! ESP between addresses of which nothing else is known, as a span port shows it that was plugged
+//! in while tunnels were up. There may be hundreds of thousands of such flows: each is a record of
+//! 128 octets, and the session that they are is built where more happens to it than packets in
+//! order, or where somebody wants to read it.
+
+use std::hash::BuildHasher;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+use super::esp::{EspFlow, Over};
+use super::esp_index::Key;
+use super::esp_table::{EspSight, Packet};
+use super::path::USUAL_MTU;
+use super::session::{Detail, Ending, Endpoint, Kind, PerSide, Session, Side, Stamp};
+use super::{End, Pair};
+use crate::decap::{Envelope, Flow};
+use crate::time::{Span, Timestamp};
+
+/// No flow follows.
+const NONE: u32 = u32::MAX;
+/// Flows of which the first packets are kept, not the first one alone.
+const HEADS: usize = 4096;
+/// Flows of one session: where there are more, it is built.
+const FLOWS: u32 = 64;
+/// Sessions that are looked at for silence in one go, at least.
+const SWEPT: usize = 1024;
+/// All are looked at in so many goes.
+const GOES: usize = 64;
+/// Frames count up to here in a packed stamp; the capture stands above.
+const FRAME_BITS: u32 = 48;
+
+/// An address as it was before it became a number.
+fn narrow(address: u128, v6: bool) -> IpAddr {
+    match u32::try_from(address) {
+        Ok(v4) if !v6 => IpAddr::V4(Ipv4Addr::from_bits(v4)),
+        _ => IpAddr::V6(Ipv6Addr::from_bits(address)),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+const fn halves(address: u128) -> [u64; 2] {
+    [(address >> 64) as u64, address as u64]
+}
+
+const fn whole([high, low]: [u64; 2]) -> u128 {
+    (high as u128) << 64 | low as u128
+}
+
+/// A stamp in sixteen octets.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    capture_and_frame: u64,
+    time: Timestamp,
+}
+
+impl Place {
+    fn of(stamp: Stamp) -> Option<Self> {
+        (stamp.frame >> FRAME_BITS == 0).then_some(Self {
+            capture_and_frame: u64::from(stamp.capture) << FRAME_BITS | stamp.frame,
+            time: stamp.time,
+        })
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "sixteen bits are left")]
+    const fn stamp(self) -> Stamp {
+        Stamp {
+            capture: (self.capture_and_frame >> FRAME_BITS) as u16,
+            frame: self.capture_and_frame & ((1 << FRAME_BITS) - 1),
+            time: self.time,
+        }
+    }
+}
+
+/// A flow whose packets came in order, or with gaps: two cache lines, and what finds and counts
+/// a packet stands in the first.
+#[repr(C, align(64))]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Small {
+    destination: [u64; 2],
+    source: [u64; 2],
+    spi: u32,
+    /// UDP ports, 0 for protocol 50.
+    ports: (u16, u16),
+    last_sequence: u32,
+    packets: u32,
+    window: u64,
+    octets: u64,
+    last: Place,
+    first: Place,
+    first_sequence: u32,
+    /// Where its first packets stand.
+    head: u32,
+    /// The next flow of the same session.
+    next: u32,
+    truncated: u32,
+    missing: u32,
+    /// Smallest and largest ESP length, octets.
+    sizes: (u16, u16),
+    largest_ip: u16,
+    first_len: u16,
+    v6: bool,
+    udp: bool,
+}
+
+/// What a flow needs to know of a packet.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    at: Place,
+    sequence: u32,
+    len: u16,
+    ip_len: u16,
+    truncated: bool,
+}
+
+impl Seen {
+    /// `None` where it takes more than a small record.
+    fn new(at: Stamp, sequence: u32, len: u32, ip_len: u32, truncated: bool) -> Option<Self> {
+        if ip_len > USUAL_MTU {
+            return None;
+        }
+        Some(Self {
+            at: Place::of(at)?,
+            sequence,
+            len: u16::try_from(len).ok()?,
+            ip_len: u16::try_from(ip_len).ok()?,
+            truncated,
+        })
+    }
+}
+
+impl Small {
+    /// A flow that begins with this packet; `None` where a small record cannot hold it.
+    pub(super) fn new(envelope: &Envelope, packet: Packet) -> Option<Self> {
+        if envelope.fragments > 1 || packet.over == Over::Tcp {
+            return None;
+        }
+        let seen = Seen::new(
+            Stamp::from(envelope),
+            packet.sequence,
+            packet.len,
+            envelope.ip_len,
+            envelope.truncated,
+        )?;
+        Some(Self {
+            destination: halves(super::esp_table::wide(envelope.destination)),
+            source: halves(super::esp_table::wide(envelope.source)),
+            spi: packet.spi,
+            ports: (envelope.source_port, envelope.destination_port),
+            last_sequence: packet.sequence,
+            packets: 1,
+            window: 1,
+            octets: u64::from(seen.len),
+            last: seen.at,
+            first: seen.at,
+            first_sequence: packet.sequence,
+            head: NONE,
+            next: NONE,
+            truncated: u32::from(seen.truncated),
+            missing: 0,
+            sizes: (seen.len, seen.len),
+            largest_ip: seen.ip_len,
+            first_len: seen.len,
+            v6: envelope.source.is_ipv6(),
+            udp: packet.over == Over::Udp,
+        })
+    }
+
+    /// What it is found by.
+    pub(super) const fn key(&self) -> Key {
+        Key {
+            spi: self.spi,
+            destination: whole(self.destination),
+        }
+    }
+
+    fn addresses(&self) -> (IpAddr, IpAddr) {
+        let of = |address| narrow(whole(address), self.v6);
+        (of(self.source), of(self.destination))
+    }
+
+    fn flow(&self) -> Flow {
+        let (source, destination) = self.addresses();
+        Flow {
+            source: (source, self.ports.0),
+            destination: (destination, self.ports.1),
+        }
+    }
+
+    /// Counts a packet as [`EspFlow::count`] does. `false` where a small record cannot: nothing
+    /// is counted then.
+    #[inline]
+    fn count(&mut self, seen: &Seen, heads: &mut Heads) -> bool {
+        let ahead = seen.sequence.wrapping_sub(self.last_sequence);
+        if ahead == 1 {
+            self.window = self.window << 1 | 1;
+        } else if !self.is_gap(ahead) {
+            return false;
+        }
+        if self.packets == u32::MAX || self.truncated == u32::MAX {
+            return false;
+        }
+        self.last_sequence = seen.sequence;
+        self.packets += 1;
+        self.octets += u64::from(seen.len);
+        self.truncated += u32::from(seen.truncated);
+        self.sizes = (self.sizes.0.min(seen.len), self.sizes.1.max(seen.len));
+        self.largest_ip = self.largest_ip.max(seen.ip_len);
+        if self.head != NONE && self.packets as usize <= EspFlow::HEAD {
+            heads.push(self.head, seen);
+        }
+        if seen.at.time >= self.last.time {
+            self.last = seen.at;
+        }
+        true
+    }
+
+    /// Notes that sequence numbers are passed over, where that is all.
+    #[cold]
+    fn is_gap(&mut self, ahead: u32) -> bool {
+        if ahead == 0 || ahead >= 0x8000_0000 {
+            return false;
+        }
+        let Some(missing) = self.missing.checked_add(ahead - 1) else {
+            return false;
+        };
+        self.missing = missing;
+        self.window = if ahead < 64 {
+            self.window << ahead | 1
+        } else {
+            1
+        };
+        true
+    }
+
+    /// The flow in full.
+    fn whole(&self, from: Side, head: Vec<(Stamp, u32)>) -> EspFlow {
+        let over = if self.udp { Over::Udp } else { Over::Ip };
+        let first = self.first.stamp();
+        EspFlow {
+            packets: u64::from(self.packets),
+            octets: self.octets,
+            window: self.window,
+            last_sequence: self.last_sequence,
+            largest_ip: u32::from(self.largest_ip),
+            sizes: (u32::from(self.sizes.0), u32::from(self.sizes.1)),
+            last: self.last.stamp(),
+            head: if head.is_empty() {
+                vec![(first, u32::from(self.first_len))]
+            } else {
+                head
+            },
+            truncated: u64::from(self.truncated),
+            missing: u64::from(self.missing),
+            ..EspFlow::new(self.spi, from, over, self.flow(), first, self.first_sequence)
+        }
+    }
+}
+
+/// The first packets of some flows.
+#[derive(Debug, Default)]
+struct Heads {
+    lists: Vec<Vec<(Stamp, u32)>>,
+    free: Vec<u32>,
+}
+
+impl Heads {
+    /// A new list, where there is room for one.
+    fn begin(&mut self, first: &Small) -> u32 {
+        let at = self.free.pop().or_else(|| {
+            let at = u32::try_from(self.lists.len()).ok();
+            at.filter(|_| self.lists.len() < HEADS)
+                .inspect(|_| self.lists.push(Vec::new()))
+        });
+        let Some(at) = at else { return NONE };
+        if let Some(list) = self.lists.get_mut(at as usize) {
+            super::esp::make_room(list, EspFlow::HEAD);
+            list.push((first.first.stamp(), u32::from(first.first_len)));
+        }
+        at
+    }
+
+    fn push(&mut self, at: u32, seen: &Seen) {
+        if let Some(list) = self.lists.get_mut(at as usize) {
+            super::esp::make_room(list, EspFlow::HEAD);
+            list.push((seen.at.stamp(), u32::from(seen.len)));
+        }
+    }
+
+    fn end(&mut self, at: u32) -> Vec<(Stamp, u32)> {
+        let list = self.lists.get_mut(at as usize);
+        list.map_or_else(Vec::new, |list| {
+            self.free.push(at);
+            std::mem::take(list)
+        })
+    }
+}
+
+/// Records in pieces: a list that grows never moves what it holds.
+#[derive(Debug)]
+struct Pieces<T> {
+    pieces: Vec<Box<[T]>>,
+    free: Vec<u32>,
+    len: usize,
+}
+
+impl<T> Default for Pieces<T> {
+    fn default() -> Self {
+        Self {
+            pieces: Vec::new(),
+            free: Vec::new(),
+            len: 0,
+        }
+    }
+}
+
+/// Records of a piece.
+const PIECE: usize = 256;
+
+impl<T: Copy> Pieces<T> {
+    #[inline]
+    fn get(&self, at: u32) -> Option<&T> {
+        let at = at as usize;
+        self.pieces.get(at / PIECE)?.get(at % PIECE)
+    }
+
+    #[inline]
+    fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+        let at = at as usize;
+        self.pieces.get_mut(at / PIECE)?.get_mut(at % PIECE)
+    }
+
+    fn add(&mut self, record: T) -> u32 {
+        let at = self.free.pop().unwrap_or_else(|| {
+            if self.len.is_multiple_of(PIECE) {
+                self.pieces.push(vec![record; PIECE].into());
+            }
+            self.len += 1;
+            u32::try_from(self.len - 1).unwrap_or(NONE)
+        });
+        if let Some(slot) = self.get_mut(at) {
+            *slot = record;
+        }
+        at
+    }
+
+    fn remove(&mut self, at: u32) {
+        self.free.push(at);
+    }
+
+    fn octets(&self) -> usize {
+        self.pieces.len() * PIECE * size_of::<T>()
+    }
+}
+
+/// A session of such flows.
+#[derive(Debug, Clone, Copy)]
+struct Few {
+    /// Its number; 0 where there is none.
+    id: u32,
+    first: u32,
+    last: u32,
+    flows: u32,
+}
+
+/// What is to be learned from a session that is over, before it is built.
+#[derive(Debug, Clone, Copy)]
+pub struct LoneSight {
+    /// Who sent the first packet.
+    pub client: Endpoint,
+    /// Its peer.
+    pub gateway: Endpoint,
+    /// The first packet of the session.
+    pub first: Timestamp,
+    /// The earliest first packet of any flow.
+    pub earliest: Timestamp,
+    /// Packets of each.
+    pub sent: PerSide<u64>,
+}
+
+/// A session of ESP alone that is over.
+#[derive(Debug)]
+pub struct Lone {
+    /// Number in order of opening, from 1.
+    pub id: u32,
+    /// Name that the gateway was looked up by.
+    pub(super) gateway_name: Option<String>,
+    flows: Vec<EspFlow>,
+    ending: Ending,
+    now: Timestamp,
+}
+
+impl Lone {
+    /// Its flows; there is at least one.
+    pub fn flows(&self) -> &[EspFlow] {
+        &self.flows
+    }
+
+    /// Its gateway, and when it began.
+    pub(super) fn asked_for(&self) -> Option<(IpAddr, Timestamp)> {
+        let first = self.flows.first()?;
+        Some((first.flow.destination.0, first.first.time))
+    }
+
+    /// The session that this is.
+    pub fn session(self) -> Option<Box<Session>> {
+        let mut session = Box::new(blank(self.id, self.flows.first()?));
+        let mut end = End {
+            flows: self.flows,
+            gateway_name: self.gateway_name,
+            ..End::new(self.ending, self.now)
+        };
+        end.flows.sort_by_key(|flow| (flow.first, flow.spi));
+        end.tell(&mut session);
+        Some(session)
+    }
+}
+
+/// A session that began with this flow, before any packet is counted.
+fn blank(id: u32, first: &EspFlow) -> Session {
+    let end = |(ip, port)| Endpoint { ip, port };
+    let mut session = Session::empty(
+        Kind::Esp,
+        end(first.flow.source),
+        end(first.flow.destination),
+        first.first,
+        Detail::Esp,
+    );
+    session.id = id;
+    session.roles_known = false;
+    session.vantage.started_late = true;
+    session
+}
+
+/// What a session was made of.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// The session without its flows.
+    pub(super) session: Session,
+    /// Its flows, and where each stood.
+    pub(super) flows: Vec<(EspFlow, u32)>,
+}
+
+/// All sessions of ESP alone.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    flows: Pieces<Small>,
+    sessions: Pieces<Few>,
+    open: usize,
+    by_pair: HashTable<u32>,
+    secret: RandomState,
+    heads: Heads,
+    /// The session that is looked at next for silence.
+    swept: u32,
+}
+
+impl Table {
+    /// How many sessions there are.
+    pub(super) const fn len(&self) -> usize {
+        self.open
+    }
+
+    /// Octets that they take, with what leads to them.
+    pub(super) fn octets(&self) -> usize {
+        self.flows.octets()
+            + self.sessions.octets()
+            + (self.by_pair.capacity() + self.flows.len) * 2 * size_of::<u32>()
+            + self.heads.lists.len() * EspFlow::HEAD * size_of::<(Stamp, u32)>()
+    }
+
+    /// What the flow at a place is found by.
+    #[inline]
+    pub(super) fn key_at(&self, at: u32) -> Option<Key> {
+        self.flows.get(at).map(Small::key)
+    }
+
+    /// Counts a packet of the flow at a place; `false` where it asks for more than that.
+    #[inline]
+    pub(super) fn sight(&mut self, at: u32, sight: &EspSight<'_>, idle: Span) -> bool {
+        let Some(flow) = self.flows.get_mut(at) else {
+            return false;
+        };
+        let (source, _) = sight.addresses.wide();
+        if whole(flow.source) != source
+            || flow.ports != sight.ports
+            || flow.v6 != sight.addresses.is_v6()
+            || sight.at.time - flow.last.time > idle
+        {
+            return false;
+        }
+        let (number, truncated) = (sight.sequence, sight.truncated);
+        Seen::new(sight.at, number, sight.len, sight.ip_len, truncated)
+            .is_some_and(|seen| flow.count(&seen, &mut self.heads))
+    }
+
+    /// The same, from an envelope. Gives the number of its session.
+    pub(super) fn handle(&mut self, at: u32, envelope: &Envelope, packet: Packet) -> Option<u32> {
+        let flow = self.flows.get_mut(at)?;
+        if flow.flow() != envelope.flow() || envelope.fragments > 1 || packet.over == Over::Tcp {
+            return None;
+        }
+        let (stamp, truncated) = (Stamp::from(envelope), envelope.truncated);
+        let seen = Seen::new(stamp, packet.sequence, packet.len, envelope.ip_len, truncated)?;
+        if !flow.count(&seen, &mut self.heads) {
+            return None;
+        }
+        let (a, b) = flow.addresses();
+        Some(self.sessions.get(self.find(a, b)?)?.id)
+    }
+
+    /// Addresses of the flow at a place.
+    pub(super) fn ends(&self, at: u32) -> Option<(IpAddr, IpAddr)> {
+        self.flows.get(at).map(Small::addresses)
+    }
+
+    /// The session between two addresses.
+    pub(super) fn find(&self, a: IpAddr, b: IpAddr) -> Option<u32> {
+        if self.open == 0 {
+            return None;
+        }
+        let pair = Pair::of(a, b);
+        let hash = self.secret.hash_one(pair);
+        let is_it = |at: &u32| self.pair_at(*at) == Some(pair);
+        self.by_pair.find(hash, is_it).copied()
+    }
+
+    fn pair_at(&self, at: u32) -> Option<Pair> {
+        let first = self.sessions.get(at)?.first;
+        let (a, b) = self.flows.get(first)?.addresses();
+        Some(Pair::of(a, b))
+    }
+
+    /// Adds a flow, to the session between its addresses or to a new one, which is numbered then.
+    /// Gives its place and the number of its session; `None` where that has too many.
+    pub(super) fn add(
+        &mut self,
+        mut flow: Small,
+        number: impl FnOnce() -> u32,
+    ) -> Option<(u32, u32)> {
+        let (a, b) = flow.addresses();
+        let known = self.find(a, b);
+        let full = |at| self.sessions.get(at).is_none_or(|few| few.flows >= FLOWS);
+        if known.is_some_and(full) {
+            return None;
+        }
+        flow.head = self.heads.begin(&flow);
+        let at = self.flows.add(flow);
+        if let Some(few) = known.and_then(|known| self.sessions.get_mut(known)) {
+            if let Some(last) = self.flows.get_mut(few.last) {
+                last.next = at;
+            }
+            few.last = at;
+            few.flows += 1;
+            return Some((at, few.id));
+        }
+        let id = number();
+        let session = self.sessions.add(Few {
+            id,
+            first: at,
+            last: at,
+            flows: 1,
+        });
+        self.open += 1;
+        let hash = self.secret.hash_one(Pair::of(a, b));
+        let (sessions, flows, secret) = (&self.sessions, &self.flows, &self.secret);
+        self.by_pair.insert_unique(hash, session, |at| {
+            let first = sessions.get(*at).and_then(|few| flows.get(few.first));
+            first.map_or(0, |flow| {
+                let (a, b) = flow.addresses();
+                secret.hash_one(Pair::of(a, b))
+            })
+        });
+        Some((at, id))
+    }
+
+    fn flows_of(&self, session: u32) -> impl Iterator<Item = (u32, &Small)> {
+        let few = self.sessions.get(session).filter(|few| few.id != 0);
+        let mut next = few.map_or(NONE, |few| few.first);
+        std::iter::from_fn(move || {
+            let at = next;
+            let flow = self.flows.get(at)?;
+            next = flow.next;
+            Some((at, flow))
+        })
+    }
+
+    /// When a session was last seen.
+    pub(super) fn last_seen(&self, session: u32) -> Option<Timestamp> {
+        self.flows_of(session)
+            .map(|(_, flow)| flow.last.time)
+            .max()
+    }
+
+    /// Takes a session out of the table.
+    pub(super) fn take(&mut self, session: u32) -> Option<Taken> {
+        let id = self.sessions.get(session)?.id;
+        let pair = self.pair_at(session)?;
+        let list: Vec<u32> = self.flows_of(session).map(|(at, _)| at).collect();
+        let mut flows = Vec::with_capacity(list.len());
+        let mut client = None;
+        for at in list {
+            let Some(flow) = self.flows.get(at) else {
+                continue;
+            };
+            let from = if *client.get_or_insert(flow.source) == flow.source {
+                Side::Client
+            } else {
+                Side::Gateway
+            };
+            flows.push((flow.whole(from, self.heads.end(flow.head)), at));
+        }
+        let blank = blank(id, &flows.first()?.0);
+        let hash = self.secret.hash_one(pair);
+        if let Ok(entry) = self.by_pair.find_entry(hash, |known| *known == session) {
+            entry.remove();
+        }
+        for (_, at) in &flows {
+            self.flows.remove(*at);
+        }
+        if let Some(few) = self.sessions.get_mut(session) {
+            few.id = 0;
+        }
+        self.sessions.remove(session);
+        self.open -= 1;
+        Some(Taken {
+            session: blank,
+            flows,
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = (u32, u32)> {
+        let count = u32::try_from(self.sessions.len).unwrap_or(NONE);
+        (0..count).filter_map(|at| {
+            let few = self.sessions.get(at).filter(|few| few.id != 0)?;
+            Some((few.id, at))
+        })
+    }
+
+    /// All sessions with their numbers, in their order.
+    pub(super) fn in_order(&self) -> Vec<(u32, u32)> {
+        let mut all: Vec<_> = self.all().collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// What is to be learned from a session.
+    pub(super) fn look(&self, session: u32) -> Option<LoneSight> {
+        let (_, first) = self.flows_of(session).next()?;
+        let flow = first.flow();
+        let end = |(ip, port)| Endpoint { ip, port };
+        let mut sight = LoneSight {
+            client: end(flow.source),
+            gateway: end(flow.destination),
+            first: first.first.time,
+            earliest: first.first.time,
+            sent: PerSide::default(),
+        };
+        for (_, flow) in self.flows_of(session) {
+            let side = if flow.source == first.source {
+                Side::Client
+            } else {
+                Side::Gateway
+            };
+            *sight.sent.of_mut(side) += u64::from(flow.packets);
+            sight.earliest = sight.earliest.min(flow.first.time);
+        }
+        Some(sight)
+    }
+
+    /// Some sessions that have been silent for `idle`: each is asked in one of [`GOES`] calls.
+    pub(super) fn silent(&mut self, now: Timestamp, idle: Span) -> Vec<u32> {
+        let count = self.sessions.len;
+        let each = (count / GOES).max(SWEPT).min(count);
+        let mut silent = Vec::new();
+        for _ in 0..each {
+            let at = self.swept;
+            self.swept = if (at as usize) + 1 < count { at + 1 } else { 0 };
+            if self.last_seen(at).is_some_and(|last| last + idle <= now) {
+                silent.push(at);
+            }
+        }
+        silent
+    }
+
+    /// Sessions of which something may be said while they go on: silent for so long, or of one
+    /// direction for so long.
+    pub(super) fn settled(&self, now: Timestamp, after: Span) -> Vec<u32> {
+        let is_settled = |at: &u32| {
+            let one_way = self
+                .look(*at)
+                .filter(|sight| sight.sent.client == 0 || sight.sent.gateway == 0);
+            let since = match one_way {
+                Some(sight) => Some(sight.first),
+                None => self.last_seen(*at),
+            };
+            since.is_some_and(|since| since + after <= now)
+        };
+        self.all().map(|(_, at)| at).filter(is_settled).collect()
+    }
+
+    /// A session that is over, out of the table.
+    pub(super) fn end(taken: Taken, ending: Ending, now: Timestamp) -> Lone {
+        Lone {
+            id: taken.session.id,
+            gateway_name: None,
+            flows: taken.flows.into_iter().map(|(flow, _)| flow).collect(),
+            ending,
+            now,
+        }
+    }
+}
