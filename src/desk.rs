@@ -6,7 +6,9 @@
 
 use std::net::IpAddr;
 
-use crate::diagnose::{CaptureFacts, Context, Outcome, Verdict, diagnose, diagnose_briefly, tls};
+use crate::diagnose::{
+    CaptureFacts, Context, Outcome, Verdict, diagnose, diagnose_briefly, diagnose_lone, tls,
+};
 use crate::source::Statistics;
 use crate::track::vantage::Told;
 use crate::track::{Change, Ended, Lone, Session, Unanswered};
@@ -28,6 +30,23 @@ impl Filed {
     /// Whether it failed or is degraded.
     pub fn is_trouble(&self) -> bool {
         matches!(self.verdict.outcome, Outcome::Failed | Outcome::Degraded)
+    }
+}
+
+/// What became of a session that was judged, built or not.
+#[derive(Debug)]
+pub enum Judged {
+    /// A session with its verdict.
+    Session(Filed),
+    /// One of TLS of which there is nothing to be said.
+    Nothing,
+    /// ESP alone: its outcome and its cause.
+    Lone(Outcome, Option<&'static str>),
+}
+
+impl Judged {
+    fn is_trouble(&self) -> bool {
+        matches!(self, Self::Session(filed) if filed.is_trouble())
     }
 }
 
@@ -71,10 +90,18 @@ impl Over {
         }
     }
 
-    fn session(self) -> Option<Box<Session>> {
+    /// Builds ESP alone.
+    pub fn built(self) -> Self {
         match self {
-            Self::Session(session) => Some(session),
-            Self::Unanswered(syns) => Some(syns.session()),
+            Self::Lone(lone) => Self::Session(lone.session()),
+            over => over,
+        }
+    }
+
+    fn session(self) -> Box<Session> {
+        match self {
+            Self::Session(session) => session,
+            Self::Unanswered(syns) => syns.session(),
             Self::Lone(lone) => lone.session(),
         }
     }
@@ -148,12 +175,11 @@ impl Desk {
     }
 
     /// Judges sessions that closed together one after the other, each given away before the
-    /// next is asked for: there may be many. All of them were learned from before. `None` for one
-    /// of TLS of which there is nothing to be said.
+    /// next is asked for: there may be many. All of them were learned from before.
     pub fn judge_each<E>(
         &mut self,
         sessions: impl Iterator<Item = Over>,
-        mut take: impl FnMut(Option<Filed>) -> Result<(), E>,
+        mut take: impl FnMut(Judged) -> Result<(), E>,
     ) -> Result<(), E> {
         if self.threads < 2 {
             for over in sessions {
@@ -163,34 +189,39 @@ impl Desk {
         }
         let mut sessions = sessions.peekable();
         while sessions.peek().is_some() {
-            for filed in self.judge_together(sessions.by_ref().take(BATCH)) {
-                self.trouble += u64::from(filed.as_ref().is_some_and(Filed::is_trouble));
-                take(filed)?;
+            for judged in self.judge_together(sessions.by_ref().take(BATCH)) {
+                self.trouble += u64::from(judged.is_trouble());
+                take(judged)?;
             }
         }
         Ok(())
     }
 
-    fn judge_over(&mut self, over: Over) -> Option<Filed> {
-        let filed = self.look_at(over);
-        self.trouble += u64::from(filed.as_ref().is_some_and(Filed::is_trouble));
-        filed
+    fn judge_over(&mut self, over: Over) -> Judged {
+        let judged = self.look_at(over);
+        self.trouble += u64::from(judged.is_trouble());
+        judged
     }
 
-    fn look_at(&self, over: Over) -> Option<Filed> {
-        if let Over::Unanswered(syns) = &over
-            && self.context.has_nothing_to_say(syns)
-        {
-            return None;
+    fn look_at(&self, over: Over) -> Judged {
+        match &over {
+            Over::Unanswered(syns) if self.context.has_nothing_to_say(syns) => {
+                return Judged::Nothing;
+            }
+            Over::Lone(lone) if self.brief => {
+                let (outcome, cause) = diagnose_lone(lone);
+                return Judged::Lone(outcome, cause);
+            }
+            _ => {}
         }
-        let mut session = over.session()?;
+        let mut session = over.session();
         session.vantage.told = self.context.at;
-        Some(self.look(session))
+        Judged::Session(self.look(session))
     }
 
     /// Judges sessions on several threads. A verdict needs nothing of another one's: each
     /// thread takes a stretch of them, and the order stays.
-    fn judge_together(&self, mut sessions: impl Iterator<Item = Over>) -> Vec<Option<Filed>> {
+    fn judge_together(&self, mut sessions: impl Iterator<Item = Over>) -> Vec<Judged> {
         let each = BATCH.div_ceil(self.threads);
         std::thread::scope(|scope| {
             let mut work = Vec::new();

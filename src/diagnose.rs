@@ -11,8 +11,8 @@ use std::fmt;
 use vpnscope_dissectors::ike::v1::IkeSuite;
 
 use crate::time::Timestamp;
-use crate::track::{LoneSight, Unanswered};
 use crate::track::session::{Endpoint, Kind, Session, Side, Stamp, Step};
+use crate::track::{Lone, LoneSight, Unanswered};
 
 pub mod ike1;
 pub mod ike2;
@@ -842,6 +842,12 @@ pub fn diagnose_briefly(session: &Session, context: &Context) -> Verdict {
     let verdict = diagnose(session, context);
     BRIEF.set(false);
     verdict
+}
+
+/// The outcome and the cause that [`diagnose`] finds for a session of ESP alone, without building
+/// it.
+pub fn diagnose_lone(lone: &Lone) -> (Outcome, Option<&'static str>) {
+    (Outcome::Incomplete, rules::esp::alone(lone))
 }
 
 /// Every cause of every family.

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::diagnose::{Severity, Verdict};
+use crate::diagnose::{Outcome, Severity, Verdict};
 use crate::dissect::others::Counts;
 use crate::source::{Format, Statistics};
 use crate::track::esp::EspFlow;
@@ -437,10 +437,15 @@ impl Evicted {
 impl Summary {
     /// Counts one verdict.
     pub fn count(&mut self, kind: &'static str, verdict: &Verdict) {
+        self.count_as(kind, verdict.outcome, verdict.cause);
+    }
+
+    /// Counts one session by what became of it.
+    pub fn count_as(&mut self, kind: &'static str, outcome: Outcome, cause: Option<&'static str>) {
         self.sessions += 1;
         *self.by_kind.entry(kind).or_default() += 1;
-        *self.by_outcome.entry(verdict.outcome.word()).or_default() += 1;
-        if let Some(cause) = verdict.cause {
+        *self.by_outcome.entry(outcome.word()).or_default() += 1;
+        if let Some(cause) = cause {
             *self.by_cause.entry(cause).or_default() += 1;
         }
     }

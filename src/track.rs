@@ -488,10 +488,7 @@ impl Core {
 
     /// Keeps a session that was opened before, between its client and its gateway.
     pub(crate) fn reopen(&mut self, session: Session, seen: Timestamp, idle: Span) -> u32 {
-        let (id, pair) = (
-            session.id,
-            Pair::of(session.client.ip, session.gateway.ip),
-        );
+        let (id, pair) = (session.id, Pair::of(session.client.ip, session.gateway.ip));
         let index = self.slab.insert_numbered(session, seen);
         let list = self.pairs.entry(pair).or_default();
         let slab = &mut self.slab;
@@ -720,7 +717,9 @@ impl Tracker {
     fn build_for(&mut self, event: &Event<'_>) {
         let pair = match &event.what {
             What::NatKeepalive => Some((event.envelope.source, event.envelope.destination)),
-            What::Icmp(icmp) => icmp.quoted.map(|quoted| (quoted.source, quoted.destination)),
+            What::Icmp(icmp) => icmp
+                .quoted
+                .map(|quoted| (quoted.source, quoted.destination)),
             What::Incomplete(incomplete) => {
                 let flow = &incomplete.flow;
                 Some((flow.source.0, flow.destination.0))
@@ -997,7 +996,7 @@ impl Tracker {
     fn next_change(&mut self) -> Option<Change> {
         Some(match self.poll_unbuilt()? {
             Change::Unanswered(syns) => Change::Closed(syns.session()),
-            Change::Lone(lone) => Change::Closed(lone.session()?),
+            Change::Lone(lone) => Change::Closed(lone.session()),
             change => change,
         })
     }
@@ -1080,17 +1079,16 @@ impl Tracker {
     /// A session of ESP alone that is over.
     fn end_lone(&mut self, session: u32, ending: Ending) -> Option<Lone> {
         let taken = self.esp.take_lone(&mut self.core, session)?;
-        let mut lone = lone::Table::end(taken, ending, self.core.now);
-        let (gateway, began) = lone.asked_for()?;
+        let mut lone = Lone::new(taken, ending, self.core.now);
+        let (gateway, began) = lone.asked_for();
         let name = self.names.name(gateway, began);
         lone.gateway_name = name.map(str::to_string);
         Some(lone)
     }
 
     fn close_lone(&mut self, session: u32) {
-        let lone = self.end_lone(session, Ending::Idle);
-        if let Some(session) = lone.and_then(Lone::session) {
-            let closed = Change::Closed(session);
+        if let Some(lone) = self.end_lone(session, Ending::Idle) {
+            let closed = Change::Closed(lone.session());
             self.core.changes.push_back(Queued::Change(closed));
         }
     }

@@ -14,7 +14,8 @@ use super::output::{self, Out};
 use super::seam::Seam;
 use super::shelf::Shelf;
 use super::{Common, Exit, Format};
-use crate::desk::{Desk, Filed, Over};
+use crate::desk::{Desk, Filed, Judged, Over};
+use crate::diagnose::Outcome;
 use crate::render::json;
 use crate::render::text;
 use crate::report::{self, CaptureReport, ExpectedReport, Report, Summary};
@@ -22,6 +23,7 @@ use crate::source::file::{self, FileSource};
 use crate::source::{self, Frame, FrameSource, LinkType, Problem, SourceError, Statistics};
 use crate::time::Timestamp;
 use crate::track::ike2::solve::Solver;
+use crate::track::session::Kind;
 use crate::track::vantage::Told;
 use crate::track::{Change, Session};
 use crate::walk::{Last, Walk};
@@ -141,6 +143,13 @@ impl Press<'_> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Counts a session of ESP alone.
+    fn lone(&mut self, outcome: Outcome, cause: Option<&'static str>) {
+        if self.args.choice.takes_quiet() {
+            self.summary.count_as(Kind::Esp.word(), outcome, cause);
         }
     }
 
@@ -409,6 +418,7 @@ impl Reading<'_> {
         walk.watched_until(self.until.take());
         let mut pressed = Ok(());
         let is_plain = press.args.choice.is_plain();
+        let is_alone = press.args.files.len() == 1;
         walk.finish_each(&mut |last| match last {
             Last::PushedOut(Change::Closed(mut session)) if pressed.is_ok() => {
                 session.id += renumber;
@@ -427,12 +437,17 @@ impl Reading<'_> {
             };
             let mut over = change.and_then(Over::of)?;
             over.renumber(renumber);
-            Some(over)
+            // Sessions of several files are compared.
+            Some(if is_alone { over } else { over.built() })
         });
-        desk.judge_each(over, |filed| match filed {
-            Some(filed) => press.session(filed),
-            None => {
+        desk.judge_each(over, |judged| match judged {
+            Judged::Session(filed) => press.session(filed),
+            Judged::Nothing => {
                 press.summary.tls_not_reported += 1;
+                Ok(())
+            }
+            Judged::Lone(outcome, cause) => {
+                press.lone(outcome, cause);
                 Ok(())
             }
         })?;

@@ -321,10 +321,8 @@ impl Capture<'_> {
                     self.filed(&filed)?;
                 }
                 Change::Lone(lone) => {
-                    if let Some(session) = lone.session() {
-                        let filed = self.desk.close(session);
-                        self.filed(&filed)?;
-                    }
+                    let filed = self.desk.close(lone.session());
+                    self.filed(&filed)?;
                 }
             }
         }

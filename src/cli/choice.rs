@@ -188,6 +188,11 @@ impl Choice {
         !names_some && self.tls != Tls::All
     }
 
+    /// Whether sessions are reported of which nothing says that they failed.
+    pub(super) const fn takes_quiet(&self) -> bool {
+        self.only.is_none()
+    }
+
     /// Who is who.
     pub(super) const fn hints(&self) -> Hints {
         Hints {

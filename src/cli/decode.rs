@@ -10,7 +10,7 @@ use super::members::Members;
 use super::output::{self, Out};
 use super::seam::Seam;
 use super::{Common, Exit, Format};
-use crate::desk::{Desk, Over};
+use crate::desk::{Desk, Judged, Over};
 use crate::render::json;
 use crate::render::tree;
 use crate::report::decode::{Builder, FrameReport, Secrets, wire_len};
@@ -68,9 +68,10 @@ impl Table {
         self.sessions = walk.numbered();
         let mut trouble = self.trouble;
         self.desk
-            .judge_each(walk.closed().map(Over::from), |filed| {
-                trouble |=
-                    filed.is_some_and(|filed| filed.is_trouble() && choice.names(&filed.session));
+            .judge_each(walk.closed().map(Over::from), |judged| {
+                if let Judged::Session(filed) = judged {
+                    trouble |= filed.is_trouble() && choice.names(&filed.session);
+                }
                 anyhow::Ok(())
             })?;
         self.trouble = trouble;

@@ -8,7 +8,7 @@ use super::budget::Budgets;
 use super::output;
 use super::{Common, Exit, Format};
 use crate::assemble::Hints;
-use crate::desk::{Desk, Filed, Over};
+use crate::desk::{Desk, Filed, Judged, Over};
 use crate::explain::{self, Explanation};
 use crate::render::escape::harmless;
 use crate::render::json;
@@ -121,8 +121,10 @@ fn sessions(path: &Path, budgets: &Budgets) -> anyhow::Result<(Vec<SessionReport
         Last::Over(ended) => desk.learn(&ended),
     });
     desk.capture_ended(source.statistics());
-    desk.judge_each(walk.closed().map(Over::from), |filed| {
-        filed.iter().for_each(&mut keep);
+    desk.judge_each(walk.closed().map(Over::from), |judged| {
+        if let Judged::Session(filed) = judged {
+            keep(&filed);
+        }
         anyhow::Ok(())
     })?;
     let statistics = source.statistics();

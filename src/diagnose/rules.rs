@@ -12,7 +12,7 @@ mod crowd;
 mod dns;
 mod dtls;
 mod encapsulation;
-mod esp;
+pub(super) mod esp;
 mod ike1;
 mod l2tp;
 mod l2tp_esp;

@@ -61,12 +61,7 @@ impl Index {
     }
 
     /// Notes the place of a flow that has none yet.
-    pub(super) fn insert(
-        &mut self,
-        key: &Key,
-        place: u32,
-        key_at: impl Fn(u32) -> Option<Key>,
-    ) {
+    pub(super) fn insert(&mut self, key: &Key, place: u32, key_at: impl Fn(u32) -> Option<Key>) {
         let secret = self.secret;
         let hash_of = |place: &u32| key_at(*place).map_or(0, |key| hash(secret, &key));
         self.places.insert_unique(hash(secret, key), place, hash_of);

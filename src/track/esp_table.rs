@@ -10,8 +10,8 @@ use super::Core;
 use super::esp::{EspFlow, Log, Logged, Over};
 use super::esp_index::{Index, Key};
 use super::esp_lay::lay;
-use super::lone::{self, Small};
 use super::hold::Hold;
+use super::lone::{self, Small};
 use super::path::cannot_shrink;
 use super::session::{Detail, Kind, Session, Side, Stamp};
 use crate::decap::{Addresses, Envelope};
@@ -304,13 +304,14 @@ impl Table {
         packet: Packet,
         key: Key,
     ) -> Option<u32> {
-        let (a, b) = (envelope.source, envelope.destination);
-        if !core.between(a, b).is_empty() || self.lone.find(a, b).is_some() {
-            return self.add(core, envelope, packet, key);
-        }
+        // Even where a session between its addresses is known by now.
         if let Some(first) = self.fresh.remove(&key) {
             self.add(core, &first.envelope, first.packet, key);
             return self.handle(core, envelope, packet);
+        }
+        let (a, b) = (envelope.source, envelope.destination);
+        if !core.between(a, b).is_empty() || self.lone.find(a, b).is_some() {
+            return self.add(core, envelope, packet, key);
         }
         if self.fresh.len() < FRESH_KEPT {
             self.fresh.insert(
@@ -392,10 +393,12 @@ impl Table {
         let Some(taken) = self.take_lone(core, session) else {
             return;
         };
-        let seen = taken.flows.iter().map(|(flow, _)| flow.first.time).max();
+        let (built, flows) = taken.build();
+        let flows: Vec<EspFlow> = flows.collect();
+        let seen = flows.iter().map(|flow| flow.first.time).max();
         let idle = core.config.idle_established;
-        let owner = core.reopen(taken.session, seen.unwrap_or_default(), idle);
-        for (flow, _) in taken.flows {
+        let owner = core.reopen(built, seen.unwrap_or_default(), idle);
+        for flow in flows {
             let destination = wide(flow.flow.destination.0);
             let key = Key {
                 spi: flow.spi,
@@ -418,12 +421,8 @@ impl Table {
     /// Takes a session that is not built out of the tables.
     pub(super) fn take_lone(&mut self, core: &mut Core, session: u32) -> Option<lone::Taken> {
         let taken = self.lone.take(session)?;
-        for (flow, at) in &taken.flows {
-            let key = Key {
-                spi: flow.spi,
-                destination: wide(flow.flow.destination.0),
-            };
-            self.index.remove(&key, at + LONE);
+        for kept in &taken.flows {
+            self.index.remove(&kept.key(), kept.at + LONE);
         }
         core.lone = self.lone.len();
         Some(taken)

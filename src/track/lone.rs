@@ -75,7 +75,7 @@ impl Place {
 
 /// A flow whose packets came in order, or with gaps: two cache lines, and what finds and counts
 /// a packet stands in the first.
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Small {
     destination: [u64; 2],
@@ -188,6 +188,10 @@ impl Small {
         }
     }
 
+    const fn over(&self) -> Over {
+        if self.udp { Over::Udp } else { Over::Ip }
+    }
+
     /// Counts a packet as [`EspFlow::count`] does. `false` where a small record cannot: nothing
     /// is counted then.
     #[inline]
@@ -236,7 +240,7 @@ impl Small {
 
     /// The flow in full.
     fn whole(&self, from: Side, head: Vec<(Stamp, u32)>) -> EspFlow {
-        let over = if self.udp { Over::Udp } else { Over::Ip };
+        let over = self.over();
         let first = self.first.stamp();
         EspFlow {
             packets: u64::from(self.packets),
@@ -253,7 +257,14 @@ impl Small {
             },
             truncated: u64::from(self.truncated),
             missing: u64::from(self.missing),
-            ..EspFlow::new(self.spi, from, over, self.flow(), first, self.first_sequence)
+            ..EspFlow::new(
+                self.spi,
+                from,
+                over,
+                self.flow(),
+                first,
+                self.first_sequence,
+            )
         }
     }
 }
@@ -379,6 +390,36 @@ pub struct LoneSight {
     pub sent: PerSide<u64>,
 }
 
+/// A flow that was taken out of the tables.
+#[derive(Debug)]
+pub(super) struct Kept {
+    flow: Small,
+    head: Vec<(Stamp, u32)>,
+    from: Side,
+    /// Where it stood.
+    pub(super) at: u32,
+}
+
+impl Kept {
+    const fn new(flow: Small, at: u32) -> Self {
+        Self {
+            flow,
+            head: Vec::new(),
+            from: Side::Client,
+            at,
+        }
+    }
+
+    /// What it was found by.
+    pub(super) const fn key(&self) -> Key {
+        self.flow.key()
+    }
+
+    fn whole(self) -> EspFlow {
+        self.flow.whole(self.from, self.head)
+    }
+}
+
 /// A session of ESP alone that is over.
 #[derive(Debug)]
 pub struct Lone {
@@ -386,45 +427,60 @@ pub struct Lone {
     pub id: u32,
     /// Name that the gateway was looked up by.
     pub(super) gateway_name: Option<String>,
-    flows: Vec<EspFlow>,
+    /// The flow that it began with.
+    first: Small,
+    flows: Vec<Kept>,
     ending: Ending,
     now: Timestamp,
 }
 
 impl Lone {
-    /// Its flows; there is at least one.
-    pub fn flows(&self) -> &[EspFlow] {
-        &self.flows
+    pub(super) fn new(taken: Taken, ending: Ending, now: Timestamp) -> Self {
+        Self {
+            id: taken.id,
+            gateway_name: None,
+            first: taken.first,
+            flows: taken.flows,
+            ending,
+            now,
+        }
     }
 
     /// Its gateway, and when it began.
-    pub(super) fn asked_for(&self) -> Option<(IpAddr, Timestamp)> {
-        let first = self.flows.first()?;
-        Some((first.flow.destination.0, first.first.time))
+    pub(super) fn asked_for(&self) -> (IpAddr, Timestamp) {
+        (self.first.addresses().1, self.first.first.time)
+    }
+
+    /// Who sent, and how each flow travelled, in the order of their first packets.
+    pub fn sent(&self) -> impl Iterator<Item = (Side, Over)> {
+        let mut flows: Vec<_> = self.flows.iter().collect();
+        flows.sort_by_key(|kept| (kept.flow.first.stamp(), kept.flow.spi));
+        flows.into_iter().map(|kept| (kept.from, kept.flow.over()))
     }
 
     /// The session that this is.
-    pub fn session(self) -> Option<Box<Session>> {
-        let mut session = Box::new(blank(self.id, self.flows.first()?));
+    pub fn session(self) -> Box<Session> {
+        let mut session = Box::new(blank(self.id, &self.first));
         let mut end = End {
-            flows: self.flows,
+            flows: self.flows.into_iter().map(Kept::whole).collect(),
             gateway_name: self.gateway_name,
             ..End::new(self.ending, self.now)
         };
         end.flows.sort_by_key(|flow| (flow.first, flow.spi));
         end.tell(&mut session);
-        Some(session)
+        session
     }
 }
 
 /// A session that began with this flow, before any packet is counted.
-fn blank(id: u32, first: &EspFlow) -> Session {
+fn blank(id: u32, first: &Small) -> Session {
+    let flow = first.flow();
     let end = |(ip, port)| Endpoint { ip, port };
     let mut session = Session::empty(
         Kind::Esp,
-        end(first.flow.source),
-        end(first.flow.destination),
-        first.first,
+        end(flow.source),
+        end(flow.destination),
+        first.first.stamp(),
         Detail::Esp,
     );
     session.id = id;
@@ -433,13 +489,30 @@ fn blank(id: u32, first: &EspFlow) -> Session {
     session
 }
 
+/// Who sends, where this is the client's address.
+fn side(flow: &Small, client: [u64; 2]) -> Side {
+    if flow.source == client {
+        Side::Client
+    } else {
+        Side::Gateway
+    }
+}
+
 /// What a session was made of.
 #[derive(Debug)]
 pub(super) struct Taken {
-    /// The session without its flows.
-    pub(super) session: Session,
-    /// Its flows, and where each stood.
-    pub(super) flows: Vec<(EspFlow, u32)>,
+    id: u32,
+    first: Small,
+    /// Its flows, the first one first.
+    pub(super) flows: Vec<Kept>,
+}
+
+impl Taken {
+    /// The session without its flows, and these.
+    pub(super) fn build(self) -> (Session, impl Iterator<Item = EspFlow>) {
+        let session = blank(self.id, &self.first);
+        (session, self.flows.into_iter().map(Kept::whole))
+    }
 }
 
 /// All sessions of ESP alone.
@@ -501,7 +574,13 @@ impl Table {
             return None;
         }
         let (stamp, truncated) = (Stamp::from(envelope), envelope.truncated);
-        let seen = Seen::new(stamp, packet.sequence, packet.len, envelope.ip_len, truncated)?;
+        let seen = Seen::new(
+            stamp,
+            packet.sequence,
+            packet.len,
+            envelope.ip_len,
+            truncated,
+        )?;
         if !flow.count(&seen, &mut self.heads) {
             return None;
         }
@@ -587,46 +666,31 @@ impl Table {
 
     /// When a session was last seen.
     pub(super) fn last_seen(&self, session: u32) -> Option<Timestamp> {
-        self.flows_of(session)
-            .map(|(_, flow)| flow.last.time)
-            .max()
+        self.flows_of(session).map(|(_, flow)| flow.last.time).max()
     }
 
     /// Takes a session out of the table.
     pub(super) fn take(&mut self, session: u32) -> Option<Taken> {
         let id = self.sessions.get(session)?.id;
         let pair = self.pair_at(session)?;
-        let list: Vec<u32> = self.flows_of(session).map(|(at, _)| at).collect();
-        let mut flows = Vec::with_capacity(list.len());
-        let mut client = None;
-        for at in list {
-            let Some(flow) = self.flows.get(at) else {
-                continue;
-            };
-            let from = if *client.get_or_insert(flow.source) == flow.source {
-                Side::Client
-            } else {
-                Side::Gateway
-            };
-            flows.push((flow.whole(from, self.heads.end(flow.head)), at));
+        let list = self.flows_of(session);
+        let mut flows: Vec<Kept> = list.map(|(at, flow)| Kept::new(*flow, at)).collect();
+        let first = flows.first()?.flow;
+        for kept in &mut flows {
+            kept.from = side(&kept.flow, first.source);
+            kept.head = self.heads.end(kept.flow.head);
+            self.flows.remove(kept.at);
         }
-        let blank = blank(id, &flows.first()?.0);
         let hash = self.secret.hash_one(pair);
         if let Ok(entry) = self.by_pair.find_entry(hash, |known| *known == session) {
             entry.remove();
-        }
-        for (_, at) in &flows {
-            self.flows.remove(*at);
         }
         if let Some(few) = self.sessions.get_mut(session) {
             few.id = 0;
         }
         self.sessions.remove(session);
         self.open -= 1;
-        Some(Taken {
-            session: blank,
-            flows,
-        })
+        Some(Taken { id, first, flows })
     }
 
     fn all(&self) -> impl Iterator<Item = (u32, u32)> {
@@ -657,12 +721,7 @@ impl Table {
             sent: PerSide::default(),
         };
         for (_, flow) in self.flows_of(session) {
-            let side = if flow.source == first.source {
-                Side::Client
-            } else {
-                Side::Gateway
-            };
-            *sight.sent.of_mut(side) += u64::from(flow.packets);
+            *sight.sent.of_mut(side(flow, first.source)) += u64::from(flow.packets);
             sight.earliest = sight.earliest.min(flow.first.time);
         }
         Some(sight)
@@ -698,15 +757,7 @@ impl Table {
         };
         self.all().map(|(_, at)| at).filter(is_settled).collect()
     }
-
-    /// A session that is over, out of the table.
-    pub(super) fn end(taken: Taken, ending: Ending, now: Timestamp) -> Lone {
-        Lone {
-            id: taken.session.id,
-            gateway_name: None,
-            flows: taken.flows.into_iter().map(|(flow, _)| flow).collect(),
-            ending,
-            now,
-        }
-    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,11 @@
 //! Does data flow both ways?
 
 use crate::diagnose::ike2::{Auth, Story};
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
+use crate::diagnose::{
+    Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause, say,
+};
 use crate::time::Span;
+use crate::track::Lone;
 use crate::track::esp::{EspFlow, Over};
 use crate::track::session::{IcmpFact, Session, Side, Stamp};
 
@@ -99,6 +102,25 @@ cause! {
             "Switch MOBIKE on at both ends, and dead peer detection at the client, so that the session follows the change.",
             "Raise the NAT's UDP timeout.",
         ],
+    }
+}
+
+/// What is said of ESP alone, of which nothing else is known: the cause that is named where it
+/// came from one end only. It is never more than incomplete, since its beginning was not seen.
+pub(in crate::diagnose) fn alone(lone: &Lone) -> Option<&'static str> {
+    let mut sent = lone.sent();
+    let (from, over) = sent.next()?;
+    if sent.any(|(side, _)| side != from) {
+        return None;
+    }
+    Some(one_way_cause(over).0.code)
+}
+
+fn one_way_cause(over: Over) -> (&'static Cause, &'static str) {
+    match over {
+        Over::Ip => (&ESP_BLOCKED, "as IP protocol 50"),
+        Over::Udp => (&ESP_ONE_WAY, "in UDP"),
+        Over::Tcp => (&ESP_ONE_WAY, "in TCP"),
     }
 }
 
@@ -252,11 +274,7 @@ fn one_way(session: &Session, findings: &mut Findings) {
     };
     let last = sent(session, from).map(|f| f.last).max().unwrap_or(first);
     let over = sent(session, from).next().map_or(Over::Udp, |f| f.over);
-    let (cause, how) = match over {
-        Over::Ip => (&ESP_BLOCKED, "as IP protocol 50"),
-        Over::Udp => (&ESP_ONE_WAY, "in UDP"),
-        Over::Tcp => (&ESP_ONE_WAY, "in TCP"),
-    };
+    let (cause, how) = one_way_cause(over);
     let mut finding = Finding::failure(
         cause,
         Stage::EspData,
