@@ -437,16 +437,22 @@ impl Evicted {
 impl Summary {
     /// Counts one verdict.
     pub fn count(&mut self, kind: &'static str, verdict: &Verdict) {
-        self.count_as(kind, verdict.outcome, verdict.cause);
+        self.count_as(kind, verdict.outcome, verdict.cause, 1);
     }
 
-    /// Counts one session by what became of it.
-    pub fn count_as(&mut self, kind: &'static str, outcome: Outcome, cause: Option<&'static str>) {
-        self.sessions += 1;
-        *self.by_kind.entry(kind).or_default() += 1;
-        *self.by_outcome.entry(outcome.word()).or_default() += 1;
+    /// Counts sessions by what became of them.
+    pub fn count_as(
+        &mut self,
+        kind: &'static str,
+        outcome: Outcome,
+        cause: Option<&'static str>,
+        count: u64,
+    ) {
+        self.sessions += count;
+        *self.by_kind.entry(kind).or_default() += count;
+        *self.by_outcome.entry(outcome.word()).or_default() += count;
         if let Some(cause) = cause {
-            *self.by_cause.entry(cause).or_default() += 1;
+            *self.by_cause.entry(cause).or_default() += count;
         }
     }
 }

@@ -100,6 +100,8 @@ struct Press<'a> {
     solver: Option<Solver>,
     twins: Twins,
     expected: Vec<ExpectedReport>,
+    /// Sessions of ESP alone by what became of them.
+    lone: Vec<(Outcome, Option<&'static str>, u64)>,
 }
 
 #[derive(Serialize)]
@@ -149,7 +151,14 @@ impl Press<'_> {
     /// Counts a session of ESP alone.
     fn lone(&mut self, outcome: Outcome, cause: Option<&'static str>) {
         if self.args.choice.takes_quiet() {
-            self.summary.count_as(Kind::Esp.word(), outcome, cause);
+            let known = self
+                .lone
+                .iter_mut()
+                .find(|known| (known.0, known.1) == (outcome, cause));
+            match known {
+                Some((.., count)) => *count += 1,
+                None => self.lone.push((outcome, cause, 1)),
+            }
         }
     }
 
@@ -167,6 +176,9 @@ impl Press<'_> {
     }
 
     fn finish(mut self, captures: Vec<CaptureReport>) -> anyhow::Result<()> {
+        for (outcome, cause, count) in self.lone.drain(..) {
+            (self.summary).count_as(Kind::Esp.word(), outcome, cause, count);
+        }
         let colour = output::coloured(self.args.common.color, self.args.common.output.is_some());
         let report = Report {
             schema: report::SCHEMA,
@@ -234,6 +246,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             solver: args.nat_solve.then(Solver::default),
             twins: Twins::default(),
             expected: Vec::new(),
+            lone: Vec::new(),
         },
         expected: Expected::new(&args.expect_client),
         captures: Vec::new(),
