@@ -60,7 +60,6 @@ pub(super) fn wide(address: IpAddr) -> u128 {
 const LONE: u32 = 1 << 31;
 
 /// The key of the flow at a place.
-#[inline]
 fn key_at(entries: &[Option<Entry>], lone: &lone::Table, place: u32) -> Option<Key> {
     if place >= LONE {
         return lone.key_at(place - LONE);
@@ -116,7 +115,7 @@ const ASKED: usize = 256;
 /// Messages, the latest, of each that are asked where it went.
 const STEPS_ASKED: usize = 64;
 /// What a flow takes beside itself: the places that lead to it.
-const FOUND_BY: usize = 4 * size_of::<u32>();
+const FOUND_BY: usize = 2 * size_of::<u32>();
 /// Flows of one packet that are kept whole; beyond it a filter remembers that they were seen.
 const FRESH_KEPT: usize = 128;
 /// Places of that filter, eight octets each.
@@ -157,7 +156,7 @@ impl Table {
             return self.is_single(core, hold, sight.addresses, &key);
         };
         if at >= LONE {
-            return (self.lone).sight(at - LONE, sight, core.config.idle_established);
+            return (self.lone).sight(at - LONE, sight, source, core.config.idle_established);
         }
         let Some(Some(entry)) = self.entries.get_mut(at as usize) else {
             return false;
@@ -184,9 +183,20 @@ impl Table {
         true
     }
 
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "measured: each packet of ESP is looked up"
+    )]
+    #[inline(always)]
     fn find(&self, key: &Key) -> Option<u32> {
-        (self.index).get(key, |place| key_at(&self.entries, &self.lone, place))
+        self.index.get(key, |place| {
+            if place >= LONE {
+                self.lone.is_at(place - LONE, key)
+            } else {
+                let entry = self.entries.get(place as usize).and_then(Option::as_ref);
+                entry.is_some_and(|entry| entry.key == *key)
+            }
+        })
     }
 
     /// Whether a packet is the first of a flow that is not kept until a second one comes: see
@@ -351,7 +361,7 @@ impl Table {
         packet: Packet,
         key: Key,
     ) -> Option<u32> {
-        let held = self.held + self.lone.octets();
+        let held = self.held + self.lone.octets() + self.index.octets();
         if self.index.len() >= core.config.esp_flows || held > core.config.esp_octets {
             core.counters.evicted_esp += 1;
             return None;

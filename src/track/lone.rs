@@ -192,6 +192,44 @@ impl Small {
         if self.udp { Over::Udp } else { Over::Ip }
     }
 
+    /// Counts a packet as [`Small::count`] does, where nothing is unusual about it.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "compared with the MTU before"
+    )]
+    #[inline]
+    fn is_next(&mut self, sight: &EspSight<'_>, silent: Span) -> bool {
+        let plain = sight.sequence == self.last_sequence.wrapping_add(1)
+            && self.packets.wrapping_sub(EspFlow::HEAD as u32) < u32::MAX / 2
+            && sight.len.max(sight.ip_len) <= USUAL_MTU
+            && !sight.truncated
+            && sight.at.frame >> FRAME_BITS == 0;
+        if !plain {
+            return false;
+        }
+        let len = sight.len as u16;
+        self.window = self.window << 1 | 1;
+        self.last_sequence = sight.sequence;
+        self.packets += 1;
+        self.octets += u64::from(len);
+        self.sizes = (self.sizes.0.min(len), self.sizes.1.max(len));
+        self.largest_ip = self.largest_ip.max(sight.ip_len as u16);
+        if silent >= Span::default() {
+            self.last = Place {
+                capture_and_frame: u64::from(sight.at.capture) << FRAME_BITS | sight.at.frame,
+                time: sight.at.time,
+            };
+        }
+        true
+    }
+
+    #[inline(never)]
+    fn count_sight(&mut self, sight: &EspSight<'_>, heads: &mut Heads) -> bool {
+        let (number, truncated) = (sight.sequence, sight.truncated);
+        Seen::new(sight.at, number, sight.len, sight.ip_len, truncated)
+            .is_some_and(|seen| self.count(&seen, heads))
+    }
+
     /// Counts a packet as [`EspFlow::count`] does. `false` where a small record cannot: nothing
     /// is counted then.
     #[inline]
@@ -548,23 +586,35 @@ impl Table {
         self.flows.get(at).map(Small::key)
     }
 
-    /// Counts a packet of the flow at a place; `false` where it asks for more than that.
+    /// Whether the flow at a place is that of a key.
     #[inline]
-    pub(super) fn sight(&mut self, at: u32, sight: &EspSight<'_>, idle: Span) -> bool {
+    pub(super) fn is_at(&self, at: u32, key: &Key) -> bool {
+        (self.flows.get(at))
+            .is_some_and(|flow| flow.spi == key.spi && flow.destination == halves(key.destination))
+    }
+
+    /// Counts a packet of the flow at a place, with `source` as a number; `false` where it asks
+    /// for more than that.
+    #[inline]
+    pub(super) fn sight(
+        &mut self,
+        at: u32,
+        sight: &EspSight<'_>,
+        source: u128,
+        idle: Span,
+    ) -> bool {
         let Some(flow) = self.flows.get_mut(at) else {
             return false;
         };
-        let (source, _) = sight.addresses.wide();
-        if whole(flow.source) != source
-            || flow.ports != sight.ports
-            || flow.v6 != sight.addresses.is_v6()
-            || sight.at.time - flow.last.time > idle
-        {
+        let silent = sight.at.time - flow.last.time;
+        let is_its = flow.source == halves(source)
+            && flow.ports == sight.ports
+            && flow.v6 == sight.addresses.is_v6()
+            && silent <= idle;
+        if !is_its {
             return false;
         }
-        let (number, truncated) = (sight.sequence, sight.truncated);
-        Seen::new(sight.at, number, sight.len, sight.ip_len, truncated)
-            .is_some_and(|seen| flow.count(&seen, &mut self.heads))
+        flow.is_next(sight, silent) || flow.count_sight(sight, &mut self.heads)
     }
 
     /// The same, from an envelope. Gives the number of its session.
