@@ -198,9 +198,9 @@ impl Small {
         reason = "compared with the MTU before"
     )]
     #[inline]
-    fn is_next(&mut self, sight: &EspSight<'_>, silent: Span) -> bool {
+    fn is_next(&mut self, sight: &EspSight<'_>, silent: Span, heads: &mut Heads) -> bool {
         let plain = sight.sequence == self.last_sequence.wrapping_add(1)
-            && self.packets.wrapping_sub(EspFlow::HEAD as u32) < u32::MAX / 2
+            && self.packets < u32::MAX
             && sight.len.max(sight.ip_len) <= USUAL_MTU
             && !sight.truncated
             && sight.at.frame >> FRAME_BITS == 0;
@@ -214,6 +214,9 @@ impl Small {
         self.octets += u64::from(len);
         self.sizes = (self.sizes.0.min(len), self.sizes.1.max(len));
         self.largest_ip = self.largest_ip.max(sight.ip_len as u16);
+        if self.packets as usize <= EspFlow::HEAD && self.head != NONE {
+            heads.push(self.head, sight.at, sight.len);
+        }
         if silent >= Span::default() {
             self.last = Place {
                 capture_and_frame: u64::from(sight.at.capture) << FRAME_BITS | sight.at.frame,
@@ -250,7 +253,7 @@ impl Small {
         self.sizes = (self.sizes.0.min(seen.len), self.sizes.1.max(seen.len));
         self.largest_ip = self.largest_ip.max(seen.ip_len);
         if self.head != NONE && self.packets as usize <= EspFlow::HEAD {
-            heads.push(self.head, seen);
+            heads.push(self.head, seen.at.stamp(), u32::from(seen.len));
         }
         if seen.at.time >= self.last.time {
             self.last = seen.at;
@@ -330,10 +333,11 @@ impl Heads {
         at
     }
 
-    fn push(&mut self, at: u32, seen: &Seen) {
+    #[inline]
+    fn push(&mut self, at: u32, stamp: Stamp, len: u32) {
         if let Some(list) = self.lists.get_mut(at as usize) {
             super::esp::make_room(list, EspFlow::HEAD);
-            list.push((seen.at.stamp(), u32::from(seen.len)));
+            list.push((stamp, len));
         }
     }
 
@@ -614,7 +618,8 @@ impl Table {
         if !is_its {
             return false;
         }
-        flow.is_next(sight, silent) || flow.count_sight(sight, &mut self.heads)
+        let heads = &mut self.heads;
+        flow.is_next(sight, silent, heads) || flow.count_sight(sight, heads)
     }
 
     /// The same, from an envelope. Gives the number of its session.
