@@ -52,7 +52,6 @@ const fn word(place: u32, hash: u64) -> u64 {
 }
 
 /// The place in a word that leads to a flow.
-#[expect(clippy::cast_possible_truncation, reason = "what is left are 32 bits")]
 const fn place(word: u64) -> Option<u32> {
     ((word >> 32) as u32).checked_sub(1)
 }
@@ -161,7 +160,6 @@ impl Index {
 }
 
 /// Where a flow is looked for first.
-#[expect(clippy::cast_possible_truncation, reason = "as many bits as there are")]
 #[inline]
 const fn home(hash: u64) -> usize {
     (hash >> 32) as usize

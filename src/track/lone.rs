@@ -28,9 +28,6 @@ const FLOWS: u32 = 64;
 const SWEPT: usize = 1024;
 /// All are looked at in so many goes.
 const GOES: usize = 64;
-/// Frames count up to here in a packed stamp; the capture stands above.
-const FRAME_BITS: u32 = 48;
-
 /// An address as it was before it became a number.
 fn narrow(address: u128, v6: bool) -> IpAddr {
     match u32::try_from(address) {
@@ -48,31 +45,6 @@ const fn whole([high, low]: [u64; 2]) -> u128 {
     (high as u128) << 64 | low as u128
 }
 
-/// A stamp in sixteen octets.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    capture_and_frame: u64,
-    time: Timestamp,
-}
-
-impl Place {
-    fn of(stamp: Stamp) -> Option<Self> {
-        (stamp.frame >> FRAME_BITS == 0).then_some(Self {
-            capture_and_frame: u64::from(stamp.capture) << FRAME_BITS | stamp.frame,
-            time: stamp.time,
-        })
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "sixteen bits are left")]
-    const fn stamp(self) -> Stamp {
-        Stamp {
-            capture: (self.capture_and_frame >> FRAME_BITS) as u16,
-            frame: self.capture_and_frame & ((1 << FRAME_BITS) - 1),
-            time: self.time,
-        }
-    }
-}
-
 /// A flow whose packets came in order, or with gaps: two cache lines, and what finds and counts
 /// a packet stands in the first.
 #[repr(C, align(128))]
@@ -87,8 +59,8 @@ pub(super) struct Small {
     packets: u32,
     window: u64,
     octets: u64,
-    last: Place,
-    first: Place,
+    last: Stamp,
+    first: Stamp,
     first_sequence: u32,
     /// Where its first packets stand.
     head: u32,
@@ -107,7 +79,7 @@ pub(super) struct Small {
 /// What a flow needs to know of a packet.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
-    at: Place,
+    at: Stamp,
     sequence: u32,
     len: u16,
     ip_len: u16,
@@ -121,7 +93,7 @@ impl Seen {
             return None;
         }
         Some(Self {
-            at: Place::of(at)?,
+            at,
             sequence,
             len: u16::try_from(len).ok()?,
             ip_len: u16::try_from(ip_len).ok()?,
@@ -202,8 +174,7 @@ impl Small {
         let plain = sight.sequence == self.last_sequence.wrapping_add(1)
             && self.packets < u32::MAX
             && sight.len.max(sight.ip_len) <= USUAL_MTU
-            && !sight.truncated
-            && sight.at.frame >> FRAME_BITS == 0;
+            && !sight.truncated;
         if !plain {
             return false;
         }
@@ -218,10 +189,7 @@ impl Small {
             heads.push(self.head, sight.at, sight.len);
         }
         if silent >= Span::default() {
-            self.last = Place {
-                capture_and_frame: u64::from(sight.at.capture) << FRAME_BITS | sight.at.frame,
-                time: sight.at.time,
-            };
+            self.last = sight.at;
         }
         true
     }
@@ -253,7 +221,7 @@ impl Small {
         self.sizes = (self.sizes.0.min(seen.len), self.sizes.1.max(seen.len));
         self.largest_ip = self.largest_ip.max(seen.ip_len);
         if self.head != NONE && self.packets as usize <= EspFlow::HEAD {
-            heads.push(self.head, seen.at.stamp(), u32::from(seen.len));
+            heads.push(self.head, seen.at, u32::from(seen.len));
         }
         if seen.at.time >= self.last.time {
             self.last = seen.at;
@@ -282,7 +250,7 @@ impl Small {
     /// The flow in full.
     fn whole(&self, from: Side, head: Vec<(Stamp, u32)>) -> EspFlow {
         let over = self.over();
-        let first = self.first.stamp();
+        let first = self.first;
         EspFlow {
             packets: u64::from(self.packets),
             octets: self.octets,
@@ -290,7 +258,7 @@ impl Small {
             last_sequence: self.last_sequence,
             largest_ip: u32::from(self.largest_ip),
             sizes: (u32::from(self.sizes.0), u32::from(self.sizes.1)),
-            last: self.last.stamp(),
+            last: self.last,
             head: if head.is_empty() {
                 vec![(first, u32::from(self.first_len))]
             } else {
@@ -328,7 +296,7 @@ impl Heads {
         let Some(at) = at else { return NONE };
         if let Some(list) = self.lists.get_mut(at as usize) {
             super::esp::make_room(list, EspFlow::HEAD);
-            list.push((first.first.stamp(), u32::from(first.first_len)));
+            list.push((first.first, u32::from(first.first_len)));
         }
         at
     }
@@ -353,7 +321,7 @@ impl Heads {
 /// Records in pieces: a list that grows never moves what it holds.
 #[derive(Debug)]
 struct Pieces<T> {
-    pieces: Vec<Box<[T]>>,
+    each: Vec<Box<[T]>>,
     free: Vec<u32>,
     len: usize,
 }
@@ -361,7 +329,7 @@ struct Pieces<T> {
 impl<T> Default for Pieces<T> {
     fn default() -> Self {
         Self {
-            pieces: Vec::new(),
+            each: Vec::new(),
             free: Vec::new(),
             len: 0,
         }
@@ -375,19 +343,19 @@ impl<T: Copy> Pieces<T> {
     #[inline]
     fn get(&self, at: u32) -> Option<&T> {
         let at = at as usize;
-        self.pieces.get(at / PIECE)?.get(at % PIECE)
+        self.each.get(at / PIECE)?.get(at % PIECE)
     }
 
     #[inline]
     fn get_mut(&mut self, at: u32) -> Option<&mut T> {
         let at = at as usize;
-        self.pieces.get_mut(at / PIECE)?.get_mut(at % PIECE)
+        self.each.get_mut(at / PIECE)?.get_mut(at % PIECE)
     }
 
     fn add(&mut self, record: T) -> u32 {
         let at = self.free.pop().unwrap_or_else(|| {
             if self.len.is_multiple_of(PIECE) {
-                self.pieces.push(vec![record; PIECE].into());
+                self.each.push(vec![record; PIECE].into());
             }
             self.len += 1;
             u32::try_from(self.len - 1).unwrap_or(NONE)
@@ -403,7 +371,7 @@ impl<T: Copy> Pieces<T> {
     }
 
     fn octets(&self) -> usize {
-        self.pieces.len() * PIECE * size_of::<T>()
+        self.each.len() * PIECE * size_of::<T>()
     }
 }
 
@@ -496,7 +464,7 @@ impl Lone {
     /// Who sent, and how each flow travelled, in the order of their first packets.
     pub fn sent(&self) -> impl Iterator<Item = (Side, Over)> {
         let mut flows: Vec<_> = self.flows.iter().collect();
-        flows.sort_by_key(|kept| (kept.flow.first.stamp(), kept.flow.spi));
+        flows.sort_by_key(|kept| (kept.flow.first, kept.flow.spi));
         flows.into_iter().map(|kept| (kept.from, kept.flow.over()))
     }
 
@@ -522,7 +490,7 @@ fn blank(id: u32, first: &Small) -> Session {
         Kind::Esp,
         end(flow.source),
         end(flow.destination),
-        first.first.stamp(),
+        first.first,
         Detail::Esp,
     );
     session.id = id;

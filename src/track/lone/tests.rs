@@ -227,3 +227,23 @@ fn is_judged_alike_without_being_built() {
     }
     assert!(one_way > 20 && both > 20, "{one_way} {both}");
 }
+
+/// What was seen once waits for a second packet. Meanwhile the other direction may make the
+/// session known; it is still one flow.
+#[test]
+fn a_flow_that_waited_while_its_session_began_is_one() {
+    let mut lot = Lot(3);
+    let all = traffic(&mut lot, false);
+    let of = |esp: &&Esp, spi| esp.spi == spi && esp.envelope.fragments == 1;
+    let near: Vec<&Esp> = all.iter().filter(|esp| of(esp, 0x1000)).take(2).collect();
+    let far: Vec<&Esp> = all.iter().filter(|esp| of(esp, 0x1002)).take(2).collect();
+    let mut tracker = Tracker::new(Config::default());
+    for (frame, esp) in [near[0], far[0], far[1], near[1]].into_iter().enumerate() {
+        let mut esp = *esp;
+        esp.envelope.frame = frame as u64 + 1;
+        give(&mut tracker, &esp, false);
+    }
+    let over = end(&mut tracker, all[399].envelope.time);
+    let flows: Vec<(u32, u64)> = over[0].esp.iter().map(|f| (f.spi, f.packets)).collect();
+    assert_eq!((over.len(), flows), (1, vec![(0x1000, 2), (0x1002, 2)]));
+}
