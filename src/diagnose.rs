@@ -641,7 +641,8 @@ impl Context {
 
     /// As [`Context::learn`], from a session that is not built.
     pub(crate) fn learn_unanswered(&mut self, syns: &Unanswered) {
-        let (client, gateway) = (syns.flow.source, syns.flow.destination);
+        let flow = syns.flow();
+        let (client, gateway) = (flow.source, flow.destination);
         if self.heard.len() < Self::KEPT {
             self.heard.insert(client.0);
         }
@@ -679,7 +680,7 @@ impl Context {
     /// Whether no rule has anything to say of a session that is not built, and nothing shows that
     /// it belongs to a VPN: a SYN that the capture ended too soon after.
     pub(crate) fn has_nothing_to_say(&self, syns: &Unanswered) -> bool {
-        let gateway = syns.flow.destination;
+        let gateway = syns.flow().destination;
         rules::tcp::is_too_early(syns.syns, syns.watched())
             && self.gateway != Some(gateway.0)
             && !self.vpn_gateways.contains(&gateway)

@@ -39,6 +39,37 @@ pub enum Class {
     NotOurs,
 }
 
+/// Whether a UDP datagram is nothing of ours, nor a VPN that is counted, nor DTLS, nor on a port of
+/// ours: what nearly all datagrams of a span port are, told by their ports and four octets. `false`
+/// says nothing. `has_dtls`: whether an association is followed, so that encrypted DTLS matters.
+#[inline]
+pub fn is_dull(ports: (u16, u16), payload: &[u8], has_dtls: impl FnOnce() -> bool) -> bool {
+    /// Ports that say more than octets, by their remainder of 64.
+    const PORTS: u64 = 1 << (IKE_PORT % 64)
+        | 1 << (NATT_PORT % 64)
+        | 1 << (l2tp::PORT % 64)
+        | 1 << (dns::PORT % 64);
+    if (PORTS >> (ports.0 % 64) | PORTS >> (ports.1 % 64)) & 1 == 1 {
+        return false;
+    }
+    let &[first, second, ..] = payload else {
+        return false;
+    };
+    let may_be_ike = payload.get(18).is_some_and(|exchange| *exchange < 45) && payload.len() >= 28;
+    let may_be_l2tp = matches!(second, 2 | 3) && first & 0x34 == 0;
+    if may_be_ike || may_be_l2tp {
+        return false;
+    }
+    match first {
+        // Markers, RADIUS, WireGuard; then OpenVPN.
+        0..=5 | 11..=13 | 0x38 | 40..=45 | 0x40 | 0x50 => false,
+        // DTLS in clear: of its version nearly all have 0xfe, that of the first drafts 1.
+        20..=27 => !matches!(second, 1 | 0xfe),
+        0x20..=0x3f => !has_dtls(),
+        _ => true,
+    }
+}
+
 /// Decides what a UDP datagram is. Runs on every datagram of a span port: a few comparisons.
 #[expect(clippy::inline_always, reason = "measured: ESP costs less than a call")]
 #[inline(always)]
@@ -322,4 +353,57 @@ fn esp(payload: &[u8], len: u32, over: Over, give: &mut impl FnMut(What<'_>)) ->
         over,
     });
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same numbers at each run.
+    fn numbers() -> impl FnMut() -> u64 {
+        let mut state = 1_u64;
+        move || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            state >> 33
+        }
+    }
+
+    #[test]
+    fn what_is_dull_is_nothing_to_anybody() {
+        let ports = [53, 443, 500, 1645, 1646, 1701, 1812, 3799, 4500, 40_000];
+        let mut next = numbers();
+        let mut octet = || next().to_le_bytes()[0];
+        let mut dull = 0;
+        for round in 0..200_000_u32 {
+            let [first, low, ..] = round.to_le_bytes();
+            // Every first octet, with few values behind it so that shapes come about.
+            let mut payload: Vec<u8> = (0..octet() % 40).map(|_| octet() % 48).collect();
+            payload.iter_mut().take(1).for_each(|o| *o = first);
+            if low % 2 == 0 {
+                payload.iter_mut().skip(1).take(3).for_each(|o| *o = 0);
+            }
+            let mut port = || ports.get(usize::from(octet()) % 10).copied().unwrap_or(9);
+            let ports = (port(), port());
+            let has_dtls = low & 2 > 0;
+            if !is_dull(ports, &payload, || has_dtls) {
+                continue;
+            }
+            dull += 1;
+            assert_eq!(classify(ports, &payload), Class::NotOurs, "{payload:02x?}");
+            assert!(!others::may_be_udp(&payload), "{payload:02x?}");
+            let verdict = streams::recognise_dtls(&payload);
+            let is_encrypted = verdict == Verdict::Unsure && payload.first() >= Some(&0x20);
+            let may_be = verdict != Verdict::NotOurs && (has_dtls || !is_encrypted);
+            assert!(!may_be, "{payload:02x?}");
+            let ours = |port| matches!(port, IKE_PORT | NATT_PORT | l2tp::PORT);
+            assert!(!ours(ports.0) && !ours(ports.1));
+        }
+        assert!(dull > 10_000, "{dull}");
+        // QUIC, RTP, and a datagram that is all padding.
+        for payload in [&[0xc0, 0, 0, 0, 1][..], &[0x80, 0x60, 1, 2], &[0xff, 0xff]] {
+            assert!(is_dull((443, 50_000), payload, || true));
+        }
+    }
 }

@@ -4,7 +4,6 @@
 //! [`Tracker::advance`] before each event, [`Tracker::handle`] for each, [`Tracker::poll`]
 //! for what changed, [`Tracker::finish`] at the end. Time is what the capture says.
 
-use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
@@ -37,6 +36,7 @@ mod ike_table;
 mod keys;
 pub mod l2tp;
 mod l2tp_table;
+mod line;
 mod lone;
 mod memo;
 pub mod names;
@@ -60,6 +60,7 @@ pub use crate::assemble::messages::dtls::What as DtlsWhat;
 pub use crate::assemble::messages::tls::What as TlsWhat;
 pub use esp::{EspFlow, Over};
 pub use esp_table::EspSight;
+use line::Line;
 pub use lone::{Lone, LoneSight};
 use nap::Nap;
 use pack::Shared;
@@ -359,7 +360,7 @@ pub(crate) struct Core {
     /// Sessions by unordered pair of addresses, oldest first.
     pub(crate) pairs: HashMap<Pair, Vec<u32>, RandomState>,
     pub(crate) counters: Counters,
-    changes: VecDeque<Queued>,
+    changes: Line<Queued>,
 }
 
 /// A change that waits to be asked for.
@@ -576,7 +577,7 @@ impl Core {
 
     /// Shows the sessions that are over, from this change on, as they will be given.
     fn show(&mut self, from: usize, show: &mut impl FnMut(Ended<'_>)) {
-        for queued in self.changes.range_mut(from..) {
+        for queued in self.changes.range_mut(from) {
             match queued {
                 Queued::Closed(session, end) => end.show(session, self.slab.shared(), show),
                 Queued::Change(Change::Closed(session)) => show(Ended::Session(session)),
@@ -651,7 +652,7 @@ impl Tracker {
                 now: Timestamp::default(),
                 pairs: HashMap::default(),
                 counters: Counters::default(),
-                changes: VecDeque::new(),
+                changes: Line::default(),
                 lone: 0,
             },
             ike: ike_table::Table::default(),
@@ -1027,9 +1028,12 @@ impl Tracker {
     pub(crate) fn pushed_out(&mut self, sink: &mut impl FnMut(Change)) {
         let changes = &mut self.core.changes;
         let is_small = |queued: &Queued| matches!(queued, Queued::Change(Change::Unanswered(_)));
-        let small = changes.iter().rposition(is_small).map_or(0, |at| at + 1);
+        let mut pushed = Vec::new();
+        while changes.back().is_some_and(|queued| !is_small(queued)) {
+            pushed.extend(changes.pop_back());
+        }
         let shared = self.core.slab.shared();
-        for queued in changes.drain(small..) {
+        for queued in pushed.into_iter().rev() {
             queued.change(shared).into_iter().for_each(&mut *sink);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::assemble::ip;
 use crate::assemble::messages::cisco_ike;
-use crate::assemble::tcp::PlainSyn;
+use crate::assemble::tcp::{Noted, PlainSyn};
 use crate::decap::{
     Addresses, Content, Flow, Glance, Icmp, Peel, Segment, Tcp, decap, glance, ordinary,
 };
@@ -130,6 +130,9 @@ impl Front {
                 payload_len,
             } => {
                 let ports = (source_port, destination_port);
+                if dissect::is_dull(ports, payload, || self.streams.has_dtls()) {
+                    return Fate::NotOurs;
+                }
                 let class = dissect::classify(ports, payload);
                 known = Some(class);
                 let datagram = (addresses, ports, payload, payload_len);
@@ -160,13 +163,12 @@ impl Front {
                         options,
                         ttl,
                     };
-                    // What is noted of it has no deadline of its own.
-                    if self.streams.syn(&syn) {
-                        return self.opened(&syn, sink);
+                    if let Some(fate) = self.syn(&syn, sink) {
+                        return fate;
                     }
                 }
                 let capture = frame.capture;
-                let streams = &self.streams;
+                let streams = &mut self.streams;
                 if !streams.wants_tcp(capture, addresses, ports, flags, payload)
                     && !dissect::is_cisco_tcp(ports, payload)
                 {
@@ -267,11 +269,28 @@ impl Front {
         }
     }
 
-    /// A SYN that was noted without its segment being built.
+    /// Notes a SYN without octets; `None` where its segment has to be read. What is noted of it
+    /// has no deadline of its own.
     #[inline]
-    fn opened(&mut self, syn: &PlainSyn<'_>, sink: &mut impl Sink) -> Fate {
+    fn syn(&mut self, syn: &PlainSyn<'_>, sink: &mut impl Sink) -> Option<Fate> {
+        // Who keeps frames has to know of each what becomes of it.
+        let noted = if self.keeps_flow {
+            self.streams.syn(syn)
+        } else {
+            self.streams.syn_later(syn)
+        };
+        match noted {
+            Noted::Here => Some(self.opened(syn, Fate::Opening, sink)),
+            Noted::NoRoom => Some(self.opened(syn, Fate::NotOurs, sink)),
+            Noted::Whole => None,
+        }
+    }
+
+    /// A SYN whose segment was not built. `otherwise`: what becomes of it where no gateway is
+    /// expected.
+    #[inline]
+    fn opened(&mut self, syn: &PlainSyn<'_>, otherwise: Fate, sink: &mut impl Sink) -> Fate {
         self.expire(syn.at.time, &mut |event: &Event<'_>| sink.event(event));
-        self.counters.ours += 1;
         let (source, destination) = syn.ports;
         if self.keeps_flow {
             self.flow = Some(flow(&syn.addresses, source, destination));
@@ -280,11 +299,13 @@ impl Front {
             self.streams
                 .expects(&flow(&syn.addresses, source, destination))
         };
-        if streams::TLS_PORTS.contains(&destination) || expects() {
+        let fate = if streams::TLS_PORTS.contains(&destination) || expects() {
             Fate::Ours
         } else {
-            Fate::Opening
-        }
+            otherwise
+        };
+        self.counters.ours += u64::from(fate != Fate::NotOurs);
+        fate
     }
 
     /// Keeps a segment for a moment: what opens its connection may come late.

@@ -26,6 +26,7 @@ pub use crate::time::Stamp as At;
 use crate::time::{Span, Timestamp};
 
 mod half;
+mod later;
 mod opening;
 mod options;
 mod sieve;
@@ -35,6 +36,7 @@ mod wait;
 
 use foldhash::fast::RandomState;
 use half::{Early, Half, Place};
+use later::Later;
 use opening::{Entry, Key, Openings, Over};
 pub use options::Options;
 use sieve::Sieve;
@@ -373,6 +375,8 @@ pub struct Assembler<U> {
     numbers: u64,
     next_sweep: Timestamp,
     held: usize,
+    /// SYNs that are not in `openings` yet.
+    later: Later,
     waiting: wait::Early,
     rejected: Rejected,
     /// How often a segment waited for one that came.
@@ -396,6 +400,17 @@ pub struct PlainSyn<'a> {
     pub options: &'a [u8],
     /// TTL or hop limit.
     pub ttl: u8,
+}
+
+/// What became of a [`PlainSyn`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    /// It was noted.
+    Here,
+    /// It was not: there are too many.
+    NoRoom,
+    /// Its segment has to be taken whole.
+    Whole,
 }
 
 /// The segment at hand.
@@ -423,6 +438,7 @@ impl<U: Reader> Assembler<U> {
             numbers: 0,
             next_sweep: Timestamp(i64::MIN),
             held: 0,
+            later: Later::default(),
             waiting: wait::Early::default(),
             rejected: Rejected::default(),
             disordered: 0,
@@ -436,7 +452,8 @@ impl<U: Reader> Assembler<U> {
     }
 
     /// Whether a segment can matter: it opens or ends a connection, belongs to one that is
-    /// followed, or carries octets that are recognised. Cheap, for the span port.
+    /// followed, or carries octets that are recognised. Cheap, for the span port. To be asked
+    /// after [`Assembler::note_waiting`].
     #[inline]
     pub fn wants(
         &self,
@@ -462,7 +479,8 @@ impl<U: Reader> Assembler<U> {
             || self.waiting.holds(&key)
     }
 
-    /// Whether a connection was opened of which no octet was seen yet.
+    /// Whether a connection was opened of which no octet was seen yet. To be asked after
+    /// [`Assembler::note_waiting`].
     pub fn is_opening(&self, capture: u16, flow: &Flow) -> bool {
         let (key, _) = Key::of(capture, flow);
         self.openings.contains(&key) || self.waiting.holds(&key)
@@ -479,6 +497,7 @@ impl<U: Reader> Assembler<U> {
         let Content::Tcp(tcp) = &segment.content else {
             return false;
         };
+        self.note_waiting();
         let envelope = &segment.envelope;
         let (key, first) = Key::of(envelope.capture, &envelope.flow());
         let look = self.look(&key, tcp, first);
@@ -653,14 +672,9 @@ impl<U: Reader> Assembler<U> {
         let at = At::from(envelope);
         if tcp.has(Tcp::SYN) {
             let is_answer = tcp.has(Tcp::ACK);
-            self.syn(
-                key,
-                (tcp.sequence, tcp.options),
-                is_answer,
-                at,
-                envelope.ttl,
-                first,
-            );
+            let what = (tcp.sequence, Options::mss(tcp.options), envelope.ttl);
+            let hash = self.openings.hash(key);
+            self.note(key, hash, what, is_answer, at, first);
             return false;
         }
         let carries = tcp.payload_len > 0;
@@ -688,50 +702,55 @@ impl<U: Reader> Assembler<U> {
         true
     }
 
-    /// Notes a SYN of a connection that is not followed; `false` where its segment has to be
-    /// taken whole, or there is no room.
+    /// Notes a SYN of a connection that is not followed.
     #[inline]
-    pub fn plain_syn(&mut self, syn: &PlainSyn<'_>) -> bool {
+    pub fn plain_syn(&mut self, syn: &PlainSyn<'_>) -> Noted {
+        self.note_waiting();
         let (key, first) = Key::of_plain(syn.at.capture(), syn.addresses, syn.ports);
-        let is_followed =
-            self.sieve.may_hold(syn.addresses, syn.ports) && self.connections.contains_key(&key);
-        let awaited = self.waiting.holds(&key) || self.rejected.is_fresh(syn.at.time);
-        if is_followed || awaited || self.openings.len() >= self.config.openings {
-            return false;
+        if self.is_awaited(&key, syn) {
+            return Noted::Whole;
         }
-        self.syn(
-            &key,
-            (syn.sequence, syn.options),
-            false,
-            syn.at,
-            syn.ttl,
-            first,
-        )
+        let what = (syn.sequence, Options::mss(syn.options), syn.ttl);
+        let hash = self.openings.hash(&key);
+        if self.note(&key, hash, what, false, syn.at, first) {
+            Noted::Here
+        } else {
+            Noted::NoRoom
+        }
     }
 
-    /// Notes a SYN or the answer to one, by its sequence number and options; `false` where there
-    /// is no room.
-    fn syn(
+    /// Whether more has to be known of a SYN than that it is one.
+    #[inline]
+    fn is_awaited(&self, key: &Key, syn: &PlainSyn<'_>) -> bool {
+        let is_followed = !self.connections.is_empty()
+            && self.sieve.may_hold(syn.addresses, syn.ports)
+            && self.connections.contains_key(key);
+        is_followed || self.waiting.holds(key) || self.rejected.is_fresh(syn.at.time)
+    }
+
+    /// Notes a SYN or the answer to one, by its sequence number, segment size and TTL; `false`
+    /// where there is no room.
+    fn note(
         &mut self,
         key: &Key,
-        (sequence, options): (u32, &[u8]),
+        hash: u64,
+        (sequence, mss, ttl): (u32, Option<u16>, u8),
         is_answer: bool,
         at: At,
-        ttl: u8,
         first: bool,
     ) -> bool {
-        let mss = Options::parse(options).mss;
         let opener_first = first != is_answer;
-        if self.openings.len() >= self.config.openings && self.openings.get_mut(key).is_none() {
-            self.counters.evicted += 1;
-            return false;
-        }
         let fresh = || Entry::new(at, opener_first);
         let sieve = &mut self.sieve;
-        let entry = self.openings.entry(key, || {
+        let most = self.config.openings;
+        let entry = self.openings.known_or((key, hash), most, || {
             sieve.add(key);
             fresh()
         });
+        let Some(entry) = entry else {
+            self.counters.evicted += 1;
+            return false;
+        };
         let other_number = entry
             .sequence(Party::Opener)
             .is_some_and(|known| known != sequence);
@@ -907,12 +926,14 @@ impl<U: Reader> Assembler<U> {
         envelope: &Envelope,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
+        self.note_waiting();
         let (key, _) = Key::of(envelope.capture, quoted);
         self.follow(&key, envelope, sink);
     }
 
     /// Whether a connection is known, followed or only opened.
-    pub fn is_known(&self, capture: u16, flow: &Flow) -> bool {
+    pub fn is_known(&mut self, capture: u16, flow: &Flow) -> bool {
+        self.note_waiting();
         let (key, _) = Key::of(capture, flow);
         self.connections.contains_key(&key) || self.openings.contains(&key)
     }
@@ -928,6 +949,7 @@ impl<U: Reader> Assembler<U> {
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) -> bool {
         const FEW: usize = 64;
+        self.note_waiting();
         let sequence = quoted.payload.get(4..8).and_then(<[u8]>::first_chunk::<4>);
         let Some(sequence) = sequence.map(|octets| u32::from_be_bytes(*octets)) else {
             return false;
@@ -953,6 +975,7 @@ impl<U: Reader> Assembler<U> {
         capture: u16,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
+        self.note_waiting();
         while let Some(key) = self.waiting.due(Timestamp::MAX) {
             self.give_way(&key, None, sink);
         }
@@ -978,6 +1001,7 @@ impl<U: Reader> Assembler<U> {
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
         const SWEEP: Span = Span::from_secs(5);
+        self.note_waiting();
         while let Some(key) = self.waiting.due(now) {
             self.give_way(&key, Some(now), sink);
         }
@@ -1018,8 +1042,12 @@ impl<U: Reader> Assembler<U> {
         let (expects, hints) = (self.config.expects, self.config.hints);
         let (sieve, counters) = (&mut self.sieve, &mut self.counters);
         let numbers = &mut self.numbers;
-        let over = self.openings.expire(before, |key, entry| {
-            sieve.remove(key);
+        let all = before == Timestamp::MAX;
+        let mut over = self.openings.expire(before, |key, entry| {
+            if !all {
+                // At the end nobody asks any more.
+                sieve.remove(key);
+            }
             let matters = expects(&entry.flow(key), hints);
             if !matters {
                 // Its reader would say nothing of it.
@@ -1089,6 +1117,7 @@ impl<U: Reader> Assembler<U> {
         end: Timestamp,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
+        self.note_waiting();
         while let Some(key) = self.waiting.due(Timestamp::MAX) {
             self.give_way(&key, None, sink);
         }

@@ -154,20 +154,33 @@ impl Streams {
     /// Whether a TCP segment can matter.
     #[inline]
     pub fn wants_tcp(
-        &self,
+        &mut self,
         capture: u16,
         addresses: Addresses<'_>,
         ports: (u16, u16),
         flags: u8,
         payload: &[u8],
     ) -> bool {
+        self.tcp.note_waiting();
         self.tcp.wants(capture, addresses, ports, flags, payload)
     }
 
-    /// Notes a SYN without octets; `false` where its segment has to be taken whole.
+    /// Notes a SYN without octets.
     #[inline]
-    pub fn syn(&mut self, syn: &tcp::PlainSyn<'_>) -> bool {
+    pub fn syn(&mut self, syn: &tcp::PlainSyn<'_>) -> tcp::Noted {
         self.tcp.plain_syn(syn)
+    }
+
+    /// The same for who need not know whether there is room: some are noted together.
+    #[inline]
+    pub fn syn_later(&mut self, syn: &tcp::PlainSyn<'_>) -> tcp::Noted {
+        self.tcp.syn_later(syn)
+    }
+
+    /// Whether an association of DTLS is followed, or may be in a moment.
+    #[inline]
+    pub fn has_dtls(&self) -> bool {
+        !self.dtls.is_empty() || !self.early.is_empty()
     }
 
     /// Whether a UDP datagram can matter.
@@ -294,6 +307,12 @@ impl Streams {
         });
         self.dtls.finish(&mut |item| give_dtls_end(item, end, sink));
     }
+}
+
+/// What a UDP datagram is to the reader of DTLS.
+#[cfg(test)]
+pub(super) fn recognise_dtls(payload: &[u8]) -> Verdict {
+    vpnscope_dissectors::dtls::recognise(without_preamble(payload))
 }
 
 /// DTLS of access points stands behind four octets of CAPWAP (RFC 5415 §4.2).

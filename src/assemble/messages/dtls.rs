@@ -228,6 +228,12 @@ impl Assembler {
         self.table = renumbered.collect();
     }
 
+    /// Whether no association is followed.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
     /// Whether a datagram is of ours: recognised, or of an association that is known and
     /// recognised with its help.
     pub fn wants(&self, capture: u16, flow: &Flow, payload: &[u8]) -> bool {

@@ -10,6 +10,12 @@ use super::{At, Opening, Party, Rewritten, sieve};
 use crate::decap::{Addresses, Flow};
 use crate::time::{Span, Timestamp};
 
+mod over;
+mod table;
+
+pub(super) use over::Over;
+use table::{Slot, Table};
+
 /// Both ends of a connection in the order of their addresses, so that either direction finds
 /// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -194,6 +200,8 @@ const HAS_SYN: u8 = 4;
 const HAS_MSS: u8 = 8;
 const HAS_ANSWER: u8 = 16;
 const HAS_ANSWER_MSS: u8 = 32;
+/// No opening: a place for one.
+const FREE: u8 = 64;
 
 /// What is kept of a connection without octets.
 #[derive(Debug, Clone, Copy, Default)]
@@ -263,6 +271,30 @@ impl Entry {
             flags: if opener_first { OPENER_FIRST } else { 0 },
             ..Self::default()
         }
+    }
+
+    /// A place for an entry, which remembers the number of the next one.
+    const fn free(next: u32) -> Self {
+        Self {
+            time: [0; 2],
+            frame: [0; 2],
+            last_time: Lapse(0),
+            last_frame: 0,
+            answer_time: Lapse(0),
+            answer_frame: 0,
+            sequence: next,
+            answer_sequence: 0,
+            mss: 0,
+            answer_mss: 0,
+            ttl: 0,
+            answer_ttl: 0,
+            syns: 0,
+            flags: FREE,
+        }
+    }
+
+    const fn next_free(&self) -> u32 {
+        self.sequence
     }
 
     /// Frames may stand in the file before the first one, in time they do not.
@@ -419,7 +451,7 @@ impl Entry {
 /// All connections without octets.
 #[derive(Debug, Default)]
 pub(super) struct Openings {
-    v4: HashMap<V4, Entry, RandomState>,
+    v4: Table,
     v6: HashMap<[u8; 38], Entry, RandomState>,
     /// Rare, so beside the entries. Bounded: a new one beyond that makes all old ones forgotten.
     rewritten: HashMap<Key, [Option<Rewritten>; 2], RandomState>,
@@ -455,10 +487,7 @@ impl Openings {
     }
 
     pub(super) fn contains(&self, key: &Key) -> bool {
-        match key {
-            Key::V4(key) => self.v4.contains_key(&V4(*key)),
-            Key::V6(key) => self.v6.contains_key(key),
-        }
+        self.get(key).is_some()
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<&Entry> {
@@ -475,10 +504,40 @@ impl Openings {
         }
     }
 
-    pub(super) fn entry(&mut self, key: &Key, make: impl FnOnce() -> Entry) -> &mut Entry {
+    /// The hash of a key for [`Openings::known_or`]; of IPv6, for which that has no use, 0.
+    #[inline]
+    pub(super) fn hash(&self, key: &Key) -> u64 {
         match key {
-            Key::V4(key) => self.v4.entry(V4(*key)).or_insert_with(make),
-            Key::V6(key) => self.v6.entry(*key).or_insert_with(make),
+            Key::V4(key) => self.v4.hash(&V4(*key)),
+            Key::V6(_) => 0,
+        }
+    }
+
+    /// Reads what is read first where a key of this hash is looked for, to have it near.
+    #[inline]
+    pub(super) fn touch(&self, hash: u64) -> u32 {
+        self.v4.touch(hash)
+    }
+
+    /// The same with what is read next.
+    #[inline]
+    pub(super) fn touch_record(&self, hash: u64) -> u32 {
+        self.v4.touch_record(hash)
+    }
+
+    /// What is known, or else what `make` gives; that only where fewer than `most` are known.
+    #[inline]
+    pub(super) fn known_or(
+        &mut self,
+        (key, hash): (&Key, u64),
+        most: usize,
+        make: impl FnOnce() -> Entry,
+    ) -> Option<&mut Entry> {
+        let has_room = self.len() < most;
+        match key {
+            Key::V4(key) => self.v4.known_or(&V4(*key), hash, has_room, make),
+            Key::V6(key) if has_room => Some(self.v6.entry(*key).or_insert_with(make)),
+            Key::V6(key) => self.v6.get_mut(key),
         }
     }
 
@@ -489,11 +548,14 @@ impl Openings {
         }
     }
 
+    fn iter(&self) -> impl Iterator<Item = (Key, &Entry)> {
+        let v4 = self.v4.iter().map(Slot::pair);
+        v4.chain(self.v6.iter().map(|(key, entry)| (Key::V6(*key), entry)))
+    }
+
     /// The first that fits.
     pub(super) fn find(&self, fits: impl Fn(&Key, &Entry) -> bool) -> Option<Key> {
-        let v4 = self.v4.iter().map(|(key, entry)| (Key::V4(key.0), entry));
-        let v6 = self.v6.iter().map(|(key, entry)| (Key::V6(*key), entry));
-        v4.chain(v6)
+        self.iter()
             .find(|(key, entry)| fits(key, entry))
             .map(|(key, _)| key)
     }
@@ -533,18 +595,17 @@ impl Openings {
             if let Some(rewritten) = self.rewritten.remove(&key) {
                 self.rewritten.insert(next, rewritten);
             }
-            self.entry(&next, || entry);
+            let hash = self.hash(&next);
+            self.known_or((&next, hash), usize::MAX, || entry);
         }
         self.before = before;
     }
 
     /// The latest ones, so many at most.
     fn latest(&self, most: usize) -> Vec<Key> {
-        let v4 = self.v4.iter().map(|(key, entry)| (entry, Key::V4(key.0)));
-        let v6 = self.v6.iter().map(|(key, entry)| (entry, Key::V6(*key)));
-        let mut all: Vec<_> = v4
-            .chain(v6)
-            .map(|(entry, key)| (entry.last(), join(entry.frame), key))
+        let all = self.iter();
+        let mut all: Vec<_> = all
+            .map(|(key, entry)| (entry.last(), join(entry.frame), key))
             .collect();
         all.sort_unstable();
         let older = all.len().saturating_sub(most);
@@ -560,77 +621,31 @@ impl Openings {
         if before == Timestamp::MAX {
             return self.expire_all(matters);
         }
-        let is_over = |entry: &&Entry| entry.last() <= before;
-        let count =
-            self.v4.values().filter(is_over).count() + self.v6.values().filter(is_over).count();
-        // Not more than once what they take: there may be very many.
-        let mut out: Vec<(Key, Entry)> = Vec::with_capacity(count);
-        let v4 = self.v4.extract_if(|_, entry| entry.last() <= before);
-        let v4 = v4.map(|(key, entry)| (Key::V4(key.0), entry));
+        let mut over = Over::default();
+        self.v4.expire(before, |slot| {
+            if matters(&Key::V4(slot.key.0), &slot.entry) {
+                over.push(slot);
+            }
+        });
         let v6 = self.v6.extract_if(|_, entry| entry.last() <= before);
         let v6 = v6.map(|(key, entry)| (Key::V6(key), entry));
-        out.extend(v4.chain(v6).filter(|(key, entry)| matters(key, entry)));
-        if self.v4.is_empty() {
-            self.v4 = HashMap::default();
-        }
+        let v6 = v6.filter(|(key, entry)| matters(key, entry)).collect();
         if self.v6.is_empty() {
             self.v6 = HashMap::default();
         }
-        out.shrink_to_fit();
-        Over::new(out)
+        over.and(v6)
     }
 
     /// The same for all of them: the capture ended.
     fn expire_all(&mut self, mut matters: impl FnMut(&Key, &Entry) -> bool) -> Over {
-        let (v4, v6) = (std::mem::take(&mut self.v4), std::mem::take(&mut self.v6));
-        let mut out: Vec<(Key, Entry)> = Vec::with_capacity(v4.len() + v6.len());
-        let v4 = v4.into_iter().map(|(key, entry)| (Key::V4(key.0), entry));
-        let v6 = v6.into_iter().map(|(key, entry)| (Key::V6(key), entry));
-        out.extend(v4.chain(v6).filter(|(key, entry)| matters(key, entry)));
-        out.shrink_to_fit();
-        Over::new(out)
-    }
-}
-
-/// Openings that are over, given oldest first. Not they are put in order but their places: there
-/// may be very many.
-#[derive(Debug)]
-pub(super) struct Over {
-    entries: Vec<(Key, Entry)>,
-    order: std::vec::IntoIter<u32>,
-}
-
-impl Over {
-    fn new(entries: Vec<(Key, Entry)>) -> Self {
-        let when = |(key, entry): &(Key, Entry)| (join(entry.time), join(entry.frame), *key);
-        let mut order: Vec<(u64, u32)> = (0u32..)
-            .zip(&entries)
-            .map(|(place, (_, entry))| (join(entry.time), place))
-            .collect();
-        order.sort_unstable_by(|(time, place), (other_time, other)| {
-            let at = |place: &u32| entries.get(*place as usize).map(when);
-            time.cmp(other_time).then_with(|| at(place).cmp(&at(other)))
-        });
-        let order: Vec<u32> = order.into_iter().map(|(_, place)| place).collect();
-        Self {
-            entries,
-            order: order.into_iter(),
+        let mut chunks = self.v4.take();
+        for chunk in &mut chunks {
+            chunk.retain(|slot| slot.is_taken() && matters(&Key::V4(slot.key.0), &slot.entry));
         }
-    }
-}
-
-impl Over {
-    pub(super) fn is_empty(&self) -> bool {
-        self.order.as_slice().is_empty()
-    }
-}
-
-impl Iterator for Over {
-    type Item = (Key, Entry);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let place = self.order.next()?;
-        self.entries.get(place as usize).copied()
+        let v6 = std::mem::take(&mut self.v6).into_iter();
+        let v6 = v6.map(|(key, entry)| (Key::V6(key), entry));
+        let v6 = v6.filter(|(key, entry)| matters(key, entry)).collect();
+        Over::of(chunks).and(v6)
     }
 }
 
@@ -641,7 +656,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<([u8; 14], Entry)>() <= 64);
+        assert_eq!(size_of::<Slot>(), 64);
     }
 
     #[test]

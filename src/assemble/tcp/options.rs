@@ -41,6 +41,15 @@ impl Options {
         options
     }
 
+    /// What they say of the segment size.
+    #[inline]
+    pub(super) fn mss(octets: &[u8]) -> Option<u16> {
+        if octets.is_empty() {
+            return None;
+        }
+        Self::parse(octets).mss
+    }
+
     fn read_sack(&mut self, blocks: &[u8]) {
         for (slot, block) in self.sack.iter_mut().zip(blocks.chunks_exact(8)) {
             if let [a, b, c, d, e, f, g, h] = *block {
