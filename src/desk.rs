@@ -120,10 +120,7 @@ impl Desk {
     /// A desk that knows the gateway the user named, if any.
     pub fn new(gateway: Option<IpAddr>) -> Self {
         Self {
-            context: Context {
-                gateway,
-                ..Context::default()
-            },
+            context: Context::new(gateway),
             trouble: 0,
             brief: false,
             threads: 1,

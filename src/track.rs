@@ -4,11 +4,8 @@
 //! [`Tracker::advance`] before each event, [`Tracker::handle`] for each, [`Tracker::poll`]
 //! for what changed, [`Tracker::finish`] at the end. Time is what the capture says.
 
-use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
 use vpnscope_dissectors::{
     ParseError, dns, ike, l2tp as l2tp_wire, ppp as ppp_wire, pppoe as pppoe_wire,
     radius as radius_wire,
@@ -41,6 +38,7 @@ mod lone;
 mod memo;
 pub mod names;
 mod nap;
+mod pairs;
 pub mod path;
 pub mod ppp;
 pub mod pppoe;
@@ -64,6 +62,8 @@ use line::Line;
 pub use lone::{Lone, LoneSight};
 use nap::Nap;
 use pack::Shared;
+use pairs::{Pair, Pairs};
+use rare::push_lean;
 use session::{Ending, IncompleteDatagram};
 pub use session::{Session, Side, Stamp};
 use slab::{Open, Slab};
@@ -327,28 +327,6 @@ pub struct Counters {
     pub unrelated_icmp: u64,
 }
 
-/// Two addresses, the lower one first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Pair(IpAddr, IpAddr);
-
-impl Pair {
-    fn of(a: IpAddr, b: IpAddr) -> Self {
-        if a <= b { Self(a, b) } else { Self(b, a) }
-    }
-}
-
-impl Hash for Pair {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match (self.0, self.1) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                state.write_u64(u64::from(a.to_bits()) << 32 | u64::from(b.to_bits()));
-            }
-            (a, b) => (a, b).hash(state),
-        }
-    }
-}
-
 /// State that all protocols share.
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -357,8 +335,7 @@ pub(crate) struct Core {
     pub(crate) slab: Slab,
     /// Sessions of ESP alone, which are kept elsewhere.
     pub(crate) lone: usize,
-    /// Sessions by unordered pair of addresses, oldest first.
-    pub(crate) pairs: HashMap<Pair, Vec<u32>, RandomState>,
+    pub(crate) pairs: Pairs,
     pub(crate) counters: Counters,
     changes: Line<Queued>,
 }
@@ -460,10 +437,6 @@ impl End {
 /// them.
 const PAIR_ASLEEP: usize = 16;
 
-/// Open sessions of one address pair that are remembered; older ones stay open but are no
-/// longer found by address alone.
-const PAIR_KEPT: usize = 1024;
-
 impl Core {
     /// Whether open sessions are more than the budgets allow. One is always allowed.
     fn is_full(&self) -> bool {
@@ -491,15 +464,14 @@ impl Core {
     pub(crate) fn reopen(&mut self, session: Session, seen: Timestamp, idle: Span) -> u32 {
         let (id, pair) = (session.id, Pair::of(session.client.ip, session.gateway.ip));
         let index = self.slab.insert_numbered(session, seen);
-        let list = self.pairs.entry(pair).or_default();
         let slab = &mut self.slab;
         let is_younger = |other: &u32| slab.aside(*other).is_some_and(|open| open.id > id);
+        let list = self.pairs.of(pair);
         let at = list.iter().position(is_younger).unwrap_or(list.len());
-        if list.len() < PAIR_KEPT {
-            list.insert(at, index);
-            if let Some(open) = self.slab.aside(index) {
-                open.pairs.push(pair);
-            }
+        if self.pairs.insert(pair, at, index)
+            && let Some(open) = self.slab.aside(index)
+        {
+            push_lean(&mut open.pairs, pair);
         }
         self.slab.touch(index, seen, idle);
         index
@@ -516,23 +488,15 @@ impl Core {
         let pairs = self.slab.aside(index).map(|open| &open.pairs);
         if pairs
             .and_then(|pairs| pairs.last())
-            .is_some_and(|&Pair(a, b)| {
-                a == source && b == destination || a == destination && b == source
-            })
+            .is_some_and(|pair| pair.is(source, destination))
         {
             return;
         }
         let pair = Pair::of(source, destination);
-        let list = self.pairs.entry(pair).or_default();
-        if list.last() == Some(&index) || list.contains(&index) {
-            return;
-        }
-        if list.len() >= PAIR_KEPT {
-            list.remove(0);
-        }
-        list.push(index);
-        if let Some(open) = self.slab.aside(index) {
-            open.pairs.push(pair);
+        if self.pairs.add(pair, index)
+            && let Some(open) = self.slab.aside(index)
+        {
+            push_lean(&mut open.pairs, pair);
         }
     }
 
@@ -540,16 +504,14 @@ impl Core {
     fn doze(&mut self) {
         let pairs = &self.pairs;
         self.slab.doze(self.config.awake_octets, |open| {
-            open.pairs.iter().all(|pair| {
-                let few = |list: &Vec<u32>| list.len() <= PAIR_ASLEEP;
-                pairs.get(pair).is_none_or(few)
-            })
+            let few = |pair: &Pair| pairs.of(*pair).len() <= PAIR_ASLEEP;
+            open.pairs.iter().all(few)
         });
     }
 
     /// Sessions between two addresses, oldest first.
     pub(crate) fn between(&self, a: IpAddr, b: IpAddr) -> &[u32] {
-        self.pairs.get(&Pair::of(a, b)).map_or(&[], Vec::as_slice)
+        self.pairs.of(Pair::of(a, b))
     }
 
     /// Reports a session that is over as soon as it is known.
@@ -564,12 +526,7 @@ impl Core {
             return;
         };
         for pair in pairs {
-            if let Some(list) = self.pairs.get_mut(&pair) {
-                list.retain(|other| *other != index);
-                if list.is_empty() {
-                    self.pairs.remove(&pair);
-                }
-            }
+            self.pairs.remove(pair, index);
         }
         self.changes
             .push_back(Queued::Closed(session, Box::new(end)));
@@ -650,7 +607,7 @@ impl Tracker {
                 slab: Slab::numbered_from(config.numbered_from),
                 config,
                 now: Timestamp::default(),
-                pairs: HashMap::default(),
+                pairs: Pairs::default(),
                 counters: Counters::default(),
                 changes: Line::default(),
                 lone: 0,

@@ -5,9 +5,9 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use crate::time::{Span, Timestamp};
-use crate::track::Pair;
 use crate::track::nap::Nap;
 use crate::track::pack::Shared;
+use crate::track::pairs::Pair;
 use crate::track::session::Session;
 
 /// An open session and what the tracker needs to keep it.

@@ -101,11 +101,8 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
     backends(session, findings);
 }
 
-fn attempts<'a>(session: &Session, context: &'a Context) -> &'a [Attempt] {
-    context
-        .attempts
-        .get(&session.gateway.ip)
-        .map_or(&[], |attempts| attempts.told.as_slice())
+fn attempts<'a>(session: &Session, context: &'a Context) -> impl Iterator<Item = &'a Attempt> {
+    context.told(&session.gateway.ip)
 }
 
 fn rate_limited(session: &Session, context: &Context, findings: &mut Findings) {
@@ -113,9 +110,8 @@ fn rate_limited(session: &Session, context: &Context, findings: &mut Findings) {
         return;
     }
     let since = session.first.time;
-    let all = attempts(session, context);
-    let earlier = all
-        .iter()
+    let all = || attempts(session, context);
+    let earlier = all()
         .filter(|a| a.client.ip == session.client.ip && a.first < since)
         .filter(|a| since - a.first <= Span::from_secs(600))
         .filter(|a| a.answered.is_some())
@@ -123,7 +119,7 @@ fn rate_limited(session: &Session, context: &Context, findings: &mut Findings) {
     if earlier < 3 {
         return;
     }
-    let Some(other) = all.iter().find(|a| {
+    let Some(other) = all().find(|a| {
         a.client.ip != session.client.ip
             && a.answered
                 .is_some_and(|t| t >= since && a.first <= session.last.time)
@@ -170,7 +166,7 @@ fn displaced(session: &Session, context: &Context, findings: &mut Findings) {
         return;
     }
     let near = Span::from_secs(2);
-    let Some(other) = attempts(session, context).iter().find(|a| {
+    let Some(other) = attempts(session, context).find(|a| {
         let same = a.client.ip == session.client.ip && a.client != session.client;
         same && a
             .granted

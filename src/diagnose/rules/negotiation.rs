@@ -284,9 +284,8 @@ fn no_proposal(
     let offered = sa.offered.proposals();
     let holds = |suite: &&Suite| offered.iter().any(|p| lack(p, suite) == 0);
     let elsewhere = context
-        .accepted
-        .get(&story.session.gateway.ip)
-        .and_then(|suites| suites.iter().find(holds));
+        .accepted(&story.session.gateway.ip)
+        .and_then(|suites| suites.into_iter().find(|suite| holds(&suite)));
     let cause = if elsewhere.is_some() {
         &NO_PEER_CONFIG
     } else {
@@ -316,9 +315,10 @@ fn no_proposal(
                     suite.encryption
                 ),
             );
-    } else if let Some((suite, changes)) =
-        nearest(&offered, context.accepted.get(&story.session.gateway.ip))
-    {
+    } else if let Some((suite, changes)) = nearest(
+        &offered,
+        context.accepted(&story.session.gateway.ip).as_deref(),
+    ) {
         finding = finding.candidates(&["no-peer-config"]).remedy(say!(
             "The same gateway accepted {} from another client: offering {} as well would meet it.",
             written(&suite),
@@ -380,7 +380,7 @@ fn encryption(id: Encryption, bits: Option<u16>) -> String {
 
 /// Of the suites that the gateway accepted from others, the one that takes the fewest changes
 /// of one proposal of the offer, with what would have to be added.
-fn nearest(offered: &[Proposal], accepted: Option<&Vec<Suite>>) -> Option<(Suite, Vec<String>)> {
+fn nearest(offered: &[Proposal], accepted: Option<&[Suite]>) -> Option<(Suite, Vec<String>)> {
     let all = accepted?
         .iter()
         .flat_map(|suite| offered.iter().map(move |p| (suite, p)));

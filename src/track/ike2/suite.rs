@@ -109,7 +109,7 @@ impl Proposal {
 }
 
 /// The algorithms that protect an IKE SA.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Suite {
     /// Encryption.
     pub encryption: Encryption,

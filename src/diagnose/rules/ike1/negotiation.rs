@@ -181,9 +181,8 @@ fn identity(story: &Story<'_>, notify: NotifyType) -> Finding {
 fn no_proposal(story: &Story<'_>, notify: NotifyType, context: &Context) -> Finding {
     let offered = &story.facts.offered;
     let accepted = context
-        .accepted_ikev1
-        .get(&story.session.gateway.ip)
-        .map_or(&[][..], Vec::as_slice);
+        .accepted_ikev1(&story.session.gateway.ip)
+        .unwrap_or_default();
     let known = accepted.iter().find(|suite| {
         offered
             .iter()
@@ -328,7 +327,7 @@ fn no_response(story: &Story<'_>, context: &Context, findings: &mut Findings) {
     .step(asked, "")
     .candidates(&["request-never-arrived", "response-lost"]);
     // Some gateways keep silent where nothing fits; one that answers others can be reached.
-    if context.accepted_ikev1.contains_key(&session.gateway.ip) {
+    if context.accepted_ikev1(&session.gateway.ip).is_some() {
         finding = finding.candidates(&["proposal-mismatch", "no-peer-config"]);
         finding
             .summary

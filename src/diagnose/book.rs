@@ -1,0 +1,137 @@
+//! What is remembered of addresses: in a few octets each, for there are very many of them, and
+//! nearly all are IPv4.
+
+use std::hash::Hash;
+use std::net::IpAddr;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+/// A key that mostly is a short number.
+pub trait Key: Copy + Eq + Hash {
+    /// The number.
+    type Short: Copy + Eq + Hash;
+
+    /// The number, where it is one.
+    fn short(&self) -> Option<Self::Short>;
+}
+
+impl Key for IpAddr {
+    type Short = u32;
+
+    fn short(&self) -> Option<u32> {
+        match self {
+            Self::V4(v4) => Some(v4.to_bits()),
+            Self::V6(_) => None,
+        }
+    }
+}
+
+impl Key for (IpAddr, IpAddr) {
+    type Short = u64;
+
+    fn short(&self) -> Option<u64> {
+        let (a, b) = (self.0.short()?, self.1.short()?);
+        Some(u64::from(a) << 32 | u64::from(b))
+    }
+}
+
+impl Key for (IpAddr, u16) {
+    type Short = u64;
+
+    fn short(&self) -> Option<u64> {
+        Some(u64::from(self.0.short()?) << 16 | u64::from(self.1))
+    }
+}
+
+/// Values by key. They are only looked up, never gone through: their order would differ between
+/// runs.
+#[derive(Debug)]
+pub struct Book<K: Key, V = ()> {
+    short: HashMap<K::Short, V, RandomState>,
+    long: HashMap<K, V, RandomState>,
+}
+
+impl<K: Key, V> Default for Book<K, V> {
+    fn default() -> Self {
+        Self {
+            short: HashMap::default(),
+            long: HashMap::default(),
+        }
+    }
+}
+
+impl<K: Key, V> Book<K, V> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.short.len() + self.long.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether there is a value of `key`.
+    pub fn contains(&self, key: &K) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The value of `key`.
+    pub fn get(&self, key: &K) -> Option<&V> {
+        match key.short() {
+            Some(short) => self.short.get(&short),
+            None => self.long.get(key),
+        }
+    }
+
+    /// The value of `key`, to change; made where there is none.
+    pub fn or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
+        match key.short() {
+            Some(short) => self.short.entry(short).or_insert_with(make),
+            None => self.long.entry(key).or_insert_with(make),
+        }
+    }
+}
+
+impl<K: Key> Book<K> {
+    /// Notes a key.
+    pub fn insert(&mut self, key: K) {
+        self.or_insert_with(key, || ());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_has_its_value_whatever_its_family() {
+        let v4 = |n: u8| IpAddr::from([192, 0, 2, n]);
+        let v6 = |n: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]);
+        let mut book = Book::<(IpAddr, IpAddr), u32>::default();
+        assert!(book.is_empty());
+        let keys = [
+            (v4(1), v4(2)),
+            (v4(2), v4(1)),
+            (v4(1), v6(2)),
+            (v6(1), v4(2)),
+            (v6(1), v6(2)),
+        ];
+        for (n, key) in (0..).zip(keys) {
+            assert!(!book.contains(&key));
+            *book.or_insert_with(key, || 100) += n;
+        }
+        for (n, key) in (100..).zip(keys) {
+            assert_eq!(book.get(&key), Some(&n));
+        }
+        assert_eq!(book.len(), 5);
+        let mut ports = Book::<(IpAddr, u16)>::default();
+        ports.insert((v4(1), 443));
+        ports.insert((v4(1), 443));
+        assert!(ports.contains(&(v4(1), 443)) && ports.len() == 1);
+        assert!(!ports.contains(&(v4(2), 443)) && !ports.contains(&(v4(1), 444)));
+        // As short as they are said to be.
+        assert_eq!(size_of::<<IpAddr as Key>::Short>(), 4);
+    }
+}
