@@ -218,6 +218,41 @@ fn esp_octets() {
     assert_eq!(evicted(&many, "esp_flows"), 9000 - 8192);
 }
 
+/// A span port that is plugged in while so many tunnels are up: each is one session from its first
+/// packet to its last, however long the others take in between.
+#[test]
+fn tunnels_that_were_up_before() {
+    const TUNNELS: u32 = 20_000;
+    let template = attacks::kinds(Some("E"))[0](&mut Random(9));
+    let packet = |tunnel: u32, back: bool, round: u32| {
+        let mut frame = template.clone();
+        let (near, far) = ([10, 1 + (tunnel >> 16) as u8], [203, 0, 113, 1]);
+        let near = [near[0], near[1], (tunnel >> 8) as u8, tunnel as u8];
+        let (source, destination) = if back { (far, near) } else { (near, far) };
+        frame[26..30].copy_from_slice(&source);
+        frame[30..34].copy_from_slice(&destination);
+        let spi = 0x1000_0000 + 2 * tunnel + u32::from(back);
+        frame[34..38].copy_from_slice(&spi.to_be_bytes());
+        frame[38..42].copy_from_slice(&(7 + round).to_be_bytes());
+        frame
+    };
+    let rounds = (0..4).flat_map(|round| {
+        (0..TUNNELS).flat_map(move |tunnel| [(tunnel, false, round), (tunnel, true, round)])
+    });
+    let capture = pcap(rounds.map(|(tunnel, back, round)| packet(tunnel, back, round)));
+    let arguments = ["analyze", "--format", "json", "--summary", "-"];
+    let report: Value = serde_json::from_slice(&vpnscope(&arguments, &capture).stdout).unwrap();
+    let summary = &report["summary"];
+    let sessions = summary["sessions"].as_u64().unwrap();
+    // A handful shares its place in the filter of what was seen once with two others.
+    assert!((19_900..=20_000).contains(&sessions), "{summary}");
+    assert_eq!(summary["by_kind"]["esp"].as_u64(), Some(sessions));
+    assert_eq!(
+        evicted(&report, "sessions") + evicted(&report, "esp_flows"),
+        0
+    );
+}
+
 /// A datagram between two hosts with these UDP ports.
 fn datagram(ends: [u8; 8], port: u16, payload: &[u8]) -> Vec<u8> {
     let udp = u16::try_from(payload.len() + 8).unwrap().to_be_bytes();

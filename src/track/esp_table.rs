@@ -136,7 +136,7 @@ pub(super) struct Table {
     /// Flows between addresses that no session knows.
     pub(super) lone: lone::Table,
     fresh: HashMap<Key, Fresh, RandomState>,
-    filter: Vec<u64>,
+    filter: Vec<[u32; 2]>,
 }
 
 impl Table {
@@ -339,18 +339,23 @@ impl Table {
         None
     }
 
-    /// Whether the filter knows a key; remembers it.
+    /// Whether the filter knows a key; remembers it in the place of the older of two.
     fn seen_before(&mut self, key: &Key) -> bool {
         if self.filter.is_empty() {
-            self.filter.resize(FILTER, 0);
+            self.filter.resize(FILTER, [0; 2]);
         }
         // A fixed seed: two keys on one place are told apart or not, in every run alike.
-        let tag = FixedState::default().hash_one(key) | 1;
-        let place = usize::try_from(tag >> 32).unwrap_or_default() % FILTER;
+        let hash = FixedState::default().hash_one(key);
+        let place = usize::try_from(hash >> 32).unwrap_or_default() % FILTER;
+        let tag = u32::try_from(hash & 0xffff_ffff).unwrap_or_default() | 1;
         let Some(slot) = self.filter.get_mut(place) else {
             return false;
         };
-        std::mem::replace(slot, tag) == tag
+        let known = slot.contains(&tag);
+        if !known {
+            *slot = [tag, slot[0]];
+        }
+        known
     }
 
     /// Adds a flow. Gives the number of its session where that is not built.
