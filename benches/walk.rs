@@ -24,7 +24,7 @@ use std::hint::black_box;
 use std::io::Cursor;
 use std::time::Instant;
 
-use traffic::{Mix, pcap};
+use traffic::{Mix, pcap, tunnels};
 use vpnscope::assemble::ip;
 use vpnscope::desk::Desk;
 use vpnscope::source::FrameSource;
@@ -84,6 +84,38 @@ fn walk(file: &[u8]) -> u64 {
     walk.counters().frames
 }
 
+/// Frames to sessions, none of which is built.
+fn pass(file: &[u8]) -> u64 {
+    let mut source = FileSource::new("bench", Cursor::new(file.to_vec()), 0).expect("a capture");
+    let mut walk = Walk::new(ip::Config::default(), track::Config::default());
+    while let Some(frame) = source.next_frame() {
+        walk.frame(&frame);
+    }
+    walk.finish_each(&mut |last| {
+        black_box(&last);
+    });
+    walk.counters().frames
+}
+
+/// What a packet costs where its SA is one of a thousand, and where it is one of a million.
+fn many_sas(rounds: usize) {
+    const PACKETS: usize = 4_000_000;
+    let sizes = [1_000, 1_000_000];
+    let files = sizes.map(|sas| tunnels(sas, PACKETS));
+    let mut rounds: Vec<[f64; 2]> = (0..rounds)
+        .map(|_| files.each_ref().map(|file| time(|| pass(file))))
+        .collect();
+    rounds.sort_by(|a, b| (a[1] / a[0]).total_cmp(&(b[1] / b[0])));
+    let [few, many] = rounds[rounds.len() / 2];
+    let each = |seconds: f64| seconds / PACKETS as f64 * 1e9;
+    println!(
+        "1,000 SAs {:.0} ns/packet, 1,000,000 SAs {:.0} ns/packet: {:.1} times",
+        each(few),
+        each(many),
+        many / few
+    );
+}
+
 fn time(work: impl Fn() -> u64) -> f64 {
     let start = Instant::now();
     black_box(work());
@@ -113,4 +145,5 @@ fn main() {
             whole / least
         );
     }
+    many_sas(if quick { 1 } else { 3 });
 }

@@ -48,12 +48,30 @@ impl Numbers {
     }
 }
 
-/// A pcap file of about `frames` frames.
-pub fn pcap(mix: Mix, frames: usize) -> Vec<u8> {
+fn header() -> Vec<u8> {
     let mut out = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
     out.extend_from_slice(&[0; 8]);
     out.extend_from_slice(&65_535u32.to_le_bytes());
     out.extend_from_slice(&1u32.to_le_bytes());
+    out
+}
+
+/// A pcap file of so many ESP packets, by lot of one of so many SAs.
+pub fn tunnels(sas: usize, frames: usize) -> Vec<u8> {
+    let (mut out, mut numbers) = (header(), Numbers(1));
+    let mut sequences = vec![0u32; sas];
+    for clock in (START..).take(frames) {
+        let frame = esp(&mut numbers, &mut sequences);
+        // Sizes of the frames shall not blur what the number of SAs costs.
+        let cut = &frame[..frame.len().min(128)];
+        record(&mut out, clock, cut);
+    }
+    out
+}
+
+/// A pcap file of about `frames` frames.
+pub fn pcap(mix: Mix, frames: usize) -> Vec<u8> {
+    let mut out = header();
     let mut numbers = Numbers(1);
     if mix == Mix::Handshakes {
         for (clock, frame) in handshakes(&mut numbers, frames) {
@@ -122,7 +140,7 @@ fn udp(frame: &mut Vec<u8>, source: u16, destination: u16, len: usize) {
 }
 
 fn esp(numbers: &mut Numbers, sequences: &mut [u32]) -> Vec<u8> {
-    let sa = numbers.below(1000) as usize;
+    let sa = numbers.below(sequences.len() as u64) as usize;
     sequences[sa] += 1;
     let len = [72usize, 96, 600, 1420][numbers.below(4) as usize];
     let (client, gateway) = (0x0a00_0000 + sa as u32 / 2, 0xcb00_7101);
