@@ -280,7 +280,7 @@ impl Default for Config {
             session_octets: 40 << 20,
             awake_octets: 12 << 20,
             esp_flows: 2_000_000,
-            esp_octets: 96 << 20,
+            esp_octets: 160 << 20,
             lookups: 20_000,
             idle_unanswered: Span::from_secs(600),
             idle_half_open: Span::from_secs(600),
