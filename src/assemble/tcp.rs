@@ -743,14 +743,21 @@ impl<U: Reader> Assembler<U> {
         let fresh = || Entry::new(at, opener_first);
         let sieve = &mut self.sieve;
         let most = self.config.openings;
+        let mut is_new = false;
         let entry = self.openings.known_or((key, hash), most, || {
+            is_new = true;
             sieve.add(key);
-            fresh()
+            let mut entry = fresh();
+            entry.begin(is_answer, sequence, mss, ttl);
+            entry
         });
         let Some(entry) = entry else {
             self.counters.evicted += 1;
             return false;
         };
+        if is_new {
+            return true;
+        }
         let other_number = entry
             .sequence(Party::Opener)
             .is_some_and(|known| known != sequence);

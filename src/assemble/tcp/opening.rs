@@ -204,7 +204,7 @@ const HAS_ANSWER_MSS: u8 = 32;
 const FREE: u8 = 64;
 
 /// What is kept of a connection without octets.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Entry {
     time: [u32; 2],
     frame: [u32; 2],
@@ -357,6 +357,21 @@ impl Entry {
         };
         let lower = mss < known || turned;
         (self.has(has) && number == sequence && soon && lower).then_some(rewritten)
+    }
+
+    /// As [`Entry::syn`] or [`Entry::answer`] in the frame of a new entry.
+    #[inline]
+    pub(super) fn begin(&mut self, is_answer: bool, sequence: u32, mss: Option<u16>, ttl: u8) {
+        let (has, has_mss) = if is_answer {
+            (self.answer_sequence, self.answer_ttl) = (sequence, ttl);
+            self.answer_mss = mss.unwrap_or_default();
+            (HAS_ANSWER, HAS_ANSWER_MSS)
+        } else {
+            (self.sequence, self.ttl, self.syns) = (sequence, ttl, 1);
+            self.mss = mss.unwrap_or_default();
+            (HAS_SYN, HAS_MSS)
+        };
+        self.flags |= has | if mss.is_some() { has_mss } else { 0 };
     }
 
     pub(super) fn syn(&mut self, at: At, sequence: u32, mss: Option<u16>, ttl: u8) {
@@ -657,6 +672,26 @@ mod tests {
     #[test]
     fn an_entry_is_small() {
         assert_eq!(size_of::<Slot>(), 64);
+    }
+
+    #[test]
+    fn a_new_entry_says_what_one_that_was_told_says() {
+        let at = At::new(0, 9, Timestamp(1_000_000_007));
+        for (is_answer, mss) in [
+            (false, None),
+            (false, Some(1300)),
+            (true, None),
+            (true, Some(9)),
+        ] {
+            let (mut new, mut told) = (Entry::new(at, true), Entry::new(at, true));
+            new.begin(is_answer, 5, mss, 61);
+            if is_answer {
+                told.answer(at, 5, mss, 61);
+            } else {
+                told.syn(at, 5, mss, 61);
+            }
+            assert_eq!(new, told);
+        }
     }
 
     #[test]
