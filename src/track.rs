@@ -38,6 +38,7 @@ mod lone;
 mod memo;
 pub mod names;
 mod nap;
+mod pair_sieve;
 mod pairs;
 pub mod path;
 pub mod ppp;

@@ -12,6 +12,7 @@ use hashbrown::HashTable;
 use super::esp::{EspFlow, Over};
 use super::esp_index::Key;
 use super::esp_table::{EspSight, Packet};
+use super::pair_sieve::PairSieve;
 use super::path::USUAL_MTU;
 use super::session::{Detail, Ending, Endpoint, Kind, PerSide, Session, Side, Stamp};
 use super::{End, Pair};
@@ -532,6 +533,7 @@ pub(super) struct Table {
     sessions: Pieces<Few>,
     open: usize,
     by_pair: HashTable<u32>,
+    pairs: PairSieve,
     secret: RandomState,
     heads: Heads,
     /// The session that is looked at next for silence.
@@ -618,7 +620,7 @@ impl Table {
 
     /// The session between two addresses.
     pub(super) fn find(&self, a: IpAddr, b: IpAddr) -> Option<u32> {
-        if self.open == 0 {
+        if self.open == 0 || !self.pairs.may_hold(a, b) {
             return None;
         }
         let pair = Pair::of(a, b);
@@ -664,6 +666,7 @@ impl Table {
             flows: 1,
         });
         self.open += 1;
+        self.pairs.add(a, b);
         let hash = self.secret.hash_one(Pair::of(a, b));
         let (sessions, flows, secret) = (&self.sessions, &self.flows, &self.secret);
         self.by_pair.insert_unique(hash, session, |at| {
@@ -695,7 +698,7 @@ impl Table {
     /// Takes a session out of the table.
     pub(super) fn take(&mut self, session: u32) -> Option<Taken> {
         let id = self.sessions.get(session)?.id;
-        let pair = self.pair_at(session)?;
+        let (a, b) = self.ends(self.sessions.get(session)?.first)?;
         let list = self.flows_of(session);
         let mut flows: Vec<Kept> = list.map(|(at, flow)| Kept::new(*flow, at)).collect();
         let first = flows.first()?.flow;
@@ -704,9 +707,10 @@ impl Table {
             kept.head = self.heads.end(kept.flow.head);
             self.flows.remove(kept.at);
         }
-        let hash = self.secret.hash_one(pair);
+        let hash = self.secret.hash_one(Pair::of(a, b));
         if let Ok(entry) = self.by_pair.find_entry(hash, |known| *known == session) {
             entry.remove();
+            self.pairs.remove(a, b);
         }
         if let Some(few) = self.sessions.get_mut(session) {
             few.id = 0;

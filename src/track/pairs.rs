@@ -35,7 +35,10 @@ impl Pair {
 impl Hash for Pair {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.0, self.1).hash(state);
+        match self.short() {
+            Some(short) => state.write_u64(short),
+            None => (self.0, self.1).hash(state),
+        }
     }
 }
 
