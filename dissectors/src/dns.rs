@@ -253,6 +253,10 @@ impl<'a> Name<'a> {
             start,
             root: 0,
         };
+        if let Some((root, rest)) = plain(message, start) {
+            name.root = root;
+            return Ok((rest, name));
+        }
         let mut labels = name.labels();
         loop {
             match labels.step() {
@@ -310,6 +314,21 @@ impl PartialEq for Name<'_> {
 }
 
 impl Eq for Name<'_> {}
+
+/// Where the root of a name stands that is written without pointers, as nearly every first one of a
+/// message is, and what follows it; `None` for any other, and where something is wrong.
+#[inline]
+fn plain(message: &[u8], start: usize) -> Option<(usize, &[u8])> {
+    let mut at = start;
+    while at.saturating_sub(start) < MAX_NAME {
+        match *message.get(at)? {
+            0 => return message.get(at.saturating_add(1)..).map(|rest| (at, rest)),
+            length @ 1..0x40 => at = at.saturating_add(usize::from(length)).saturating_add(1),
+            _ => return None,
+        }
+    }
+    None
+}
 
 /// Octets that are looked at together.
 const PIECE: usize = 16;

@@ -237,3 +237,59 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_plain_name_ends_where_its_labels_end() {
+    let whole = |labels: &[usize]| {
+        let mut octets = Vec::new();
+        for &len in labels {
+            octets.push(u8::try_from(len).unwrap());
+            octets.extend(std::iter::repeat_n(b'x', len));
+        }
+        octets.push(0);
+        octets
+    };
+    let cases: [&[usize]; 6] = [
+        &[],
+        &[1],
+        &[3, 63, 2],
+        &[63; 3],
+        &[63, 63, 63, 61],
+        &[1; 126],
+    ];
+    for labels in cases {
+        let mut octets = whole(labels);
+        let root = octets.len() - 1;
+        octets.extend([9, 9]);
+        assert_eq!(plain(&octets, 0), Some((root, &[9, 9][..])));
+        let (rest, name) = Name::read(&octets, &octets).unwrap();
+        assert_eq!((rest, name.labels().count()), (&[9, 9][..], labels.len()));
+        // Cut anywhere it is no name.
+        octets.truncate(root);
+        assert!(plain(&octets, 0).is_none() && Name::read(&octets, &octets).is_err());
+    }
+    // One octet too many, a pointer, a label type that nobody knows.
+    for octets in [
+        whole(&[63, 63, 63, 62]),
+        vec![1, b'a', 0xc0, 0],
+        vec![0x40, 0],
+    ] {
+        assert_eq!(plain(&octets, 0), None);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_name_is_read_as_its_labels_say(octets in proptest::collection::vec(
+        prop_oneof![3 => 0u8..5, 1 => any::<u8>()], 0..300,
+    ), start in 0usize..8) {
+        let Some((root, rest)) = plain(&octets, start) else {
+            return Ok(());
+        };
+        let name = Name { message: &octets, start, root: 0 };
+        let mut labels = name.labels();
+        while labels.step().unwrap().is_some() {}
+        prop_assert_eq!((labels.at, labels.pointers), (root, 0));
+        prop_assert_eq!(octets.get(labels.end()..), Some(rest));
+    }
+}
