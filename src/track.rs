@@ -19,6 +19,7 @@ use crate::time::{Span, Timestamp};
 #[macro_use]
 mod pack;
 
+mod blocks;
 mod clear;
 pub mod esp;
 mod esp_index;

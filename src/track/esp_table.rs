@@ -7,6 +7,7 @@ use foldhash::fast::{FixedState, RandomState};
 use hashbrown::HashMap;
 
 use super::Core;
+use super::blocks::Blocks;
 use super::esp::{EspFlow, Log, Logged, Over};
 use super::esp_index::{Index, Key};
 use super::esp_lay::lay;
@@ -60,11 +61,11 @@ pub(super) fn wide(address: IpAddr) -> u128 {
 const LONE: u32 = 1 << 31;
 
 /// The key of the flow at a place.
-fn key_at(entries: &[Option<Entry>], lone: &lone::Table, place: u32) -> Option<Key> {
+fn key_at(entries: &Blocks<Option<Entry>>, lone: &lone::Table, place: u32) -> Option<Key> {
     if place >= LONE {
         return lone.key_at(place - LONE);
     }
-    Some(entries.get(place as usize)?.as_ref()?.key)
+    Some(entries.get(place)?.as_ref()?.key)
 }
 
 /// Tells one path (source and ports) from another.
@@ -128,7 +129,7 @@ const FLOW: usize = 768;
 #[derive(Debug, Default)]
 pub(super) struct Table {
     index: Index,
-    entries: Vec<Option<Entry>>,
+    entries: Blocks<Option<Entry>>,
     free: Vec<u32>,
     by_owner: HashMap<u32, Owned, RandomState>,
     /// Octets that all flows take.
@@ -158,7 +159,7 @@ impl Table {
         if at >= LONE {
             return (self.lone).sight(at - LONE, sight, source, core.config.idle_established);
         }
-        let Some(Some(entry)) = self.entries.get_mut(at as usize) else {
+        let Some(Some(entry)) = self.entries.get_mut(at) else {
             return false;
         };
         if entry.path != path_tag(source, sight.ports) || entry.watched {
@@ -193,7 +194,7 @@ impl Table {
             if place >= LONE {
                 self.lone.is_at(place - LONE, key)
             } else {
-                let entry = self.entries.get(place as usize).and_then(Option::as_ref);
+                let entry = self.entries.get(place).and_then(Option::as_ref);
                 entry.is_some_and(|entry| entry.key == *key)
             }
         })
@@ -251,7 +252,7 @@ impl Table {
     }
 
     fn handle_known(&mut self, core: &mut Core, envelope: &Envelope, packet: Packet, at: u32) {
-        let Some(Some(entry)) = self.entries.get_mut(at as usize) else {
+        let Some(Some(entry)) = self.entries.get_mut(at) else {
             return;
         };
         let flow = envelope.flow();
@@ -278,7 +279,7 @@ impl Table {
     /// session's flows are not laid side by side: half of them would tell a wrong story.
     #[cold]
     fn weigh(&mut self, core: &mut Core, at: u32) {
-        let entry = self.entries.get_mut(at as usize).and_then(Option::as_mut);
+        let entry = self.entries.get_mut(at).and_then(Option::as_mut);
         let Some(entry) = entry else { return };
         let weight = size_of::<Entry>() - size_of::<EspFlow>() + FOUND_BY + entry.flow.weight();
         self.held = (self.held + weight).saturating_sub(entry.weight);
@@ -292,7 +293,7 @@ impl Table {
         };
         owned.unlogged = true;
         for at in &owned.flows {
-            let Some(Some(entry)) = self.entries.get_mut(*at as usize) else {
+            let Some(Some(entry)) = self.entries.get_mut(*at) else {
                 continue;
             };
             entry.logged = false;
@@ -489,11 +490,8 @@ impl Table {
 
     fn enter(&mut self, core: &mut Core, entry: Entry) {
         let (key, owner, told) = (entry.key, entry.owner, entry.watched);
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(None);
-            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
-        });
-        if let Some(slot) = self.entries.get_mut(index as usize) {
+        let index = self.free.pop().unwrap_or_else(|| self.entries.push(None));
+        if let Some(slot) = self.entries.get_mut(index) {
             *slot = Some(entry);
         }
         (self.index).insert(&key, index, |place| {
@@ -536,8 +534,7 @@ impl Table {
     fn owned(&self, owner: u32) -> impl Iterator<Item = &Entry> {
         let owned = self.by_owner.get(&owner);
         let list = owned.map_or(&[][..], |owned| owned.flows.as_slice());
-        list.iter()
-            .filter_map(|at| self.entries.get(*at as usize)?.as_ref())
+        list.iter().filter_map(|at| self.entries.get(*at)?.as_ref())
     }
 
     /// When a flow of a session was last used.
@@ -561,7 +558,7 @@ impl Table {
         }
         owned.watched = true;
         for at in &owned.flows {
-            if let Some(Some(entry)) = self.entries.get_mut(*at as usize) {
+            if let Some(Some(entry)) = self.entries.get_mut(*at) {
                 entry.watched = true;
             }
         }
@@ -570,7 +567,7 @@ impl Table {
     /// When the last packet of a session was seen that is still open.
     pub(super) fn last_of(&self, owner: u32) -> Option<Stamp> {
         let list = &self.by_owner.get(&owner)?.flows;
-        let entries = list.iter().filter_map(|at| self.entries.get(*at as usize));
+        let entries = list.iter().filter_map(|at| self.entries.get(*at));
         entries.flatten().map(|entry| entry.flow.last).max()
     }
 
@@ -579,7 +576,7 @@ impl Table {
         let list = self.by_owner.remove(&owner).unwrap_or_default().flows;
         let mut flows: Vec<EspFlow> = Vec::with_capacity(list.len());
         for at in list {
-            if let Some(entry) = self.entries.get_mut(at as usize).and_then(Option::take) {
+            if let Some(entry) = self.entries.get_mut(at).and_then(Option::take) {
                 self.index.remove(&entry.key, at);
                 self.held = self.held.saturating_sub(entry.weight);
                 self.free.push(at);
@@ -609,7 +606,7 @@ impl Table {
                 continue;
             }
             let at = self.find(&key);
-            let entry = at.and_then(|at| self.entries.get(at as usize)?.as_ref());
+            let entry = at.and_then(|at| self.entries.get(at)?.as_ref());
             match entry {
                 Some(entry) => owners.push(entry.owner),
                 None => lone.extend(self.lone.find(envelope.source, envelope.destination)),

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use super::blocks::Blocks;
 use super::esp::{EspFlow, Over};
 use super::esp_index::Key;
 use super::esp_table::{EspSight, Packet};
@@ -319,48 +320,37 @@ impl Heads {
     }
 }
 
-/// Records in pieces: a list that grows never moves what it holds.
+/// Records of which some are free.
 #[derive(Debug)]
-struct Pieces<T> {
-    each: Vec<Box<[T]>>,
+struct Slots<T> {
+    all: Blocks<T>,
     free: Vec<u32>,
-    len: usize,
 }
 
-impl<T> Default for Pieces<T> {
+impl<T> Default for Slots<T> {
     fn default() -> Self {
         Self {
-            each: Vec::new(),
+            all: Blocks::default(),
             free: Vec::new(),
-            len: 0,
         }
     }
 }
 
-/// Records of a piece.
-const PIECE: usize = 256;
-
-impl<T: Copy> Pieces<T> {
+impl<T> Slots<T> {
     #[inline]
     fn get(&self, at: u32) -> Option<&T> {
-        let at = at as usize;
-        self.each.get(at / PIECE)?.get(at % PIECE)
+        self.all.get(at)
     }
 
     #[inline]
     fn get_mut(&mut self, at: u32) -> Option<&mut T> {
-        let at = at as usize;
-        self.each.get_mut(at / PIECE)?.get_mut(at % PIECE)
+        self.all.get_mut(at)
     }
 
     fn add(&mut self, record: T) -> u32 {
-        let at = self.free.pop().unwrap_or_else(|| {
-            if self.len.is_multiple_of(PIECE) {
-                self.each.push(vec![record; PIECE].into());
-            }
-            self.len += 1;
-            u32::try_from(self.len - 1).unwrap_or(NONE)
-        });
+        let Some(at) = self.free.pop() else {
+            return self.all.push(record);
+        };
         if let Some(slot) = self.get_mut(at) {
             *slot = record;
         }
@@ -369,10 +359,6 @@ impl<T: Copy> Pieces<T> {
 
     fn remove(&mut self, at: u32) {
         self.free.push(at);
-    }
-
-    fn octets(&self) -> usize {
-        self.each.len() * PIECE * size_of::<T>()
     }
 }
 
@@ -529,8 +515,8 @@ impl Taken {
 /// All sessions of ESP alone.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    flows: Pieces<Small>,
-    sessions: Pieces<Few>,
+    flows: Slots<Small>,
+    sessions: Slots<Few>,
     open: usize,
     by_pair: HashTable<u32>,
     pairs: PairSieve,
@@ -548,9 +534,9 @@ impl Table {
 
     /// Octets that they take, with what leads to them.
     pub(super) fn octets(&self) -> usize {
-        self.flows.octets()
-            + self.sessions.octets()
-            + (self.by_pair.capacity() + self.flows.len) * 2 * size_of::<u32>()
+        self.flows.all.octets()
+            + self.sessions.all.octets()
+            + (self.by_pair.capacity() + self.flows.all.len()) * 2 * size_of::<u32>()
             + self.heads.lists.len() * EspFlow::HEAD * size_of::<(Stamp, u32)>()
     }
 
@@ -721,7 +707,7 @@ impl Table {
     }
 
     fn all(&self) -> impl Iterator<Item = (u32, u32)> {
-        let count = u32::try_from(self.sessions.len).unwrap_or(NONE);
+        let count = u32::try_from(self.sessions.all.len()).unwrap_or(NONE);
         (0..count).filter_map(|at| {
             let few = self.sessions.get(at).filter(|few| few.id != 0)?;
             Some((few.id, at))
@@ -756,7 +742,7 @@ impl Table {
 
     /// Some sessions that have been silent for `idle`: each is asked in one of [`GOES`] calls.
     pub(super) fn silent(&mut self, now: Timestamp, idle: Span) -> Vec<u32> {
-        let count = self.sessions.len;
+        let count = self.sessions.all.len();
         let each = (count / GOES).max(SWEPT).min(count);
         let mut silent = Vec::new();
         for _ in 0..each {
