@@ -162,16 +162,10 @@ impl Table {
             self.free = next;
             return free;
         }
-        let has_room = self.chunks.last().is_some_and(|chunk| chunk.len() < SLOTS);
-        if !has_room {
-            self.chunks.push(Vec::with_capacity(SLOTS));
-        }
+        put_behind(&mut self.chunks, slot);
         let before = self.chunks.len().saturating_sub(1) << CHUNK;
-        let Some(chunk) = self.chunks.last_mut() else {
-            return 0;
-        };
-        chunk.push(slot);
-        u32::try_from(before + chunk.len()).unwrap_or(NUMBER)
+        let count = before + self.chunks.last().map_or(0, Vec::len);
+        u32::try_from(count).unwrap_or(NUMBER)
     }
 
     pub(super) fn remove(&mut self, key: &V4) -> Option<Entry> {
@@ -213,9 +207,26 @@ impl Table {
         self.free = free;
         if self.len == 0 {
             *self = Self::default();
-        } else if self.len < len {
+        } else if self.close_up() || self.len < len {
             self.index_anew();
         }
+    }
+
+    /// Gives back slots where most are free, so that going through all costs what they are worth;
+    /// `true` where the index has to be made anew then.
+    fn close_up(&mut self) -> bool {
+        if self.chunks.len() * SLOTS <= (self.len * 4).max(SLOTS) {
+            return false;
+        }
+        let mut chunks: Vec<Vec<Slot>> = Vec::new();
+        for chunk in std::mem::take(&mut self.chunks) {
+            for slot in chunk.into_iter().filter(Slot::is_taken) {
+                put_behind(&mut chunks, slot);
+            }
+        }
+        self.chunks = chunks;
+        self.free = 0;
+        true
     }
 
     /// Takes out all of them: the pieces of memory that they are in.
@@ -223,10 +234,12 @@ impl Table {
         std::mem::take(self).chunks
     }
 
-    /// Makes the index again, with room for as many more.
+    /// Makes the index again, with room for as many more. That is not needed again before a part
+    /// of all slots was used, which pays for going through them.
     #[cold]
     fn index_anew(&mut self) {
-        let size = (self.len * 4).next_power_of_two().max(SLOTS);
+        let slots = self.chunks.len() * SLOTS;
+        let size = (self.len * 4).max(slots).max(SLOTS).next_power_of_two();
         let mut index = vec![0; size].into_boxed_slice();
         for (number, slot) in (1..).zip(self.chunks.iter().flatten()) {
             if slot.is_taken() {
@@ -242,6 +255,18 @@ impl Slot {
     #[inline]
     pub(super) const fn is_taken(&self) -> bool {
         !self.entry.has(FREE)
+    }
+}
+
+/// Puts a slot behind all others.
+fn put_behind(chunks: &mut Vec<Vec<Slot>>, slot: Slot) {
+    match chunks.last_mut() {
+        Some(chunk) if chunk.len() < SLOTS => chunk.push(slot),
+        _ => {
+            let mut chunk = Vec::with_capacity(SLOTS);
+            chunk.push(slot);
+            chunks.push(chunk);
+        }
     }
 }
 
@@ -387,6 +412,37 @@ mod tests {
         assert_eq!((first.len() + rest.len(), openings.len()), (12_000, 0));
         let mut none = openings.expire(Timestamp::MAX, |_, _| true);
         assert!(Over::is_empty(&mut none) && none.next().is_none());
+    }
+
+    #[test]
+    fn what_is_left_takes_no_more_than_it_is_worth() {
+        let mut table = Table::default();
+        let put = |table: &mut Table, n, time| {
+            let hash = table.hash(&key(n));
+            table
+                .known_or(&key(n), hash, true, || entry(time))
+                .is_some()
+        };
+        assert!((0..50_000).all(|n| put(&mut table, n, if n % 100 == 7 { 9 } else { 1 })));
+        let mut over = 0;
+        table.expire(Timestamp(0) + Span::from_millis(5), |_| over += 1);
+        assert_eq!((over, table.len()), (49_500, 500));
+        assert_eq!((table.chunks.len(), table.free), (1, 0));
+        assert!((0..50_000).all(|n| table.get(&key(n)).is_some() == (n % 100 == 7)));
+        // Most taken out one by one: the index is not made anew for each few that follow.
+        assert!((0..50_000).all(|n| put(&mut table, n, 9)));
+        assert!((0..49_999).all(|n| table.remove(&key(n)).is_some()));
+        let slots = table.chunks.len() * SLOTS;
+        let mut made = 0;
+        for n in 0..u16::try_from(slots).unwrap() {
+            let used = table.used;
+            assert!(put(&mut table, n % 600, 9) && table.remove(&key(n % 600)).is_some());
+            made += usize::from(table.used < used);
+        }
+        assert!(made <= 8, "{made} times for {slots} slots");
+        table.expire(Timestamp(0), |_| unreachable!());
+        assert_eq!((table.len(), table.chunks.len()), (1, 1));
+        assert_eq!(table.get(&key(49_999)).map(frame), Some(9));
     }
 
     #[test]
