@@ -35,7 +35,7 @@ mod tests;
 mod wait;
 
 use foldhash::fast::RandomState;
-use half::{Early, Half, Place};
+use half::{Early, Half, Place, Room};
 use later::Later;
 use opening::{Entry, Key, Openings, Over};
 pub use options::Options;
@@ -302,6 +302,8 @@ pub enum Appetite {
 pub trait Reader: Default {
     /// Octets that it holds.
     fn held(&self) -> usize;
+    /// Its connection is quiet: room that is not used may go.
+    fn rest(&mut self) {}
 }
 
 #[derive(Debug)]
@@ -313,6 +315,8 @@ struct Connection<U> {
     /// The time of the last segment, so that those after it are not before it.
     clock: Timestamp,
     closed: bool,
+    /// It is quiet, and what only a lively one needs was given away.
+    rests: bool,
     appetite: Appetite,
     halves: [Half; 2],
     user: U,
@@ -379,6 +383,7 @@ pub struct Assembler<U> {
     later: Later,
     waiting: wait::Early,
     rejected: Rejected,
+    room: Room,
     /// How often a segment waited for one that came.
     disordered: u64,
     /// Frames from this one on are taken to be in order.
@@ -441,6 +446,7 @@ impl<U: Reader> Assembler<U> {
             later: Later::default(),
             waiting: wait::Early::default(),
             rejected: Rejected::default(),
+            room: Room::default(),
             disordered: 0,
             orderly_from: 0,
         }
@@ -593,6 +599,7 @@ impl<U: Reader> Assembler<U> {
         };
         let envelope = &straight;
         connection.last = connection.last.max(envelope.time);
+        connection.rests = false;
         let incoming = Incoming {
             envelope,
             tcp,
@@ -606,6 +613,7 @@ impl<U: Reader> Assembler<U> {
             incoming,
             config: &self.config,
             counters: &mut self.counters,
+            room: &mut self.room,
             sink,
         };
         work.segment();
@@ -854,6 +862,7 @@ impl<U: Reader> Assembler<U> {
             last: envelope.time,
             clock: entry.last(),
             closed: false,
+            rests: false,
             appetite: Appetite::All,
             halves: [Half::default(), Half::default()],
             user: U::default(),
@@ -1024,6 +1033,7 @@ impl<U: Reader> Assembler<U> {
             return;
         }
         self.next_sweep = now + SWEEP;
+        self.rest(now);
         let mut over: Vec<(u64, Key)> = self
             .connections
             .iter()
@@ -1041,6 +1051,22 @@ impl<U: Reader> Assembler<U> {
         for (_, key) in over {
             self.flush(&key, now, sink);
             self.drop_one(&key, &blank(&key, now), sink);
+        }
+    }
+
+    /// Lets connections that are quiet give away what only lively ones need: there are many, and
+    /// nobody closes most of them.
+    fn rest(&mut self, now: Timestamp) {
+        const QUIET: Span = Span::from_secs(2);
+        for connection in self.connections.values_mut() {
+            if connection.rests || now.since(connection.last) < QUIET {
+                continue;
+            }
+            connection.rests = true;
+            connection.user.rest();
+            for half in &mut connection.halves {
+                half.rest(&mut self.room);
+            }
         }
     }
 
@@ -1167,6 +1193,7 @@ impl<U: Reader> Assembler<U> {
                 incoming,
                 config: &self.config,
                 counters: &mut self.counters,
+                room: &mut self.room,
                 sink,
             };
             while work.skip(party) {}
@@ -1253,6 +1280,7 @@ struct Work<'a, 'b, U, S> {
     incoming: Incoming<'b>,
     config: &'a Config,
     counters: &'a mut Counters,
+    room: &'a mut Room,
     sink: &'a mut S,
 }
 
@@ -1305,6 +1333,7 @@ impl<U, S: FnMut(&mut U, &Delivery<'_>) -> Appetite> Work<'_, '_, U, S> {
                 tcp.flags,
                 envelope.ip_id,
                 at.time,
+                self.room,
             )
         {
             self.counters.copies += 1;

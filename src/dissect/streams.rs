@@ -81,6 +81,12 @@ impl tcp::Reader for Reader {
             Carries::Ike(ike) => size_of::<Ike>() + ike.opener.held() + ike.acceptor.held(),
         }
     }
+
+    fn rest(&mut self) {
+        if let Carries::Tls(stream) = &mut self.content {
+            stream.rest();
+        }
+    }
 }
 
 /// Everything that has a state on the way from octets to messages.

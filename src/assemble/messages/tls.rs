@@ -156,6 +156,13 @@ impl Stream {
         self.opener.held() + self.acceptor.held()
     }
 
+    /// Gives away room that is not used.
+    pub fn rest(&mut self) {
+        for direction in [&mut self.opener, &mut self.acceptor] {
+            direction.rest();
+        }
+    }
+
     /// Whether the connection is known to be TLS.
     pub const fn is_recognised(&self) -> bool {
         self.shared.recognised
@@ -230,6 +237,15 @@ impl Direction {
             _ => 0,
         };
         state + self.message.len() + 8 * (self.frames.len() + self.message_frames.len())
+    }
+
+    fn rest(&mut self) {
+        if let State::Body(body) = &mut self.state {
+            body.octets.shrink_to_fit();
+        }
+        self.message.shrink_to_fit();
+        self.frames.shrink_to_fit();
+        self.message_frames.shrink_to_fit();
     }
 
     fn octets(

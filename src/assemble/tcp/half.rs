@@ -43,6 +43,32 @@ struct Recent {
     time: Timestamp,
 }
 
+/// The last segments of a direction. Directions that are quiet have none: a copy comes at once.
+#[derive(Debug, Default)]
+pub(super) struct Recents {
+    list: [Recent; 6],
+    oldest: usize,
+}
+
+/// Room for recent segments that is not used at the moment.
+#[derive(Debug, Default)]
+pub(super) struct Room(Vec<Box<Recents>>);
+
+impl Room {
+    const KEPT: usize = 1024;
+
+    fn take(&mut self) -> Box<Recents> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    fn give_back(&mut self, mut recents: Box<Recents>) {
+        if self.0.len() < Self::KEPT {
+            *recents = Recents::default();
+            self.0.push(recents);
+        }
+    }
+}
+
 /// What a segment is to its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -77,8 +103,7 @@ pub(super) struct Half {
     started: bool,
     early: VecDeque<Early>,
     early_octets: usize,
-    recent: [Recent; 6],
-    oldest_recent: usize,
+    recent: Option<Box<Recents>>,
     /// When the peer acknowledged octets of the hole.
     hole_acked: Option<Timestamp>,
     /// Sequence number of the FIN.
@@ -152,9 +177,11 @@ impl Half {
         flags: u8,
         ip_id: u32,
         time: Timestamp,
+        room: &mut Room,
     ) -> bool {
         const COPY: Span = Span::from_millis(5);
-        let is_copy = self.recent.iter().any(|recent| {
+        let recents = self.recent.get_or_insert_with(|| room.take());
+        let is_copy = recents.list.iter().any(|recent| {
             recent.sequence == sequence
                 && recent.len == len
                 && recent.flags == flags
@@ -163,7 +190,7 @@ impl Half {
                 && time.since(recent.time) < COPY
                 && time.since(recent.time) > Span(-COPY.0)
         });
-        if let Some(slot) = self.recent.get_mut(self.oldest_recent) {
+        if let Some(slot) = recents.list.get_mut(recents.oldest) {
             *slot = Recent {
                 sequence,
                 len,
@@ -172,8 +199,15 @@ impl Half {
                 time,
             };
         }
-        self.oldest_recent = (self.oldest_recent + 1) % self.recent.len();
+        recents.oldest = (recents.oldest + 1) % recents.list.len();
         is_copy
+    }
+
+    /// Gives away what only a segment that follows at once would need.
+    pub(super) fn rest(&mut self, room: &mut Room) {
+        if let Some(recents) = self.recent.take() {
+            room.give_back(recents);
+        }
     }
 
     /// Where a segment of `len` octets stands.
