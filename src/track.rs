@@ -65,7 +65,6 @@ pub use lone::{Lone, LoneSight};
 use nap::Nap;
 use pack::Shared;
 use pairs::{Pair, Pairs};
-use rare::push_lean;
 use session::{Ending, IncompleteDatagram};
 pub use session::{Session, Side, Stamp};
 use slab::{Open, Slab};
@@ -279,7 +278,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             sessions: 200_000,
-            session_octets: 40 << 20,
+            session_octets: 24 << 20,
             awake_octets: 12 << 20,
             esp_flows: 2_000_000,
             esp_octets: 160 << 20,
@@ -473,7 +472,7 @@ impl Core {
         if self.pairs.insert(pair, at, index)
             && let Some(open) = self.slab.aside(index)
         {
-            push_lean(&mut open.pairs, pair);
+            open.pairs.push(pair);
         }
         self.slab.touch(index, seen, idle);
         index
@@ -489,7 +488,7 @@ impl Core {
         // Nearly every message travels between the addresses of the one before it.
         let pairs = self.slab.aside(index).map(|open| &open.pairs);
         if pairs
-            .and_then(|pairs| pairs.last())
+            .and_then(pairs::FoundBy::last)
             .is_some_and(|pair| pair.is(source, destination))
         {
             return;
@@ -498,7 +497,7 @@ impl Core {
         if self.pairs.add(pair, index)
             && let Some(open) = self.slab.aside(index)
         {
-            push_lean(&mut open.pairs, pair);
+            open.pairs.push(pair);
         }
     }
 
@@ -506,7 +505,7 @@ impl Core {
     fn doze(&mut self) {
         let pairs = &self.pairs;
         self.slab.doze(self.config.awake_octets, |open| {
-            let few = |pair: &Pair| pairs.of(*pair).len() <= PAIR_ASLEEP;
+            let few = |pair: Pair| pairs.of(pair).len() <= PAIR_ASLEEP;
             open.pairs.iter().all(few)
         });
     }
@@ -527,7 +526,7 @@ impl Core {
         let Some(Open { session, pairs, .. }) = self.slab.remove(index) else {
             return;
         };
-        for pair in pairs {
+        for pair in pairs.iter() {
             self.pairs.remove(pair, index);
         }
         self.changes

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use super::rare::Rare;
+
 /// Two addresses, the lower one first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pair(IpAddr, IpAddr);
@@ -38,6 +40,34 @@ impl Hash for Pair {
         match self.short() {
             Some(short) => state.write_u64(short),
             None => (self.0, self.1).hash(state),
+        }
+    }
+}
+
+/// The pairs that one session is found by: mostly one.
+#[derive(Debug, Default)]
+pub(crate) struct FoundBy {
+    first: Option<Pair>,
+    others: Rare<Vec<Pair>>,
+}
+
+impl FoundBy {
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Pair> {
+        self.first.iter().chain(self.others.iter()).copied()
+    }
+
+    /// The one that was added last.
+    pub(super) fn last(&self) -> Option<Pair> {
+        self.others.last().copied().or(self.first)
+    }
+
+    /// Adds one.
+    pub(super) fn push(&mut self, pair: Pair) {
+        if self.first.is_none() {
+            self.first = Some(pair);
+        } else {
+            self.others.push(pair);
         }
     }
 }
@@ -219,6 +249,17 @@ mod tests {
         assert!(pairs.short.is_empty() && pairs.long.is_empty());
         // The places of lists that are gone are used again.
         assert_eq!(pairs.lists.len(), 20);
+    }
+
+    #[test]
+    fn a_session_is_found_by_one_pair_or_several() {
+        let mut found_by = FoundBy::default();
+        assert_eq!((found_by.last(), found_by.iter().count()), (None, 0));
+        for n in 1..4 {
+            found_by.push(pair(n));
+            assert_eq!(found_by.last(), Some(pair(n)));
+        }
+        assert!(found_by.iter().eq((1..4).map(pair)));
     }
 
     #[test]

@@ -499,8 +499,8 @@ pub struct Session {
 impl Session {
     /// How many steps are kept.
     pub const STEPS_KEPT: usize = 512;
-    /// Steps that room is made for at a time, at least: most sessions have six to twelve.
-    const STEPS_AT_ONCE: usize = 6;
+    /// Steps that room is made for at a time, at least: most sessions have six to sixteen.
+    const STEPS_AT_ONCE: usize = 8;
     /// How many ICMP errors, incomplete datagrams and unreadable messages are kept.
     pub const FACTS_KEPT: usize = 64;
 

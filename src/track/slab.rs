@@ -7,7 +7,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use crate::time::{Span, Timestamp};
 use crate::track::nap::Nap;
 use crate::track::pack::Shared;
-use crate::track::pairs::Pair;
+use crate::track::pairs::FoundBy;
 use crate::track::session::Session;
 
 /// An open session and what the tracker needs to keep it.
@@ -17,7 +17,7 @@ pub(crate) struct Open {
     /// Its number.
     pub(crate) id: u32,
     /// Address pairs it is findable by.
-    pub(crate) pairs: Vec<Pair>,
+    pub(crate) pairs: FoundBy,
     /// How long it may be silent.
     pub(crate) idle: Span,
     last_seen: Timestamp,
@@ -69,7 +69,7 @@ const HEAVIEST: usize = 64 << 10;
 /// Sessions that are looked at for sleep after an event, at most.
 const TRIED: usize = 2;
 /// Octets that a session takes wherever it is found by.
-const FOUND_BY: usize = 640;
+const FOUND_BY: usize = 512;
 
 impl Slab {
     /// Nothing open; sessions are numbered on from here.
@@ -111,7 +111,7 @@ impl Slab {
         let open = Open {
             id: session.id,
             session: Nap::awake(Box::new(session)),
-            pairs: Vec::new(),
+            pairs: FoundBy::default(),
             idle: Span::from_secs(600),
             last_seen: now,
             generation: self.next_generation,

@@ -51,6 +51,10 @@ pub(super) struct Recents {
 }
 
 /// Room for recent segments that is not used at the moment.
+#[expect(
+    clippy::vec_box,
+    reason = "they go from here to a direction and back as they are"
+)]
 #[derive(Debug, Default)]
 pub(super) struct Room(Vec<Box<Recents>>);
 
