@@ -278,7 +278,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             sessions: 200_000,
-            session_octets: 24 << 20,
+            session_octets: 32 << 20,
             awake_octets: 12 << 20,
             esp_flows: 2_000_000,
             esp_octets: 160 << 20,
