@@ -27,7 +27,7 @@ const HEADS: usize = 4096;
 /// Flows of one session: where there are more, it is built.
 const FLOWS: u32 = 64;
 /// Sessions that are looked at for silence in one go, at least.
-const SWEPT: usize = 1024;
+const SWEPT: usize = 128;
 /// All are looked at in so many goes.
 const GOES: usize = 64;
 /// An address as it was before it became a number.
