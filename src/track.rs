@@ -671,8 +671,8 @@ impl Tracker {
         !self.core.between(a, b).is_empty() || self.esp.lone.find(a, b).is_some()
     }
 
-    /// Builds the sessions of ESP alone that an event is about and that it is more to than a
-    /// packet.
+    /// Builds the session of ESP alone that an event is about, where the event is more than a
+    /// packet of it.
     fn build_for(&mut self, event: &Event<'_>) {
         let pair = match &event.what {
             What::NatKeepalive => Some((event.envelope.source, event.envelope.destination)),
@@ -968,8 +968,9 @@ impl Tracker {
                 && *left > 0
             {
                 *left -= 1;
-                let session = self.ended.next()?;
-                if let Some(lone) = self.end_lone(session, Ending::CaptureEnd) {
+                let session = self.ended.next();
+                let lone = session.and_then(|at| self.end_lone(at, Ending::CaptureEnd));
+                if let Some(lone) = lone {
                     return Some(Change::Lone(Box::new(lone)));
                 }
                 continue;
