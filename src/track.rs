@@ -252,6 +252,10 @@ pub struct Config {
     /// Octets, about, of those among them that are not packed. The others are unpacked when
     /// something is about them.
     pub awake_octets: usize,
+    /// How long a session must be silent before it is packed. Handshakes take some 100 ms, and
+    /// retransmissions begin after 500: what was seen later than that goes on, or is over soon, and
+    /// in a storm that fills `session_octets` within this time it makes room unpacked.
+    pub awake_for: Span,
     /// ESP flows known at the same time.
     pub esp_flows: usize,
     /// Octets that they take.
@@ -280,6 +284,7 @@ impl Default for Config {
             sessions: 200_000,
             session_octets: 32 << 20,
             awake_octets: 12 << 20,
+            awake_for: Span::from_millis(500),
             esp_flows: 2_000_000,
             esp_octets: 160 << 20,
             lookups: 20_000,
@@ -504,10 +509,12 @@ impl Core {
     /// Packs sessions that were quiet for long where those that are not packed are too many.
     fn doze(&mut self) {
         let pairs = &self.pairs;
-        self.slab.doze(self.config.awake_octets, |open| {
-            let few = |pair: Pair| pairs.of(pair).len() <= PAIR_ASLEEP;
-            open.pairs.iter().all(few)
-        });
+        let quiet_since = self.now - self.config.awake_for;
+        self.slab
+            .doze(self.config.awake_octets, quiet_since, |open| {
+                let few = |pair: Pair| pairs.of(pair).len() <= PAIR_ASLEEP;
+                open.pairs.iter().all(few)
+            });
     }
 
     /// Sessions between two addresses, oldest first.

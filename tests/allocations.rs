@@ -30,6 +30,7 @@ use traffic::{Mix, pcap};
 use vpnscope::assemble::ip;
 use vpnscope::source::FrameSource;
 use vpnscope::source::file::FileSource;
+use vpnscope::time::Span;
 use vpnscope::track::{self, Change};
 use vpnscope::walk::Walk;
 
@@ -132,6 +133,7 @@ fn packets_allocate_nothing_and_sessions_little() {
 
     let drowsy = track::Config {
         awake_octets: 256 << 10,
+        awake_for: Span::from_millis(0),
         ..track::Config::default()
     };
     let packed = cost_of(Mix::Handshakes, 20_000, 40_000, drowsy);

@@ -24,6 +24,7 @@ use traffic::{Mix, pcap};
 use vpnscope::assemble::ip;
 use vpnscope::source::FrameSource;
 use vpnscope::source::file::{self, FileSource};
+use vpnscope::time::Span;
 use vpnscope::track::{self, Session};
 use vpnscope::walk::Walk;
 
@@ -47,6 +48,7 @@ fn sessions(mut source: FileSource, config: track::Config) -> (Vec<Session>, u64
 fn drowsy() -> track::Config {
     track::Config {
         awake_octets: 0,
+        awake_for: Span::from_millis(0),
         ..track::Config::default()
     }
 }

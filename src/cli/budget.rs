@@ -18,7 +18,7 @@ pub(super) enum What {
     Sessions,
     /// Octets of these
     SessionOctets,
-    /// Octets of those among them that are not packed
+    /// Octets of those among them that are not packed, but for those of the last half second
     AwakeOctets,
     /// Sessions described in one text; all are counted
     Descriptions,

@@ -195,15 +195,26 @@ impl Slab {
     }
 
     /// Lets sessions fall asleep that were not changed for the longest time, while those awake
-    /// take more than `room`; only those of which `may` says that they may.
-    pub(crate) fn doze(&mut self, room: usize, may: impl Fn(&Open) -> bool) {
+    /// take more than `room`; only those last seen at `quiet_since` at the latest, and of which
+    /// `may` says that they may.
+    pub(crate) fn doze(
+        &mut self,
+        room: usize,
+        quiet_since: Timestamp,
+        may: impl Fn(&Open) -> bool,
+    ) {
         self.settle_disturbed();
         let mut tried = 0;
         while self.awake > room && tried < TRIED {
             tried += 1;
-            let Some((index, generation, changed)) = self.waking.pop_front() else {
+            let Some((index, generation, changed)) = self.waking.front().copied() else {
                 return;
             };
+            if self.is_lively(index, generation, changed, quiet_since) {
+                // Those behind it were changed later.
+                return;
+            }
+            self.waking.pop_front();
             let slot = self.slots.get_mut(index as usize);
             let Some(open) = slot
                 .and_then(Option::as_mut)
@@ -224,6 +235,18 @@ impl Slab {
                 self.waking.push_back((index, generation, open.changed));
             }
         }
+    }
+
+    /// Whether a session that is awake was not changed since that was noted, and was seen after
+    /// `quiet_since`.
+    fn is_lively(&self, index: u32, generation: u32, changed: u64, quiet_since: Timestamp) -> bool {
+        let slot = self.slots.get(index as usize).and_then(Option::as_ref);
+        slot.is_some_and(|open| {
+            open.generation == generation
+                && open.changed == changed
+                && open.last_seen > quiet_since
+                && !open.session.is_asleep()
+        })
     }
 
     /// Forgets what was unpacked to be looked at.
@@ -430,5 +453,40 @@ impl Slab {
             .collect();
         all.sort_unstable();
         all.into_iter().map(|(_, index)| index).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::session::{Detail, Endpoint, Kind, Stamp};
+
+    #[test]
+    fn a_session_is_packed_once_it_was_silent_long_enough() {
+        let at = |ms| Timestamp::from_parts(1_700_000_000, 0) + Span::from_millis(ms);
+        let mut slab = Slab::default();
+        let mut open = |ms| {
+            let end = |last| Endpoint {
+                ip: [192, 0, 2, last].into(),
+                port: 500,
+            };
+            let first = Stamp::new(0, 1, at(ms));
+            let session = Session::empty(Kind::Esp, end(1), end(2), first, Detail::Esp);
+            slab.insert(session, at(ms))
+        };
+        let (older, younger) = (open(0), open(300));
+        let asleep = |slab: &mut Slab, now, room| {
+            slab.doze(room, at(now) - Span::from_millis(500), |_| true);
+            [older, younger].map(|index| slab.aside(index).is_some_and(|o| o.session.is_asleep()))
+        };
+        assert_eq!(asleep(&mut slab, 499, 0), [false, false]);
+        assert_eq!(asleep(&mut slab, 500, usize::MAX), [false, false]);
+        assert_eq!(asleep(&mut slab, 500, 0), [true, false]);
+        // It goes on, and the other one is the one that was quiet for longer now.
+        assert!(slab.get_mut(older).is_some());
+        slab.touch(older, at(700), Span::from_secs(600));
+        assert_eq!(asleep(&mut slab, 799, 0), [false, false]);
+        assert_eq!(asleep(&mut slab, 1100, 0), [false, true]);
+        assert_eq!(asleep(&mut slab, 1200, 0), [true, true]);
     }
 }
