@@ -21,6 +21,7 @@ mod pack;
 
 mod blocks;
 mod clear;
+mod end;
 pub mod esp;
 mod esp_index;
 mod esp_lay;
@@ -58,6 +59,7 @@ mod vendor;
 
 pub use crate::assemble::messages::dtls::What as DtlsWhat;
 pub use crate::assemble::messages::tls::What as TlsWhat;
+use end::End;
 pub use esp::{EspFlow, Over};
 pub use esp_table::EspSight;
 use line::Line;
@@ -283,7 +285,7 @@ impl Default for Config {
         Self {
             sessions: 200_000,
             session_octets: 32 << 20,
-            awake_octets: 12 << 20,
+            awake_octets: 4 << 20,
             awake_for: Span::from_millis(500),
             esp_flows: 2_000_000,
             esp_octets: 160 << 20,
@@ -355,13 +357,15 @@ enum Queued {
     Closed(Nap, Box<End>),
     /// So many sessions of ESP alone that the end of the capture closed.
     Lone(usize),
+    /// So many others.
+    Retired(usize),
 }
 
 impl Queued {
     fn change(self, shared: &Shared) -> Option<Change> {
         match self {
             Self::Change(change) => Some(change),
-            Self::Lone(_) => None,
+            Self::Lone(_) | Self::Retired(_) => None,
             Self::Closed(nap, mut end) => {
                 let mut session = nap.into_session(shared)?;
                 end.tell(&mut session);
@@ -380,63 +384,6 @@ pub enum Ended<'a> {
     Unanswered(&'a Unanswered),
     /// One of ESP alone.
     Lone(LoneSight),
-}
-
-/// What the end of a session adds to it. It is told to the session when that is asked for: a
-/// packed one stays packed until then.
-#[derive(Debug)]
-struct End {
-    ending: Ending,
-    now: Timestamp,
-    flows: Vec<EspFlow>,
-    gateway_name: Option<String>,
-    lookup: Option<tls::Lookup>,
-    told: bool,
-}
-
-impl End {
-    fn new(ending: Ending, now: Timestamp) -> Self {
-        Self {
-            ending,
-            now,
-            flows: Vec::new(),
-            gateway_name: None,
-            lookup: None,
-            told: false,
-        }
-    }
-
-    /// Shows a session as it will be.
-    fn show(&mut self, nap: &mut Nap, shared: &Shared, show: &mut impl FnMut(Ended<'_>)) {
-        if !nap.is_asleep() {
-            self.tell(nap);
-            return show(Ended::Session(nap));
-        }
-        nap.glimpse(shared, |session| {
-            self.tell(session);
-            show(Ended::Session(session));
-            self.flows = std::mem::take(&mut session.esp);
-            self.told = false;
-        });
-    }
-
-    fn tell(&mut self, session: &mut Session) {
-        if std::mem::replace(&mut self.told, true) {
-            return;
-        }
-        if !self.flows.is_empty() {
-            esp_lay::lay(session, &self.flows, self.now);
-        }
-        session.esp = std::mem::take(&mut self.flows);
-        if session.gateway_name.is_none() {
-            session.gateway_name.clone_from(&self.gateway_name);
-        }
-        if let (Some(lookup), session::Detail::Tls(facts)) = (&self.lookup, &mut session.detail) {
-            facts.lookups.push(lookup.clone());
-        }
-        session.vantage.ending = self.ending;
-        session.vantage.watched_after = self.now - session.last.time;
-    }
 }
 
 /// Sessions of one address pair among which none is packed: a new one may be compared with all of
@@ -533,9 +480,7 @@ impl Core {
         let Some(Open { session, pairs, .. }) = self.slab.remove(index) else {
             return;
         };
-        for pair in pairs.iter() {
-            self.pairs.remove(pair, index);
-        }
+        self.pairs.remove_each(&pairs, index);
         self.changes
             .push_back(Queued::Closed(session, Box::new(end)));
     }
@@ -547,7 +492,7 @@ impl Core {
                 Queued::Closed(session, end) => end.show(session, self.slab.shared(), show),
                 Queued::Change(Change::Closed(session)) => show(Ended::Session(session)),
                 Queued::Change(Change::Unanswered(syns)) => show(Ended::Unanswered(syns)),
-                Queued::Change(_) | Queued::Lone(_) => {}
+                Queued::Change(_) | Queued::Lone(_) | Queued::Retired(_) => {}
             }
         }
     }
@@ -605,6 +550,8 @@ pub struct Tracker {
     told: Option<Vec<(Box<hold::Held>, Option<u32>)>>,
     /// Sessions of ESP alone that the end of the capture closed.
     ended: std::vec::IntoIter<u32>,
+    /// Others that it closed.
+    retired: std::vec::IntoIter<u32>,
 }
 
 impl Tracker {
@@ -633,6 +580,7 @@ impl Tracker {
             hold: hold::Hold::default(),
             told: None,
             ended: Vec::new().into_iter(),
+            retired: Vec::new().into_iter(),
         }
     }
 
@@ -971,16 +919,25 @@ impl Tracker {
     /// ESP alone.
     pub fn poll_unbuilt(&mut self) -> Option<Change> {
         loop {
-            if let Some(Queued::Lone(left)) = self.core.changes.front_mut()
-                && *left > 0
-            {
-                *left -= 1;
-                let session = self.ended.next();
-                let lone = session.and_then(|at| self.end_lone(at, Ending::CaptureEnd));
-                if let Some(lone) = lone {
-                    return Some(Change::Lone(Box::new(lone)));
+            match self.core.changes.front_mut() {
+                Some(Queued::Lone(left)) if *left > 0 => {
+                    *left -= 1;
+                    let session = self.ended.next();
+                    let lone = session.and_then(|at| self.end_lone(at, Ending::CaptureEnd));
+                    if let Some(lone) = lone {
+                        return Some(Change::Lone(Box::new(lone)));
+                    }
+                    continue;
                 }
-                continue;
+                Some(Queued::Retired(left)) if *left > 0 => {
+                    *left -= 1;
+                    let session = self.retired.next();
+                    if let Some(session) = session.and_then(|at| self.take_retired(at)) {
+                        return Some(Change::Closed(session));
+                    }
+                    continue;
+                }
+                _ => {}
             }
             let queued = self.core.changes.pop_front()?;
             if let Some(change) = queued.change(self.core.slab.shared()) {
@@ -1004,48 +961,6 @@ impl Tracker {
         }
     }
 
-    /// Closes everything: the capture ended. Shows each session that is over before the first of
-    /// them is given by [`Tracker::poll`].
-    pub fn finish(&mut self, end: Timestamp, show: &mut impl FnMut(Ended<'_>)) {
-        self.advance(end);
-        while let Some(held) = self.hold.next().or_else(|| self.hold.next_error()) {
-            self.take_held(held);
-        }
-        self.esp.finish(&mut self.core);
-        self.core.show(0, show);
-        let lone = self.esp.lone.in_order();
-        let mut waiting = lone.as_slice();
-        for index in self.core.slab.indices() {
-            let id = self.core.slab.aside(index).map_or(0, |open| open.id);
-            let before = waiting.partition_point(|(other, _)| *other < id);
-            let (before, after) = waiting.split_at_checked(before).unwrap_or_default();
-            self.show_lone(before, show);
-            waiting = after;
-            let from = self.core.changes.len();
-            self.close(index, Ending::CaptureEnd);
-            self.core.show(from, show);
-            self.core.slab.settle_disturbed();
-        }
-        self.show_lone(waiting, show);
-        let ended: Vec<u32> = lone.into_iter().map(|(_, session)| session).collect();
-        self.ended = ended.into_iter();
-        let from = self.core.changes.len();
-        self.names.finish(&mut self.core);
-        self.core.show(from, show);
-    }
-
-    /// Shows sessions of ESP alone that the end of the capture closes.
-    fn show_lone(&mut self, sessions: &[(u32, u32)], show: &mut impl FnMut(Ended<'_>)) {
-        for (_, session) in sessions {
-            if let Some(sight) = self.esp.lone.look(*session) {
-                show(Ended::Lone(sight));
-            }
-        }
-        if !sessions.is_empty() {
-            self.core.changes.push_back(Queued::Lone(sessions.len()));
-        }
-    }
-
     /// A session of ESP alone that is over.
     fn end_lone(&mut self, session: u32, ending: Ending) -> Option<Lone> {
         let taken = self.esp.take_lone(&mut self.core, session)?;
@@ -1066,9 +981,14 @@ impl Tracker {
     fn close(&mut self, index: u32, ending: Ending) {
         self.ike.settle_renewal(&mut self.core, &self.esp, index);
         let flows = self.esp.release(index);
-        let Some(open) = self.core.slab.get(index) else {
-            return;
-        };
+        if let Some(end) = self.forget(index, ending, flows) {
+            self.core.close(index, end);
+        }
+    }
+
+    /// Forgets what leads to a session that is over; gives what its end adds to it.
+    fn forget(&mut self, index: u32, ending: Ending, flows: Vec<EspFlow>) -> Option<End> {
+        let open = self.core.slab.get(index)?;
         let (client, gateway) = (open.session.client.ip, open.session.gateway.ip);
         let began = open.session.first.time;
         let name = self.names.name(gateway, began);
@@ -1082,7 +1002,7 @@ impl Tracker {
         self.l2tp.forget(index);
         self.pppoe.forget(index);
         self.tls.forget(&open.session);
-        self.core.close(index, end);
+        Some(end)
     }
 }
 

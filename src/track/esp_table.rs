@@ -100,6 +100,8 @@ struct Owned {
     watched: bool,
     /// There was no room to lay their packets side by side.
     unlogged: bool,
+    /// It is over.
+    retired: bool,
 }
 
 /// A flow of which one packet was seen, between addresses that no session knows.
@@ -566,9 +568,24 @@ impl Table {
 
     /// When the last packet of a session was seen that is still open.
     pub(super) fn last_of(&self, owner: u32) -> Option<Stamp> {
-        let list = &self.by_owner.get(&owner)?.flows;
+        let list = &self
+            .by_owner
+            .get(&owner)
+            .filter(|owned| !owned.retired)?
+            .flows;
         let entries = list.iter().filter_map(|at| self.entries.get(*at));
         entries.flatten().map(|entry| entry.flow.last).max()
+    }
+
+    /// The flows of a session that the end of the capture closes. They are released when it is
+    /// asked for, and nobody else's until then.
+    pub(super) fn retire(&mut self, owner: u32) -> Vec<EspFlow> {
+        let mut flows: Vec<EspFlow> = self.owned(owner).map(|entry| entry.flow.clone()).collect();
+        flows.sort_by_key(|flow| (flow.first, flow.spi));
+        if let Some(owned) = self.by_owner.get_mut(&owner) {
+            owned.retired = true;
+        }
+        flows
     }
 
     /// Gives the flows of a session that is being closed.

@@ -72,6 +72,10 @@ impl<T> Line<T> {
         self.pieces.back()?.back()
     }
 
+    pub(super) fn back_mut(&mut self) -> Option<&mut T> {
+        self.pieces.back_mut()?.back_mut()
+    }
+
     pub(super) fn front_mut(&mut self) -> Option<&mut T> {
         self.pieces.front_mut()?.front_mut()
     }

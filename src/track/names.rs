@@ -426,8 +426,12 @@ impl Names {
     /// Ends look-ups that are over.
     pub(super) fn advance(&mut self, core: &mut Core, now: Timestamp) {
         let is_over = |_: &Key, open: &mut Open| now - open.last > IDLE;
-        let mut over: Vec<_> = self.open.extract_if(is_over).collect();
-        over.retain(|(key, open)| self.came_to_nothing(key, open));
+        let mut open = std::mem::take(&mut self.open);
+        let over = open.extract_if(is_over);
+        let mut over: Vec<_> = over
+            .filter(|(key, open)| self.came_to_nothing(key, open))
+            .collect();
+        self.open = open;
         over.sort_unstable_by(|(key, _), (other, _)| key.cmp(other));
         for (key, open) in over {
             self.end(core, &key, open);
@@ -436,8 +440,10 @@ impl Names {
 
     /// Ends all look-ups: the capture ended.
     pub(super) fn finish(&mut self, core: &mut Core) {
-        let mut all: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
-        all.retain(|(key, open)| self.came_to_nothing(key, open));
+        let all = std::mem::take(&mut self.open).into_iter();
+        let mut all: Vec<_> = all
+            .filter(|(key, open)| self.came_to_nothing(key, open))
+            .collect();
         all.sort_unstable_by(|(key, open), (other_key, other)| {
             let first = |open: &Open| open.queries.first().map(|query| query.at);
             first(open)

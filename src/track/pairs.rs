@@ -176,6 +176,13 @@ impl Pairs {
         true
     }
 
+    /// Forgets a session of all its pairs.
+    pub(super) fn remove_each(&mut self, pairs: &FoundBy, index: u32) {
+        for pair in pairs.iter() {
+            self.remove(pair, index);
+        }
+    }
+
     /// Forgets a session of a pair.
     pub(super) fn remove(&mut self, pair: Pair, index: u32) {
         match self.find(pair).copied() {

@@ -68,6 +68,8 @@ pub(crate) struct Slab {
 const HEAVIEST: usize = 64 << 10;
 /// Sessions that are looked at for sleep after an event, at most.
 const TRIED: usize = 2;
+/// Generation of what is over and only waits to be taken: no deadline and no list means it.
+const RETIRED: u32 = 0;
 /// Octets that a session takes wherever it is found by.
 const FOUND_BY: usize = 512;
 
@@ -102,7 +104,7 @@ impl Slab {
 
     /// Keeps a session that has a number.
     pub(crate) fn insert_numbered(&mut self, session: Session, now: Timestamp) -> u32 {
-        self.next_generation = self.next_generation.wrapping_add(1);
+        self.next_generation = self.next_generation.wrapping_add(1).max(RETIRED + 1);
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
@@ -364,6 +366,27 @@ impl Slab {
         Some(open)
     }
 
+    /// Counts a session as over that stays here until it is taken; gives it, and what packed ones
+    /// share.
+    pub(in crate::track) fn retire(&mut self, index: u32) -> Option<(&mut Open, &Shared)> {
+        let open = self.slots.get_mut(index as usize)?.as_mut()?;
+        open.generation = RETIRED;
+        self.len -= 1;
+        self.held = self.held.saturating_sub(open.weight);
+        if !open.session.is_asleep() {
+            self.awake = self.awake.saturating_sub(open.weight);
+        }
+        Some((open, &self.shared))
+    }
+
+    /// Takes a session that was retired.
+    pub(crate) fn take_retired(&mut self, index: u32) -> Option<Nap> {
+        let slot = self.slots.get_mut(index as usize)?;
+        let open = slot.take_if(|open| open.generation == RETIRED)?;
+        self.free.push(index);
+        Some(open.session)
+    }
+
     /// Brings the earliest true deadline to the top.
     fn settle(&mut self) -> Option<(Timestamp, u32)> {
         while let Some(Reverse((noted, index, generation))) = self.due.peek().copied() {
@@ -401,7 +424,7 @@ impl Slab {
         if self.quiet.is_empty() {
             let slots = (0u32..).zip(&self.slots);
             let all = slots.filter_map(|(index, slot)| {
-                let open = slot.as_ref()?;
+                let open = slot.as_ref().filter(|open| open.generation != RETIRED)?;
                 Some(Reverse((open.last_seen, index, open.generation)))
             });
             self.quiet = all.collect();
@@ -431,7 +454,9 @@ impl Slab {
     pub(crate) fn silent(&mut self, now: Timestamp, lengths: &[Span]) -> Vec<u32> {
         let mut all = Vec::new();
         for (index, slot) in (0u32..).zip(&mut self.slots) {
-            let Some(open) = slot else { continue };
+            let Some(open) = slot.as_mut().filter(|open| open.generation != RETIRED) else {
+                continue;
+            };
             if open.looked.1 != open.last_seen {
                 open.looked = (0, open.last_seen);
             }
@@ -449,7 +474,9 @@ impl Slab {
     pub(crate) fn indices(&self) -> Vec<u32> {
         let mut all: Vec<(u32, u32)> = (0u32..)
             .zip(&self.slots)
-            .filter_map(|(index, slot)| slot.as_ref().map(|open| (open.id, index)))
+            .filter_map(|(index, slot)| Some((slot.as_ref()?, index)))
+            .filter(|(open, _)| open.generation != RETIRED)
+            .map(|(open, index)| (open.id, index))
             .collect();
         all.sort_unstable();
         all.into_iter().map(|(_, index)| index).collect()
