@@ -137,7 +137,7 @@ impl Streams {
     }
 
     /// The capture goes on under another number.
-    pub fn go_on(&mut self, capture: u16, sink: &mut impl FnMut(&Event<'_>)) {
+    pub fn go_on(&mut self, capture: u16, sink: &mut dyn FnMut(&Event<'_>)) {
         self.let_go(Timestamp::MAX, sink);
         self.dtls.go_on(capture);
         let hints = self.hints;
@@ -216,7 +216,7 @@ impl Streams {
     }
 
     /// Takes a segment. `true` where it was ours.
-    pub fn tcp(&mut self, segment: &Segment<'_>, sink: &mut impl FnMut(&Event<'_>)) -> bool {
+    pub fn tcp(&mut self, segment: &Segment<'_>, sink: &mut dyn FnMut(&Event<'_>)) -> bool {
         let hints = self.hints;
         self.tcp.handle(segment, &mut |reader, delivery| {
             reader.take(delivery, hints, sink)
@@ -228,7 +228,7 @@ impl Streams {
         &mut self,
         segment: &Segment<'_>,
         frames: &[u64],
-        sink: &mut impl FnMut(&Event<'_>),
+        sink: &mut dyn FnMut(&Event<'_>),
     ) -> bool {
         let Content::Udp { payload, .. } = segment.content else {
             return false;
@@ -249,12 +249,7 @@ impl Streams {
     }
 
     /// Takes an ICMP error: a connection that it is about is worth an event now.
-    pub fn icmp(
-        &mut self,
-        icmp: &Icmp<'_>,
-        envelope: &Envelope,
-        sink: &mut impl FnMut(&Event<'_>),
-    ) {
+    pub fn icmp(&mut self, icmp: &Icmp<'_>, envelope: &Envelope, sink: &mut dyn FnMut(&Event<'_>)) {
         let Some(quoted) = icmp.quoted.filter(|quoted| quoted.protocol == 6) else {
             return;
         };
@@ -277,7 +272,7 @@ impl Streams {
         }
     }
 
-    fn touch(&mut self, flow: &Flow, envelope: &Envelope, sink: &mut impl FnMut(&Event<'_>)) {
+    fn touch(&mut self, flow: &Flow, envelope: &Envelope, sink: &mut dyn FnMut(&Event<'_>)) {
         let hints = self.hints;
         self.tcp.touch(flow, envelope, &mut |reader, delivery| {
             reader.touched(delivery, hints, sink)
@@ -294,7 +289,7 @@ impl Streams {
     }
 
     /// Lets go of what was quiet for too long.
-    pub fn advance(&mut self, now: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
+    pub fn advance(&mut self, now: Timestamp, sink: &mut dyn FnMut(&Event<'_>)) {
         let hints = self.hints;
         self.tcp.advance(now, &mut |reader, delivery| {
             reader.take(delivery, hints, sink)
@@ -305,7 +300,7 @@ impl Streams {
     }
 
     /// Ends everything: the capture ended.
-    pub fn finish(&mut self, end: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
+    pub fn finish(&mut self, end: Timestamp, sink: &mut dyn FnMut(&Event<'_>)) {
         let hints = self.hints;
         self.let_go(Timestamp::MAX, sink);
         self.tcp.finish(end, &mut |reader, delivery| {
@@ -333,7 +328,7 @@ fn give_dtls(
     item: &dtls::Item<'_>,
     envelope: &Envelope,
     frames: &[u64],
-    sink: &mut impl FnMut(&Event<'_>),
+    sink: &mut dyn FnMut(&Event<'_>),
 ) {
     // A message names the datagrams it came in; the last of them may have come in fragments.
     let mut all: Vec<u64> = Vec::new();
@@ -358,7 +353,7 @@ fn give_dtls(
     });
 }
 
-fn give_dtls_end(item: &dtls::Item<'_>, time: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
+fn give_dtls_end(item: &dtls::Item<'_>, time: Timestamp, sink: &mut dyn FnMut(&Event<'_>)) {
     let envelope = tcp::blank_envelope(item.capture, &item.flow, time, 17);
     give_dtls(item, &envelope, &[], sink);
 }
@@ -377,7 +372,7 @@ fn stream(delivery: &Delivery<'_>) -> Stream {
     }
 }
 
-fn give_fact(delivery: &Delivery<'_>, fact: Fact, sink: &mut impl FnMut(&Event<'_>)) {
+fn give_fact(delivery: &Delivery<'_>, fact: Fact, sink: &mut dyn FnMut(&Event<'_>)) {
     sink(&Event {
         envelope: delivery.envelope,
         frames: &[],
@@ -393,7 +388,7 @@ impl Reader {
         &mut self,
         delivery: &Delivery<'_>,
         hints: Hints,
-        sink: &mut impl FnMut(&Event<'_>),
+        sink: &mut dyn FnMut(&Event<'_>),
     ) -> Appetite {
         match delivery.what {
             tcp::What::Fact(Fact::Opened(opening)) => {
@@ -433,7 +428,7 @@ impl Reader {
         &mut self,
         delivery: &Delivery<'_>,
         hints: Hints,
-        sink: &mut impl FnMut(&Event<'_>),
+        sink: &mut dyn FnMut(&Event<'_>),
     ) -> Appetite {
         let appetite = self.take(delivery, hints, sink);
         self.show_if_expected(delivery, hints, sink);
@@ -445,14 +440,14 @@ impl Reader {
         &mut self,
         delivery: &Delivery<'_>,
         hints: Hints,
-        sink: &mut impl FnMut(&Event<'_>),
+        sink: &mut dyn FnMut(&Event<'_>),
     ) {
         if !self.shown && !self.octets && is_expected(&delivery.flow, hints) {
             self.show(delivery, sink);
         }
     }
 
-    fn show(&mut self, delivery: &Delivery<'_>, sink: &mut impl FnMut(&Event<'_>)) {
+    fn show(&mut self, delivery: &Delivery<'_>, sink: &mut dyn FnMut(&Event<'_>)) {
         if self.shown {
             return;
         }
@@ -472,7 +467,7 @@ impl Reader {
         delivery: &Delivery<'_>,
         offset: u32,
         octets: &[u8],
-        sink: &mut impl FnMut(&Event<'_>),
+        sink: &mut dyn FnMut(&Event<'_>),
     ) {
         self.octets = true;
         // Where the opening was not seen, the first octets seen are those of a stream if they
@@ -512,7 +507,7 @@ impl Reader {
         delivery: &Delivery<'_>,
         offset: u32,
         len: u32,
-        sink: &mut impl FnMut(&Event<'_>),
+        sink: &mut dyn FnMut(&Event<'_>),
     ) {
         self.octets = true;
         let mut content = std::mem::take(&mut self.content);
@@ -545,7 +540,7 @@ impl Reader {
     }
 
     /// What was begun and will not be finished.
-    fn end(&mut self, delivery: &Delivery<'_>, sink: &mut impl FnMut(&Event<'_>)) {
+    fn end(&mut self, delivery: &Delivery<'_>, sink: &mut dyn FnMut(&Event<'_>)) {
         if let Carries::Tls(stream) = &mut self.content
             && self.shown
         {
@@ -576,7 +571,7 @@ impl Ike {
     }
 }
 
-fn give_tls(delivery: &Delivery<'_>, item: &tls::Item<'_>, sink: &mut impl FnMut(&Event<'_>)) {
+fn give_tls(delivery: &Delivery<'_>, item: &tls::Item<'_>, sink: &mut dyn FnMut(&Event<'_>)) {
     let stream = Stream {
         from: item.from,
         ..stream(delivery)
@@ -596,7 +591,7 @@ fn give_tls(delivery: &Delivery<'_>, item: &tls::Item<'_>, sink: &mut impl FnMut
 fn give_ike(
     direction: &mut tcp_ike::Stream,
     envelope: &Envelope,
-    sink: &mut impl FnMut(&Event<'_>),
+    sink: &mut dyn FnMut(&Event<'_>),
 ) {
     while let Some(message) = direction.next_message() {
         let frames: Vec<u64> = message.marks.iter().map(|mark| mark.frame).collect();

@@ -2,12 +2,12 @@
 //! nothing.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::{Equivalent, HashMap, HashTable};
 use vpnscope_dissectors::dns::{Data, Message, Questions, RecordType, ResponseCode};
 
 use super::session::{Detail, Endpoint, Kind, Session, Side, Stamp, Step};
@@ -67,8 +67,7 @@ impl Look {
 /// All look-ups.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// By client and name.
-    open: HashMap<Key, Open, RandomState>,
+    open: Lookups,
     /// The last name that was looked up for an address, and by whom.
     addresses: HashMap<IpAddr, Named, RandomState>,
     order: VecDeque<IpAddr>,
@@ -80,6 +79,43 @@ pub(super) struct Names {
     text: Vec<u8>,
     /// The last answers to questions that were not seen. Bounded.
     early: HashMap<Key, Vec<Told>, RandomState>,
+}
+
+/// Look-ups that are not over, by client and name: a word for each place, since there are as many
+/// places without one.
+#[derive(Debug, Default)]
+struct Lookups {
+    table: HashTable<Box<Open>>,
+    hashes: RandomState,
+}
+
+impl Lookups {
+    fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    fn get_mut(&mut self, asked: &Asked<'_>) -> Option<&mut Open> {
+        let hash = self.hashes.hash_one(asked);
+        let found = self.table.find_mut(hash, |open| open.is(asked));
+        found.map(|open| &mut **open)
+    }
+
+    fn contains(&self, asked: &Asked<'_>) -> bool {
+        let hash = self.hashes.hash_one(asked);
+        self.table.find(hash, |open| open.is(asked)).is_some()
+    }
+
+    fn insert(&mut self, open: Box<Open>) {
+        let Self { table, hashes } = self;
+        let hash = hashes.hash_one(open.asked());
+        table.insert_unique(hash, open, |open| hashes.hash_one(open.asked()));
+    }
+
+    fn remove(&mut self, asked: &Asked<'_>) -> Option<Box<Open>> {
+        let hash = self.hashes.hash_one(asked);
+        let found = self.table.find_entry(hash, |open| open.is(asked));
+        Some(found.ok()?.remove().0)
+    }
 }
 
 /// What an answer says.
@@ -147,25 +183,107 @@ impl From<&Asked<'_>> for Key {
     }
 }
 
-/// A look-up that is not over. What it needs beside this stands in its [`Key`].
+/// A look-up that is not over.
 #[derive(Debug)]
 struct Open {
-    queries: Vec<Query>,
-    asked: u32,
-    answers: Vec<Answer>,
-    resolved: bool,
+    name: Arc<str>,
+    client: IpAddr,
     /// The client's, of the first query.
     port: u16,
+    /// An answer named an address: nothing will be said of it.
+    resolved: bool,
+    /// The type asked for first, and the server asked.
+    record_type: RecordType,
+    server: IpAddr,
+    first: Stamp,
     last: Timestamp,
+    asked: u32,
+    /// What came behind the first query, as long as no address was named.
+    more: Option<Box<More>>,
+}
+
+/// What follows the first query of a look-up.
+#[derive(Debug, Default)]
+struct More {
+    queries: Vec<Query>,
+    answers: Vec<Answer>,
 }
 
 impl Open {
-    fn look(self, name: &str) -> Look {
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            client: self.client,
+            name: self.name.as_bytes(),
+        }
+    }
+
+    fn is(&self, asked: &Asked<'_>) -> bool {
+        self.client == asked.client && *self.name.as_bytes() == *asked.name
+    }
+
+    fn by_whom(&self) -> (IpAddr, &str) {
+        (self.client, &self.name)
+    }
+
+    fn key(&self) -> Key {
+        Key {
+            client: self.client,
+            name: Arc::clone(&self.name),
+        }
+    }
+
+    fn first(&self) -> Query {
+        Query {
+            at: self.first,
+            server: self.server,
+            record_type: self.record_type,
+        }
+    }
+
+    /// Takes a query that is not the first.
+    fn count(&mut self, query: Query) {
+        self.asked = self.asked.saturating_add(1);
+        if !self.resolved {
+            let queries = &mut self.more.get_or_insert_default().queries;
+            if queries.len() + 1 < KEPT {
+                queries.push(query);
+            }
+        }
+    }
+
+    /// Takes an answer.
+    fn answer(&mut self, told: &Told) {
+        self.last = self.last.max(told.at.time);
+        self.resolved |= !told.named.is_empty();
+        if self.resolved {
+            self.more = None;
+            return;
+        }
+        let answers = &mut self.more.get_or_insert_default().answers;
+        if answers.len() < KEPT {
+            if answers.capacity() == 0 {
+                answers.reserve_exact(1);
+            }
+            answers.push(Answer {
+                at: told.at,
+                server: told.server,
+                record_type: told.record_type,
+                code: told.code,
+                addresses: u32::try_from(told.named.len()).unwrap_or(u32::MAX),
+            });
+        }
+    }
+
+    fn look(&self) -> Look {
+        let queries = self.more.iter().flat_map(|more| &more.queries);
+        let answers = self.more.iter().flat_map(|more| &more.answers);
         Look {
-            name: name.to_string(),
-            queries: self.queries,
+            name: self.name.to_string(),
+            queries: std::iter::once(self.first())
+                .chain(queries.copied())
+                .collect(),
             asked: self.asked,
-            answers: self.answers,
+            answers: answers.copied().collect(),
             resolved: self.resolved,
         }
     }
@@ -225,7 +343,7 @@ impl Names {
                 client: sight.destination.0,
                 name: &text,
             };
-            if core.config.waits || self.open.contains_key(&asked) {
+            if core.config.waits || self.open.contains(&asked) {
                 let told = told(sight, message, question.record_type, questions);
                 self.answer(asked, told, core.config.waits);
             }
@@ -248,16 +366,13 @@ impl Names {
         let time = sight.at.time;
         match self.open.get_mut(&asked) {
             Some(open) if time - open.last > IDLE => {
-                if let Some((key, open)) = self.open.remove_entry(&asked) {
-                    self.end(core, &key, open);
+                if let Some(open) = self.open.remove(&asked) {
+                    self.end(core, &open);
                 }
             }
             Some(open) => {
                 open.last = open.last.max(time);
-                open.asked = open.asked.saturating_add(1);
-                if open.queries.len() < KEPT {
-                    open.queries.push(query);
-                }
+                open.count(query);
                 return;
             }
             None => {}
@@ -267,15 +382,19 @@ impl Names {
             core.counters.evicted_lookups += 1;
             return;
         }
-        let open = Open {
-            queries: vec![query],
-            asked: 1,
-            answers: Vec::new(),
-            resolved: false,
+        let Key { client, name } = Key::from(&asked);
+        self.open.insert(Box::new(Open {
+            name,
+            client,
             port: sight.source.1,
+            resolved: false,
+            record_type,
+            server: query.server,
+            first: query.at,
             last: time,
-        };
-        self.open.insert(Key::from(&asked), open);
+            asked: 1,
+            more: None,
+        }));
         if !self.early.is_empty() && core.config.waits {
             self.answered_before(asked, time);
         }
@@ -308,27 +427,12 @@ impl Names {
 
     /// Notes an answer to a question that is known; `false` where it is not.
     fn note(&mut self, asked: Asked<'_>, told: &Told) -> bool {
-        let Some((key, open)) = self.open.get_key_value_mut(&asked) else {
+        let Some(open) = self.open.get_mut(&asked) else {
             return false;
         };
-        let at = told.at;
-        open.last = open.last.max(at.time);
-        let first = open.queries.first().map_or(at, |query| query.at);
-        open.resolved |= !told.named.is_empty();
-        if open.answers.len() < KEPT {
-            if open.answers.capacity() == 0 {
-                open.answers.reserve_exact(1);
-            }
-            open.answers.push(Answer {
-                at,
-                server: told.server,
-                record_type: told.record_type,
-                code: told.code,
-                addresses: u32::try_from(told.named.len()).unwrap_or(u32::MAX),
-            });
-        }
+        open.answer(told);
         if !told.named.is_empty() {
-            let key = key.clone();
+            let (key, first) = (open.key(), open.first);
             self.learn(&key, first, told);
         }
         true
@@ -425,59 +529,48 @@ impl Names {
 
     /// Ends look-ups that are over.
     pub(super) fn advance(&mut self, core: &mut Core, now: Timestamp) {
-        let is_over = |_: &Key, open: &mut Open| now - open.last > IDLE;
-        let mut open = std::mem::take(&mut self.open);
-        let over = open.extract_if(is_over);
-        let mut over: Vec<_> = over
-            .filter(|(key, open)| self.came_to_nothing(key, open))
-            .collect();
-        self.open = open;
-        over.sort_unstable_by(|(key, _), (other, _)| key.cmp(other));
-        for (key, open) in over {
-            self.end(core, &key, open);
+        let mut table = std::mem::take(&mut self.open.table);
+        let over = table.extract_if(|open| now - open.last > IDLE);
+        let mut over: Vec<_> = over.filter(|open| self.came_to_nothing(open)).collect();
+        self.open.table = table;
+        over.sort_unstable_by(|open, other| open.by_whom().cmp(&other.by_whom()));
+        for open in over {
+            self.end(core, &open);
         }
     }
 
     /// Ends all look-ups: the capture ended.
     pub(super) fn finish(&mut self, core: &mut Core) {
-        let all = std::mem::take(&mut self.open).into_iter();
-        let mut all: Vec<_> = all
-            .filter(|(key, open)| self.came_to_nothing(key, open))
-            .collect();
-        all.sort_unstable_by(|(key, open), (other_key, other)| {
-            let first = |open: &Open| open.queries.first().map(|query| query.at);
-            first(open)
-                .cmp(&first(other))
-                .then_with(|| key.cmp(other_key))
+        let all = std::mem::take(&mut self.open.table).into_iter();
+        let mut all: Vec<_> = all.filter(|open| self.came_to_nothing(open)).collect();
+        all.sort_unstable_by(|open, other| {
+            let first = open.first.cmp(&other.first);
+            first.then_with(|| open.by_whom().cmp(&other.by_whom()))
         });
-        for (key, open) in all {
-            self.end(core, &key, open);
+        for open in all {
+            self.end(core, &open);
         }
     }
 
     /// Whether a look-up, of a name that is about a VPN or led to one, gave no address.
-    fn came_to_nothing(&self, key: &Key, open: &Open) -> bool {
-        let asked = open.queries.first().map(|query| query.at.time);
-        let carried = || self.carried.get(&key.name).zip(asked);
-        let led = || carried().is_some_and(|(last, asked)| is_believed(*last, asked));
-        !open.resolved && (looks_like_vpn(&key.name) || led())
+    fn came_to_nothing(&self, open: &Open) -> bool {
+        let carried = || self.carried.get(&open.name);
+        let led = || carried().is_some_and(|last| is_believed(*last, open.first.time));
+        !open.resolved && (looks_like_vpn(&open.name) || led())
     }
 
     /// A look-up that came to nothing is a session of its own, where it is about a VPN.
-    fn end(&mut self, core: &mut Core, key: &Key, open: Open) {
-        let Some(first) = open.queries.first().copied() else {
-            return;
-        };
-        if !self.came_to_nothing(key, &open)
-            || self.found_otherwise(key.client, &key.name, first.at.time)
+    fn end(&mut self, core: &mut Core, open: &Open) {
+        if !self.came_to_nothing(open)
+            || self.found_otherwise(open.client, &open.name, open.first.time)
         {
             return;
         }
         let client = Endpoint {
-            ip: key.client,
+            ip: open.client,
             port: open.port,
         };
-        core.open_closed(session(open.look(&key.name), client, first));
+        core.open_closed(session(open.look(), client, open.first()));
     }
 }
 

@@ -42,7 +42,7 @@ impl Streams {
         envelope: &Envelope,
         frames: &[u64],
         payload: &[u8],
-        sink: &mut impl FnMut(&Event<'_>),
+        sink: &mut dyn FnMut(&Event<'_>),
     ) -> bool {
         let flow = envelope.flow();
         let key = (envelope.capture, dtls::ordered(&flow));
@@ -86,7 +86,7 @@ impl Streams {
     }
 
     /// Takes what waited for what came now.
-    fn release(&mut self, key: &(u16, Flow), sink: &mut impl FnMut(&Event<'_>)) {
+    fn release(&mut self, key: &(u16, Flow), sink: &mut dyn FnMut(&Event<'_>)) {
         while let Some(at) = self.turn(key) {
             self.take(key, at, sink);
         }
@@ -102,7 +102,7 @@ impl Streams {
         })
     }
 
-    fn take(&mut self, key: &(u16, Flow), at: usize, sink: &mut impl FnMut(&Event<'_>)) {
+    fn take(&mut self, key: &(u16, Flow), at: usize, sink: &mut dyn FnMut(&Event<'_>)) {
         let Some((waited, _)) = self.early.take(key, at) else {
             return;
         };
@@ -119,7 +119,7 @@ impl Streams {
         &mut self,
         key: &(u16, Flow),
         now: Option<Timestamp>,
-        sink: &mut impl FnMut(&Event<'_>),
+        sink: &mut dyn FnMut(&Event<'_>),
     ) {
         while self.early.holds(key) && now.is_none_or(|now| self.early.is_late(key, now)) {
             let turn = self.turn(key);
@@ -142,7 +142,7 @@ impl Streams {
     }
 
     /// Lets go of what waited until `now`.
-    pub(super) fn let_go(&mut self, now: Timestamp, sink: &mut impl FnMut(&Event<'_>)) {
+    pub(super) fn let_go(&mut self, now: Timestamp, sink: &mut dyn FnMut(&Event<'_>)) {
         while let Some(key) = self.early.due(now) {
             self.give_way(&key, Some(now), sink);
         }
