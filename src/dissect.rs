@@ -258,7 +258,7 @@ fn content(segment: &Segment<'_>, class: Option<Class>, give: &mut impl FnMut(Wh
             payload,
             payload_len,
         } if envelope.protocol == 50 => esp(payload, payload_len, Over::Ip, give),
-        Content::Ip { payload, .. } if envelope.protocol == 115 => {
+        Content::Ip { payload, .. } if envelope.protocol == l2tp::IP_PROTOCOL => {
             give(l2tp(l2tp::Message::parse_ip(payload), payload));
             true
         }

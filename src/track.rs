@@ -57,7 +57,7 @@ mod unanswered;
 pub mod vantage;
 mod vendor;
 
-pub use crate::assemble::messages::dtls::What as DtlsWhat;
+pub use crate::assemble::messages::dtls::{Item as DtlsItem, What as DtlsWhat};
 pub use crate::assemble::messages::tls::What as TlsWhat;
 use end::End;
 pub use esp::{EspFlow, Over};

@@ -120,6 +120,11 @@ impl<'a> Message<'a> {
     /// Size of the header in octets.
     pub const HEADER_LEN: usize = 12;
 
+    /// All its octets.
+    pub const fn octets(&self) -> &'a [u8] {
+        self.octets
+    }
+
     /// Reads the header.
     pub fn parse(octets: &'a [u8]) -> Result<Self, ParseError> {
         located("DNS header", octets, octets, |i| {

@@ -19,6 +19,8 @@ pub use codes::{
 
 /// The UDP port of L2TP, on the responder's side.
 pub const PORT: u16 = 1701;
+/// The IP protocol where it travels without UDP (RFC 3931 §4.1.1).
+pub const IP_PROTOCOL: u8 = 115;
 
 /// The first two octets: flag bits and the version (RFC 2661 §3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

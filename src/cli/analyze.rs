@@ -29,6 +29,7 @@ use crate::track::{Change, Session};
 use crate::walk::{Last, Walk};
 
 mod lanes;
+mod pair;
 
 use lanes::{Lanes, Part};
 
@@ -326,7 +327,7 @@ impl Reading<'_> {
                         reading: self,
                         progress: &progress,
                     };
-                    let walked = walk_through(source, &args.choice, &mut watcher)?;
+                    let walked = walk_through(source, &args.choice, &mut watcher, false)?;
                     progress.done();
                     self.walked(walked)?;
                 }
@@ -559,11 +560,12 @@ impl Counts {
     }
 }
 
-/// Walks one file.
+/// Walks one file; where asked for, on a thread more than this one.
 fn walk_through<W: Watcher>(
     mut source: FileSource,
     choice: &Choice,
     watcher: &mut W,
+    in_halves: bool,
 ) -> Result<Walked, W::Error> {
     let mut begun: Option<(Walk, Counts)> = None;
     let mut number = 0;
@@ -585,6 +587,9 @@ fn walk_through<W: Watcher>(
         walk.frame(&frame);
         while let Some(Change::Closed(session)) = walk.poll() {
             watcher.over(session)?;
+        }
+        if in_halves && pair::walk(&mut source, choice, walk, watcher)? {
+            break;
         }
         if no % 65_536 == 0 {
             watcher.at(source.offset())?;

@@ -255,7 +255,7 @@ impl Sink for Taker<'_> {
         }
     }
 
-    fn esp(&mut self, _: &EspSight<'_>) -> bool {
+    fn esp(&mut self, _: &EspSight<'_>, _: &Frame<'_>) -> bool {
         true
     }
 
@@ -263,7 +263,7 @@ impl Sink for Taker<'_> {
         true
     }
 
-    fn knows(&self, _: Addresses<'_>) -> bool {
+    fn knows(&mut self, _: Addresses<'_>) -> bool {
         true
     }
 }

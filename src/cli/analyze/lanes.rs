@@ -220,8 +220,10 @@ impl Worker<'_> {
             ahead: true,
             ..self.args.common.budgets.file()
         };
+        // Where there are more threads than files, one reads frames while another one tracks.
+        let in_halves = self.args.threads > self.args.files.len();
         let last = match file::open_within(path, number, &limits) {
-            Ok(source) => match walk_through(source, &self.args.choice, &mut self) {
+            Ok(source) => match walk_through(source, &self.args.choice, &mut self, in_halves) {
                 Ok(walked) => Part::Done(Box::new(walked)),
                 Err(Stopped) => return,
             },
