@@ -614,6 +614,20 @@ impl Tracker {
         self.esp.sight(&mut self.core, &self.hold, sight)
     }
 
+    /// Whether flows of ESP are so many that the next packet's is likely where the processor has
+    /// to wait for it.
+    #[inline]
+    pub const fn is_esp_vast(&self) -> bool {
+        self.esp.is_vast()
+    }
+
+    /// Looks at what will be looked up for packets of ESP that come next: the processor waits for
+    /// memory once, rather than for each of them.
+    #[inline]
+    pub fn foresee_esp(&self, sights: &[EspSight<'_>]) {
+        self.esp.foresee(sights);
+    }
+
     /// Takes a DNS message in a frame of plain shape.
     pub fn sight_dns(&mut self, sight: &DnsSight, message: &dns::Message<'_>) {
         self.advance(sight.at.time);

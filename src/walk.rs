@@ -31,6 +31,9 @@ pub enum Last<'a> {
 pub struct Walk {
     front: Front,
     tracker: Tracker,
+    /// Packets of ESP that wait to be told to the tracker: before it is asked for anything else
+    /// than what changed, it has to be told.
+    later: Load,
 }
 
 impl Walk {
@@ -44,13 +47,28 @@ impl Walk {
         Self {
             front: Front::with(fragments, streams),
             tracker: Tracker::new(tracker),
+            later: Load::default(),
         }
     }
 
     /// Takes a frame.
     #[inline]
     pub fn frame(&mut self, frame: &Frame<'_>) -> Fate {
-        self.front.pass(frame, &mut Tracked(&mut self.tracker))
+        let mut sink = Tracked {
+            tracker: &mut self.tracker,
+            later: &mut self.later,
+        };
+        self.front.pass(frame, &mut sink)
+    }
+
+    /// Tells the tracker what waits to be told. Whatever drives a walk does so itself; it is for
+    /// who wants to see counters that are exact.
+    pub fn settle(&mut self) {
+        let mut sink = Tracked {
+            tracker: &mut self.tracker,
+            later: &mut self.later,
+        };
+        sink.settle();
     }
 
     /// Takes a frame, and tells `told` of each event which session took it.
@@ -59,6 +77,7 @@ impl Walk {
         frame: &Frame<'_>,
         told: &mut impl FnMut(&Event<'_>, Option<u32>),
     ) -> Fate {
+        self.settle();
         let tracker = &mut self.tracker;
         tracker.keep_told();
         self.front.frame(frame, &mut |event: &Event<'_>| {
@@ -71,6 +90,7 @@ impl Walk {
 
     /// What reads frames and what tracks, to be driven on two threads.
     pub fn halves(&mut self) -> (Giving<'_>, Taking<'_>) {
+        self.settle();
         (Giving::new(&mut self.front), Taking::new(&mut self.tracker))
     }
 
@@ -86,6 +106,7 @@ impl Walk {
 
     /// Says how late it is although no frame came: for interfaces.
     pub fn advance(&mut self, now: Timestamp) {
+        self.settle();
         let tracker = &mut self.tracker;
         self.front.advance(now, &mut |event: &Event<'_>| {
             drive(tracker, event);
@@ -95,15 +116,17 @@ impl Walk {
 
     /// Takes a frame, and shows every event in it to `also` first.
     pub fn frame_and(&mut self, frame: &Frame<'_>, also: &mut impl FnMut(&Event<'_>)) {
+        self.settle();
         let tracker = &mut self.tracker;
         self.front.frame(frame, &mut |event: &Event<'_>| {
             also(event);
-            Tracked(tracker).event(event);
+            drive(tracker, event);
         });
     }
 
     /// Looks at the sessions that have been silent for a while, as configured.
     pub fn look(&mut self, now: Timestamp) {
+        self.settle();
         self.tracker.look(now);
     }
 
@@ -131,6 +154,7 @@ impl Walk {
 
     /// Ends the walk, and shows each session that is over by then.
     pub fn finish_shown(&mut self, show: &mut impl FnMut(Ended<'_>)) {
+        self.settle();
         let tracker = &mut self.tracker;
         self.front.finish(&mut |event: &Event<'_>| {
             tracker.handle(event);
@@ -140,6 +164,7 @@ impl Walk {
 
     /// Ends the walk, and tells `told` of each last event which session took it.
     pub fn finish_of(&mut self, told: &mut impl FnMut(&Event<'_>, Option<u32>)) {
+        self.settle();
         let tracker = &mut self.tracker;
         self.front.finish(&mut |event: &Event<'_>| {
             tracker.handle(event);
@@ -156,6 +181,7 @@ impl Walk {
     /// once: it may be more than there is room for. What the end closes is shown, session by
     /// session, and is then there to be asked for.
     pub fn finish_each(&mut self, last: &mut impl FnMut(Last<'_>)) {
+        self.settle();
         let tracker = &mut self.tracker;
         self.front.finish(&mut |event: &Event<'_>| {
             tracker.handle(event);

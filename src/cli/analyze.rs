@@ -595,6 +595,9 @@ fn walk_through<W: Watcher>(
             watcher.at(source.offset())?;
         }
     }
+    if let Some((walk, _)) = &mut begun {
+        walk.settle();
+    }
     let counts = begun
         .as_ref()
         .map(|(walk, before)| Counts::of(walk).since(*before));

@@ -104,6 +104,13 @@ impl Index {
         }
     }
 
+    /// The place that the first word of a key leads to: most likely its own.
+    #[inline]
+    pub(super) fn home_of(&self, key: &Key) -> Option<u32> {
+        let mask = self.words.len().wrapping_sub(1);
+        place(*self.words.get(home(hash(self.secret, key)) & mask)?)
+    }
+
     /// Notes the place of a flow that has none yet. `key_at` tells the key at a place.
     pub(super) fn insert(&mut self, key: &Key, place: u32, key_at: impl Fn(u32) -> Option<Key>) {
         if (self.used + 1) * 4 > self.words.len() * 3 {

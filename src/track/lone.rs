@@ -252,6 +252,12 @@ impl Table {
             + self.heads.lists.len() * EspFlow::HEAD * size_of::<(Stamp, u32)>()
     }
 
+    /// Reads of the flow at a place what leads to its record.
+    #[inline]
+    pub(super) fn touch(&self, at: u32) -> u64 {
+        self.flows.get(at).map_or(0, Small::touch)
+    }
+
     /// What the flow at a place is found by.
     #[inline]
     pub(super) fn key_at(&self, at: u32) -> Option<Key> {

@@ -78,6 +78,13 @@ impl<'w> Taking<'w> {
 
 impl Taker for Taking<'_> {
     #[inline]
+    fn foresee(&mut self, sights: &[EspSight<'_>]) {
+        if self.tracker.is_esp_vast() {
+            self.tracker.foresee_esp(sights);
+        }
+    }
+
+    #[inline]
     fn esp(&mut self, sight: &EspSight<'_>, whole: &Whole<'_>) {
         let tracker = &mut *self.tracker;
         if !tracker.sight_esp(sight) {

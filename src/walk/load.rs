@@ -21,6 +21,9 @@ const OCTETS: usize = 128 << 10;
 /// Items that a load holds before it goes.
 const ITEMS: usize = 1024;
 
+/// Packets of ESP that are looked up together: as many as a processor waits for at a time.
+pub(super) const TOGETHER: usize = 16;
+
 /// Where something lies in its row. A load goes long before these are too small.
 #[derive(Debug, Clone, Copy, Default)]
 struct Part {
@@ -86,6 +89,9 @@ enum Item {
 
 /// Who is given again what the front gave.
 pub(super) trait Taker {
+    /// Packets of ESP that come next.
+    fn foresee(&mut self, sights: &[EspSight<'_>]);
+
     /// ESP by its header; `whole` has the event where that is not enough.
     fn esp(&mut self, sight: &EspSight<'_>, whole: &Whole<'_>);
 
@@ -115,6 +121,10 @@ impl Load {
         self.items.len() >= ITEMS || self.rows.octets.len() >= OCTETS
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
@@ -135,14 +145,15 @@ impl Load {
         mut go_on: impl FnMut(&mut T) -> Result<(), E>,
     ) -> Result<(), E> {
         let (mut lookups, mut events) = (self.lookups.iter(), self.events.iter());
-        for item in &self.items {
+        let mut items = self.items.as_slice();
+        loop {
+            items = self.give_esp(items, taker, &mut go_on)?;
+            let Some((item, behind)) = items.split_first() else {
+                return Ok(());
+            };
+            items = behind;
             match item {
-                Item::Esp(esp) => {
-                    let octets = self.rows.octets(esp.octets);
-                    if let Some(sight) = esp.sight(octets) {
-                        taker.esp(&sight, &Whole { esp, octets });
-                    }
-                }
+                Item::Esp(_) => continue,
                 Item::Dns => {
                     let kept = lookups.next();
                     let read = |part: &Part| dns::Message::parse(self.rows.octets(*part));
@@ -161,7 +172,41 @@ impl Load {
             }
             go_on(taker)?;
         }
-        Ok(())
+    }
+
+    /// Gives the packets of ESP in front of `items`, and what is behind them.
+    #[inline]
+    fn give_esp<'i, T: Taker, E>(
+        &self,
+        mut items: &'i [Item],
+        taker: &mut T,
+        go_on: &mut impl FnMut(&mut T) -> Result<(), E>,
+    ) -> Result<&'i [Item], E> {
+        loop {
+            let mut sights = [EspSight::NONE; TOGETHER];
+            let of_esp = items.iter().map_while(|item| match item {
+                Item::Esp(esp) => esp.sight(self.rows.octets(esp.octets)),
+                _ => None,
+            });
+            let mut len = 0;
+            for (place, sight) in sights.iter_mut().zip(of_esp) {
+                *place = sight;
+                len += 1;
+            }
+            let sights = sights.get(..len).unwrap_or_default();
+            let Some((now, behind)) = items.split_at_checked(len).filter(|_| len > 0) else {
+                return Ok(items);
+            };
+            taker.foresee(sights);
+            for (sight, item) in sights.iter().zip(now) {
+                if let Item::Esp(esp) = item {
+                    let octets = self.rows.octets(esp.octets);
+                    taker.esp(sight, &Whole { esp, octets });
+                }
+                go_on(taker)?;
+            }
+            items = behind;
+        }
     }
 }
 

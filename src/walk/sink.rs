@@ -1,9 +1,14 @@
 //! Who takes what the front gives.
 
+use std::convert::Infallible;
+
 use crate::decap::Addresses;
 use crate::source::Frame;
 use crate::track::{DnsSight, EspSight, Event, Tracker};
 use vpnscope_dissectors::dns;
+
+use super::halves::Taking;
+use super::load::{self, Load};
 
 /// Who takes what the front gives.
 pub trait Sink {
@@ -50,32 +55,71 @@ pub(super) fn drive(tracker: &mut Tracker, event: &Event<'_>) {
     tracker.handle(event);
 }
 
-/// The tracker as it is driven.
-pub(super) struct Tracked<'t>(pub(super) &'t mut Tracker);
+/// The tracker as it is driven. Where flows of ESP are many their packets wait for each other, so
+/// that the processor waits for memory once for all of them; whatever else happens has them told
+/// first.
+pub(super) struct Tracked<'t> {
+    pub(super) tracker: &'t mut Tracker,
+    pub(super) later: &'t mut Load,
+}
+
+impl Tracked<'_> {
+    /// Tells what waits.
+    #[inline]
+    pub(super) fn settle(&mut self) {
+        if !self.later.is_empty() {
+            self.give();
+        }
+    }
+
+    /// Has a packet wait where it can.
+    fn esp_later(&mut self, sight: &EspSight<'_>, frame: &Frame<'_>) -> bool {
+        if !self.later.esp(sight, frame) {
+            self.settle();
+            return self.tracker.sight_esp(sight);
+        }
+        if self.later.len() >= load::TOGETHER {
+            self.give();
+        }
+        true
+    }
+
+    #[inline(never)]
+    fn give(&mut self) {
+        let told = (self.later).give(&mut Taking::new(self.tracker), |_| Ok::<_, Infallible>(()));
+        match told {
+            Ok(()) => self.later.clear(),
+        }
+    }
+}
 
 impl Sink for Tracked<'_> {
     fn event(&mut self, event: &Event<'_>) {
-        drive(self.0, event);
+        self.settle();
+        drive(self.tracker, event);
     }
 
-    #[expect(
-        clippy::inline_always,
-        reason = "measured: a sight is large, and goes nowhere but to who takes it"
-    )]
-    #[inline(always)]
-    fn esp(&mut self, sight: &EspSight<'_>, _: &Frame<'_>) -> bool {
-        self.0.sight_esp(sight)
+    #[inline]
+    fn esp(&mut self, sight: &EspSight<'_>, frame: &Frame<'_>) -> bool {
+        if self.tracker.is_esp_vast() {
+            return self.esp_later(sight, frame);
+        }
+        self.settle();
+        self.tracker.sight_esp(sight)
     }
 
     fn dns(&mut self, sight: &DnsSight, payload: &[u8]) -> bool {
         let Ok(message) = dns::Message::parse(payload) else {
             return false;
         };
-        self.0.sight_dns(sight, &message);
+        self.settle();
+        self.tracker.sight_dns(sight, &message);
         true
     }
 
     fn knows(&mut self, addresses: Addresses<'_>) -> bool {
-        self.0.knows(addresses.source(), addresses.destination())
+        self.settle();
+        self.tracker
+            .knows(addresses.source(), addresses.destination())
     }
 }

@@ -216,12 +216,14 @@ struct Stopped;
 
 impl Worker<'_> {
     fn run(mut self, path: &Path, number: u16) {
+        // Where there are more threads than files, one reads frames while another one tracks; a
+        // third one for octets alone would only wake them.
+        let threads = self.args.threads;
+        let in_halves = threads > self.args.files.len();
         let limits = file::Limits {
-            ahead: true,
+            ahead: !in_halves || threads > 2,
             ..self.args.common.budgets.file()
         };
-        // Where there are more threads than files, one reads frames while another one tracks.
-        let in_halves = self.args.threads > self.args.files.len();
         let last = match file::open_within(path, number, &limits) {
             Ok(source) => match walk_through(source, &self.args.choice, &mut self, in_halves) {
                 Ok(walked) => Part::Done(Box::new(walked)),

@@ -198,6 +198,12 @@ impl Small {
             .is_some_and(|seen| self.count(&seen, heads))
     }
 
+    /// Something of each half of the record: who asks for it has both where they are quick to reach.
+    #[inline]
+    pub(super) const fn touch(&self) -> u64 {
+        self.octets ^ self.window ^ self.spi as u64
+    }
+
     /// Counts a packet as [`EspFlow::count`] does. `false` where a small record cannot: nothing
     /// is counted then.
     #[inline]
