@@ -384,6 +384,11 @@ pub struct Assembler<U> {
     waiting: wait::Early,
     rejected: Rejected,
     room: Room,
+    /// Connections that have what only lively ones need, and when each was seen last, as far as
+    /// that is known here.
+    lively: VecDeque<(Timestamp, Key)>,
+    /// When those that are quiet give it away.
+    next_rest: Timestamp,
     /// How often a segment waited for one that came.
     disordered: u64,
     /// Frames from this one on are taken to be in order.
@@ -447,6 +452,8 @@ impl<U: Reader> Assembler<U> {
             waiting: wait::Early::default(),
             rejected: Rejected::default(),
             room: Room::default(),
+            lively: VecDeque::new(),
+            next_rest: Timestamp::MAX,
             disordered: 0,
             orderly_from: 0,
         }
@@ -599,7 +606,10 @@ impl<U: Reader> Assembler<U> {
         };
         let envelope = &straight;
         connection.last = connection.last.max(envelope.time);
-        connection.rests = false;
+        if std::mem::take(&mut connection.rests) {
+            self.lively.push_back((envelope.time, *key));
+            self.next_rest = self.next_rest.min(envelope.time + QUIET);
+        }
         let incoming = Incoming {
             envelope,
             tcp,
@@ -895,6 +905,18 @@ impl<U: Reader> Assembler<U> {
         {
             self.sieve.add(key);
         }
+        self.note_lively(envelope.time, *key);
+    }
+
+    /// Notes a connection as lively. Those that were let go of meanwhile are forgotten when they
+    /// are the greater part.
+    fn note_lively(&mut self, time: Timestamp, key: Key) {
+        if self.lively.len() > 2 * self.connections.len() + 4096 {
+            let connections = &self.connections;
+            self.lively.retain(|(_, key)| connections.contains_key(key));
+        }
+        self.lively.push_back((time, key));
+        self.next_rest = self.next_rest.min(time + QUIET);
     }
 
     /// Lets go of the sixteenth of the connections that was quiet for longest.
@@ -1001,13 +1023,17 @@ impl<U: Reader> Assembler<U> {
             .into_iter()
             .map(|(key, connection)| (key.of_capture(capture), connection));
         self.connections = renumbered.collect();
+        for (_, key) in &mut self.lively {
+            *key = key.of_capture(capture);
+        }
         self.rejected.go_on(capture);
         self.orderly_from = 0;
     }
 
     /// When [`Assembler::advance`] has something to do.
     pub fn next_deadline(&self) -> Timestamp {
-        self.next_sweep.min(self.waiting.deadline())
+        let sweeps = self.next_sweep.min(self.next_rest);
+        sweeps.min(self.waiting.deadline())
     }
 
     /// Lets go of what was quiet for too long.
@@ -1021,6 +1047,9 @@ impl<U: Reader> Assembler<U> {
         while let Some(key) = self.waiting.due(now) {
             self.give_way(&key, Some(now), sink);
         }
+        if self.next_rest <= now {
+            self.rest(now);
+        }
         if now < self.next_sweep {
             return;
         }
@@ -1033,7 +1062,6 @@ impl<U: Reader> Assembler<U> {
             return;
         }
         self.next_sweep = now + SWEEP;
-        self.rest(now);
         let mut over: Vec<(u64, Key)> = self
             .connections
             .iter()
@@ -1057,17 +1085,27 @@ impl<U: Reader> Assembler<U> {
     /// Lets connections that are quiet give away what only lively ones need: there are many, and
     /// nobody closes most of them.
     fn rest(&mut self, now: Timestamp) {
-        const QUIET: Span = Span::from_secs(2);
-        for connection in self.connections.values_mut() {
-            if connection.rests || now.since(connection.last) < QUIET {
+        while let Some((seen, key)) = self.lively.front().copied()
+            && now.since(seen) >= QUIET
+        {
+            self.lively.pop_front();
+            let Some(connection) = self.connections.get_mut(&key) else {
                 continue;
-            }
-            connection.rests = true;
-            connection.user.rest();
-            for half in &mut connection.halves {
-                half.rest(&mut self.room);
+            };
+            if now.since(connection.last) < QUIET {
+                self.lively.push_back((connection.last, key));
+            } else if !std::mem::replace(&mut connection.rests, true) {
+                connection.user.rest();
+                for half in &mut connection.halves {
+                    half.rest(&mut self.room);
+                }
             }
         }
+        self.next_rest = if self.lively.is_empty() {
+            Timestamp::MAX
+        } else {
+            now + QUIET
+        };
     }
 
     /// Takes out the openings that were quiet since `before`. Those that matter are told.
@@ -1200,6 +1238,9 @@ impl<U: Reader> Assembler<U> {
         }
     }
 }
+
+/// Silence after which a connection gives away what only lively ones need.
+const QUIET: Span = Span::from_secs(1);
 
 /// How far ahead of the first octet a segment is still taken for one of the first.
 const EARLY: u32 = 1 << 16;

@@ -44,19 +44,61 @@ pub struct Attempt {
 }
 
 /// Attempts at one gateway.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Attempts {
     /// All of them.
     count: u32,
-    /// The first and the last that was answered or granted something.
-    told: Option<(u32, u32)>,
+    /// The first and the last that was answered or granted something; [`Kept::NONE`] where none
+    /// was.
+    first: u32,
+    last: u32,
 }
 
-/// An attempt, and the place of the next one at the same gateway.
+impl Default for Attempts {
+    fn default() -> Self {
+        Self {
+            count: 0,
+            first: Kept::NONE,
+            last: Kept::NONE,
+        }
+    }
+}
+
+/// An attempt, and the place of the next one at the same gateway. Times that there are none of
+/// are the earliest there is: there are very many attempts, and a word each would say no more.
 #[derive(Debug)]
 struct Kept {
-    attempt: Attempt,
-    next: Option<u32>,
+    client: Endpoint,
+    /// [`Kept::NONE`] at the last one.
+    next: u32,
+    first: Timestamp,
+    answered: Timestamp,
+    granted: Timestamp,
+}
+
+impl Kept {
+    const NONE: u32 = u32::MAX;
+    const NEVER: Timestamp = Timestamp(i64::MIN);
+
+    fn new(attempt: &Attempt) -> Self {
+        Self {
+            client: attempt.client,
+            next: Self::NONE,
+            first: attempt.first,
+            answered: attempt.answered.unwrap_or(Self::NEVER),
+            granted: attempt.granted.unwrap_or(Self::NEVER),
+        }
+    }
+
+    fn attempt(&self) -> Attempt {
+        let time = |time| (time != Self::NEVER).then_some(time);
+        Attempt {
+            client: self.client,
+            first: self.first,
+            answered: time(self.answered),
+            granted: time(self.granted),
+        }
+    }
 }
 
 /// Things that are only added, in pieces: a list that grows in one piece is twice as large
@@ -232,13 +274,13 @@ impl Context {
     }
 
     /// Attempts at a gateway that were answered or granted something, the first one first.
-    pub fn told(&self, gateway: &IpAddr) -> impl Iterator<Item = &Attempt> {
-        let first = self.attempts.get(gateway).and_then(|list| list.told);
-        let mut next = first.map(|(first, _)| first);
+    pub fn told(&self, gateway: &IpAddr) -> impl Iterator<Item = Attempt> {
+        let first = self.attempts.get(gateway).map(|list| list.first);
+        let mut next = first.unwrap_or(Kept::NONE);
         std::iter::from_fn(move || {
-            let kept = self.told.get(next?)?;
+            let kept = self.told.get(next)?;
             next = kept.next;
-            Some(&kept.attempt)
+            Some(kept.attempt())
         })
     }
 
@@ -254,15 +296,10 @@ impl Context {
         list.count += 1;
         let attempt = attempt();
         if attempt.answered.is_some() || attempt.granted.is_some() {
-            let place = self.told.push(Kept {
-                attempt,
-                next: None,
-            });
-            let first = list.told.map_or(place, |(first, _)| first);
-            if let Some((_, last)) = list.told.replace((first, place))
-                && let Some(before) = self.told.get_mut(last)
-            {
-                before.next = Some(place);
+            let place = self.told.push(Kept::new(&attempt));
+            match self.told.get_mut(std::mem::replace(&mut list.last, place)) {
+                Some(before) => before.next = place,
+                None => list.first = place,
             }
         }
         let (client, first) = (attempt.client.ip, attempt.first);

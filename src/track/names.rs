@@ -205,8 +205,56 @@ struct Open {
 /// What follows the first query of a look-up.
 #[derive(Debug, Default)]
 struct More {
-    queries: Vec<Query>,
+    queries: Vec<Repeat>,
+    /// Servers that were asked besides the first.
+    servers: Vec<IpAddr>,
     answers: Vec<Answer>,
+}
+
+/// A query that is not the first.
+#[derive(Debug)]
+struct Repeat {
+    at: Stamp,
+    record_type: RecordType,
+    /// Whom it asked: the first server, or, from 1 on, one of the others.
+    server: u8,
+}
+
+impl More {
+    /// Repeats that room is made for at a time: there are many look-ups.
+    const ROOM: usize = 4;
+
+    fn push(&mut self, query: Query, first: IpAddr) {
+        let others = &mut self.servers;
+        let place = if query.server == first {
+            0
+        } else {
+            let known = others.iter().position(|known| *known == query.server);
+            1 + known.unwrap_or_else(|| {
+                others.push(query.server);
+                others.len() - 1
+            })
+        };
+        if self.queries.len() == self.queries.capacity() {
+            self.queries.reserve_exact(Self::ROOM);
+        }
+        self.queries.push(Repeat {
+            at: query.at,
+            record_type: query.record_type,
+            // No more than KEPT.
+            server: u8::try_from(place).unwrap_or_default(),
+        });
+    }
+
+    fn query(&self, repeat: &Repeat, first: IpAddr) -> Query {
+        let other = usize::from(repeat.server).checked_sub(1);
+        let other = other.and_then(|place| self.servers.get(place));
+        Query {
+            at: repeat.at,
+            server: other.copied().unwrap_or(first),
+            record_type: repeat.record_type,
+        }
+    }
 }
 
 impl Open {
@@ -244,9 +292,9 @@ impl Open {
     fn count(&mut self, query: Query) {
         self.asked = self.asked.saturating_add(1);
         if !self.resolved {
-            let queries = &mut self.more.get_or_insert_default().queries;
-            if queries.len() + 1 < KEPT {
-                queries.push(query);
+            let more = self.more.get_or_insert_default();
+            if more.queries.len() + 1 < KEPT {
+                more.push(query, self.server);
             }
         }
     }
@@ -275,13 +323,14 @@ impl Open {
     }
 
     fn look(&self) -> Look {
-        let queries = self.more.iter().flat_map(|more| &more.queries);
+        let queries = self.more.iter().flat_map(|more| {
+            let queries = more.queries.iter();
+            queries.map(|repeat| more.query(repeat, self.server))
+        });
         let answers = self.more.iter().flat_map(|more| &more.answers);
         Look {
             name: self.name.to_string(),
-            queries: std::iter::once(self.first())
-                .chain(queries.copied())
-                .collect(),
+            queries: std::iter::once(self.first()).chain(queries).collect(),
             asked: self.asked,
             answers: answers.copied().collect(),
             resolved: self.resolved,

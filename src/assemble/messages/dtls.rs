@@ -149,6 +149,8 @@ struct Association {
     context: Context,
     client: Direction,
     server: Direction,
+    /// The random of the client's hello.
+    random: Option<[u8; 32]>,
     order: Order,
 }
 
@@ -171,11 +173,9 @@ struct Direction {
     partial: Vec<Partial>,
     done: VecDeque<Done>,
     /// Length of the connection id in the records that this direction sends.
-    id_len: Option<usize>,
-    /// The random of its hello.
-    random: Option<[u8; 32]>,
+    id_len: Option<u16>,
     /// Incomplete messages that were let go of.
-    dropped: u64,
+    dropped: u32,
 }
 
 /// A message that was whole.
@@ -356,6 +356,7 @@ impl Assembler {
             context: DTLS,
             client: Direction::default(),
             server: Direction::default(),
+            random: None,
             order: Order::default(),
         };
         self.table.insert(key, Box::new(association));
@@ -465,7 +466,9 @@ impl Association {
 
     /// Incomplete messages let go of since the last call.
     fn take_dropped(&mut self) -> u64 {
-        std::mem::take(&mut self.client.dropped) + std::mem::take(&mut self.server.dropped)
+        let directions = [&mut self.client, &mut self.server];
+        let dropped = directions.map(|direction| std::mem::take(&mut direction.dropped));
+        dropped.into_iter().map(u64::from).sum()
     }
 
     fn direction(&mut self, from_client: bool) -> &mut Direction {
@@ -479,7 +482,7 @@ impl Association {
     /// A first ClientHello with another random than the last: the client began anew on the
     /// same ports.
     fn is_new_hello(&self, flow: &Flow, payload: &[u8]) -> bool {
-        let Some(known) = self.client.random else {
+        let Some(known) = self.random else {
             return false;
         };
         if flow.source != self.flow.source && self.roles_known {
@@ -502,6 +505,7 @@ impl Association {
         self.context = DTLS;
         self.client = Direction::default();
         self.server = Direction::default();
+        self.random = None;
         self.order = Order::default();
     }
 
@@ -513,7 +517,8 @@ impl Association {
         } else {
             &self.server
         };
-        self.order.is_early(from_client, payload, direction.id_len)
+        self.order
+            .is_early(from_client, payload, direction.id_len())
     }
 
     fn datagram(
@@ -537,7 +542,7 @@ impl Association {
                 what,
             });
         };
-        let id_len = self.direction(from_client).id_len;
+        let id_len = self.direction(from_client).id_len();
         for record in Records::new(payload, id_len) {
             if let Ok(record) = &record {
                 self.order.note(from_client, record);
@@ -629,6 +634,10 @@ impl Association {
             return;
         }
         let partial = direction.partial.swap_remove(index);
+        if direction.partial.is_empty() {
+            // There may be no other one, and there are many directions.
+            direction.partial = Vec::new();
+        }
         direction.remember(&partial);
         let body = partial.body();
         let frames = partial.frames();
@@ -682,10 +691,10 @@ impl Association {
                     return;
                 };
                 if from_client {
-                    self.client.random = Some(*hello.random);
+                    self.random = Some(*hello.random);
                 }
                 // What a hello names is what its sender wants to receive.
-                self.server.id_len = hello.connection_id().map(|id: Octets<'_>| id.len());
+                self.server.id_len = hello.connection_id().map(len_of);
             }
             HandshakeType::SERVER_HELLO => {
                 let Ok(hello) = ServerHello::parse(body) else {
@@ -693,7 +702,7 @@ impl Association {
                 };
                 self.context.version = Some(hello.selected_version());
                 self.context.suite = Some(hello.cipher_suite);
-                let id_len = hello.connection_id().map(|id| id.len());
+                let id_len = hello.connection_id().map(len_of);
                 // DTLS 1.3 encrypts the server's answer to the extension.
                 if hello.selected_version() != Version::DTLS_1_3 || id_len.is_some() {
                     self.client.id_len = id_len;
@@ -731,7 +740,16 @@ impl Association {
     }
 }
 
+/// Octets of a connection id, which an extension holds.
+fn len_of(id: Octets<'_>) -> u16 {
+    u16::try_from(id.len()).unwrap_or(u16::MAX)
+}
+
 impl Direction {
+    fn id_len(&self) -> Option<usize> {
+        self.id_len.map(usize::from)
+    }
+
     fn held(&self) -> usize {
         self.partial.iter().map(Partial::held).sum()
     }

@@ -92,6 +92,56 @@ pub(super) enum Place {
     Outside,
 }
 
+/// Segments that wait behind a hole.
+#[derive(Debug, Default)]
+struct Waiting {
+    early: VecDeque<Early>,
+    octets: usize,
+    /// When the peer acknowledged octets of the hole.
+    hole_acked: Option<Timestamp>,
+}
+
+impl Waiting {
+    fn insert(&mut self, index: usize, early: Early) {
+        self.octets += early.octets.len();
+        self.early.insert(index.min(self.early.len()), early);
+    }
+
+    /// Keeps a segment, as [`Half::keep`] says.
+    fn keep(&mut self, mut early: Early) -> bool {
+        let mut differs = false;
+        let mut index = 0;
+        while let Some(known) = self.early.get(index) {
+            if !before(known.sequence, early.end()) {
+                break;
+            }
+            if !before(early.sequence, known.end()) {
+                index += 1;
+                continue;
+            }
+            differs |= conflict(known, &early);
+            if before(early.sequence, known.sequence) {
+                // The part in front of the known one is new.
+                let front = known.sequence.wrapping_sub(early.sequence);
+                let part = cut(&early, 0, front);
+                self.insert(index, part);
+                index += 1;
+            }
+            let Some(known) = self.early.get(index) else {
+                break;
+            };
+            let skip = known.end().wrapping_sub(early.sequence);
+            if !before(known.end(), early.end()) {
+                return differs;
+            }
+            early = cut(&early, skip, early.len);
+            index += 1;
+        }
+        self.insert(index, early);
+        differs
+    }
+}
+
 /// One direction of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Half {
@@ -105,11 +155,9 @@ pub(super) struct Half {
     acked: u32,
     /// Whether the numbers above are known.
     started: bool,
-    early: VecDeque<Early>,
-    early_octets: usize,
+    /// What waits behind a hole: most connections never have one.
+    waiting: Option<Box<Waiting>>,
     recent: Option<Box<Recents>>,
-    /// When the peer acknowledged octets of the hole.
-    hole_acked: Option<Timestamp>,
     /// Sequence number of the FIN.
     pub(super) fin: Option<u32>,
     pub(super) window_closed: bool,
@@ -168,8 +216,12 @@ impl Half {
     }
 
     /// Octets that wait.
-    pub(super) const fn held(&self) -> usize {
-        self.early_octets
+    pub(super) fn held(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| waiting.octets)
+    }
+
+    fn first_early(&self) -> Option<&Early> {
+        self.waiting.as_ref()?.early.front()
     }
 
     /// Whether the same segment was seen within so short a time that only a span port can
@@ -249,7 +301,12 @@ impl Half {
     /// Moves on to `sequence`.
     pub(super) fn advance(&mut self, sequence: u32) {
         self.next = sequence;
-        self.hole_acked = None;
+        if let Some(waiting) = &mut self.waiting {
+            waiting.hole_acked = None;
+            if waiting.early.is_empty() {
+                self.waiting = None;
+            }
+        }
         if before(self.high, sequence) {
             self.high = sequence;
         }
@@ -264,63 +321,32 @@ impl Half {
             return false;
         }
         self.acked = acknowledgment;
-        let into_hole = !self.early.is_empty() && before(self.next, acknowledgment);
-        if into_hole && self.hole_acked.is_none() {
-            self.hole_acked = Some(now);
+        if before(self.next, acknowledgment)
+            && let Some(waiting) = &mut self.waiting
+            && !waiting.early.is_empty()
+        {
+            waiting.hole_acked.get_or_insert(now);
         }
         true
     }
 
     /// Keeps a segment that came early. The octets that arrived first stay: what overlaps
     /// them is cut off the newcomer. Tells whether overlapping octets differed.
-    pub(super) fn keep(&mut self, mut early: Early) -> bool {
-        let mut differs = false;
-        let mut index = 0;
-        while let Some(known) = self.early.get(index) {
-            if !before(known.sequence, early.end()) {
-                break;
-            }
-            if !before(early.sequence, known.end()) {
-                index += 1;
-                continue;
-            }
-            differs |= conflict(known, &early);
-            if before(early.sequence, known.sequence) {
-                // The part in front of the known one is new.
-                let front = known.sequence.wrapping_sub(early.sequence);
-                let part = cut(&early, 0, front);
-                self.insert(index, part);
-                index += 1;
-            }
-            let Some(known) = self.early.get(index) else {
-                break;
-            };
-            let skip = known.end().wrapping_sub(early.sequence);
-            if !before(known.end(), early.end()) {
-                return differs;
-            }
-            early = cut(&early, skip, early.len);
-            index += 1;
-        }
-        self.insert(index, early);
-        differs
-    }
-
-    fn insert(&mut self, index: usize, early: Early) {
-        self.early_octets += early.octets.len();
-        self.early.insert(index.min(self.early.len()), early);
+    pub(super) fn keep(&mut self, early: Early) -> bool {
+        self.waiting.get_or_insert_default().keep(early)
     }
 
     /// The early segment that is next in order now, cut to what is new of it.
     pub(super) fn ready(&mut self) -> Option<(Early, u32)> {
+        let waiting = self.waiting.as_mut()?;
         loop {
-            let first = self.early.front()?;
+            let first = waiting.early.front()?;
             if before(self.next, first.sequence) {
                 return None;
             }
             let skip = self.next.wrapping_sub(first.sequence);
-            let whole = self.early.pop_front()?;
-            self.early_octets -= whole.octets.len();
+            let whole = waiting.early.pop_front()?;
+            waiting.octets -= whole.octets.len();
             if skip < whole.len {
                 return Some((whole, skip));
             }
@@ -329,31 +355,35 @@ impl Half {
 
     /// The hole before the first early segment: its offset and length.
     pub(super) fn hole(&self) -> Option<(u32, u32)> {
-        let first = self.early.front()?;
+        let first = self.first_early()?;
         before(self.next, first.sequence)
             .then(|| (self.next(), first.sequence.wrapping_sub(self.next)))
     }
 
     /// Whether the hole will not be filled: the peer has its octets, or too much waits.
     pub(super) fn gives_up(&self, now: Timestamp, config: &Config) -> bool {
-        let late = self
-            .hole_acked
-            .is_some_and(|since| now.since(since) >= config.patience);
-        late || self.early_octets > config.early_octets || self.early.len() > config.early_segments
+        self.waiting.as_ref().is_some_and(|waiting| {
+            let late = |since| now.since(since) >= config.patience;
+            waiting.hole_acked.is_some_and(late)
+                || waiting.octets > config.early_octets
+                || waiting.early.len() > config.early_segments
+        })
     }
 
     /// Skips the hole; gives its offset and length.
     pub(super) fn skip_hole(&mut self) -> Option<(u32, u32)> {
         let hole = self.hole()?;
-        let sequence = self.early.front()?.sequence;
+        let sequence = self.first_early()?.sequence;
         self.advance(sequence);
         Some(hole)
     }
 
     /// Forgets what waits.
     pub(super) fn forget_early(&mut self) {
-        self.early = VecDeque::new();
-        self.early_octets = 0;
+        if let Some(waiting) = &mut self.waiting {
+            waiting.early = VecDeque::new();
+            waiting.octets = 0;
+        }
     }
 }
 

@@ -101,7 +101,7 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
     backends(session, findings);
 }
 
-fn attempts<'a>(session: &Session, context: &'a Context) -> impl Iterator<Item = &'a Attempt> {
+fn attempts(session: &Session, context: &Context) -> impl Iterator<Item = Attempt> {
     context.told(&session.gateway.ip)
 }
 
