@@ -50,7 +50,7 @@ impl Default for Config {
 /// What is kept for a connection.
 #[derive(Debug, Default)]
 struct Reader {
-    opening: Option<(At, Opening)>,
+    opening: Option<Box<(At, Opening)>>,
     /// Events of it were given.
     shown: bool,
     /// It carried octets.
@@ -392,7 +392,7 @@ impl Reader {
     ) -> Appetite {
         match delivery.what {
             tcp::What::Fact(Fact::Opened(opening)) => {
-                self.opening = Some((delivery.at, opening));
+                self.opening = Some(Box::new((delivery.at, opening)));
             }
             tcp::What::Fact(fact @ Fact::Unanswered { .. }) => {
                 if is_expected(&delivery.flow, hints) {
@@ -452,7 +452,7 @@ impl Reader {
             return;
         }
         self.shown = true;
-        if let Some((at, opening)) = self.opening {
+        if let Some((at, opening)) = self.opening.take().map(|opening| *opening) {
             let opened = Delivery {
                 at,
                 from: Party::Opener,

@@ -5,10 +5,10 @@
 //! Keeps for each association only the messages that are not complete yet, and a note of the
 //! last ones that were.
 
-use std::collections::VecDeque;
+use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 use vpnscope_dissectors::dtls::{
     self, ChangeCipherSpec, Fragment, Fragments, PlainRecord, Record, Records, UnifiedRecord,
 };
@@ -131,7 +131,7 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Assembler {
     config: Config,
-    table: HashMap<(u16, Flow), Box<Association>, RandomState>,
+    table: Table,
     numbers: u64,
     next_sweep: Timestamp,
     held: usize,
@@ -154,6 +154,53 @@ struct Association {
     order: Order,
 }
 
+/// Associations by capture and flow: a word for each place, since there are as many places without
+/// one.
+#[derive(Debug, Default)]
+struct Table {
+    places: HashTable<Box<Association>>,
+    hashes: RandomState,
+}
+
+impl Table {
+    fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Association> {
+        self.places.iter().map(|association| &**association)
+    }
+
+    fn get(&self, key: &(u16, Flow)) -> Option<&Association> {
+        let hash = self.hashes.hash_one(key);
+        let found = self.places.find(hash, |association| association.is(key));
+        found.map(|association| &**association)
+    }
+
+    fn get_mut(&mut self, key: &(u16, Flow)) -> Option<&mut Association> {
+        let hash = self.hashes.hash_one(key);
+        let found = (self.places).find_mut(hash, |association| association.is(key));
+        found.map(|association| &mut **association)
+    }
+
+    /// Adds one whose key is not there.
+    fn insert(&mut self, association: Box<Association>) {
+        let Self { places, hashes } = self;
+        let hash = hashes.hash_one(association.key());
+        places.insert_unique(hash, association, |other| hashes.hash_one(other.key()));
+    }
+
+    fn remove(&mut self, key: &(u16, Flow)) -> Option<Box<Association>> {
+        let hash = self.hashes.hash_one(key);
+        let found = (self.places).find_entry(hash, |association| association.is(key));
+        Some(found.ok()?.remove().0)
+    }
+}
+
 /// What a datagram is to the associations that are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
@@ -171,7 +218,7 @@ pub enum Look {
 #[derive(Debug, Default)]
 struct Direction {
     partial: Vec<Partial>,
-    done: VecDeque<Done>,
+    done: Vec<Done>,
     /// Length of the connection id in the records that this direction sends.
     id_len: Option<u16>,
     /// Incomplete messages that were let go of.
@@ -179,11 +226,23 @@ struct Direction {
 }
 
 /// A message that was whole.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Done {
     message_type: HandshakeType,
+    /// Big-endian, as it stands in the message.
+    length: [u8; 3],
     message_seq: u16,
-    length: u32,
+}
+
+impl Done {
+    const fn new(message_type: HandshakeType, message_seq: u16, length: u32) -> Self {
+        let [_, length @ ..] = length.to_be_bytes();
+        Self {
+            message_type,
+            length,
+            message_seq,
+        }
+    }
 }
 
 /// What is known of a handshake that begins.
@@ -205,7 +264,7 @@ impl Assembler {
     pub fn new(config: Config) -> Self {
         Self {
             config,
-            table: HashMap::default(),
+            table: Table::default(),
             numbers: 0,
             next_sweep: Timestamp(i64::MIN),
             held: 0,
@@ -220,12 +279,12 @@ impl Assembler {
 
     /// The capture goes on under another number.
     pub fn go_on(&mut self, capture: u16) {
-        let table = std::mem::take(&mut self.table);
-        let renumbered = table.into_iter().map(|((_, flow), mut association)| {
+        let table = std::mem::take(&mut self.table.places);
+        for mut association in table {
             association.capture = capture;
-            ((capture, flow), association)
-        });
-        self.table = renumbered.collect();
+            self.table.remove(&association.key());
+            self.table.insert(association);
+        }
     }
 
     /// Whether no association is followed.
@@ -239,7 +298,7 @@ impl Assembler {
     pub fn wants(&self, capture: u16, flow: &Flow, payload: &[u8]) -> bool {
         match dtls::recognise(payload) {
             Verdict::Certain => true,
-            Verdict::Unsure => self.table.contains_key(&(capture, ordered(flow))),
+            Verdict::Unsure => self.table.get(&(capture, ordered(flow))).is_some(),
             Verdict::NotOurs => false,
         }
     }
@@ -359,7 +418,7 @@ impl Assembler {
             random: None,
             order: Order::default(),
         };
-        self.table.insert(key, Box::new(association));
+        self.table.insert(Box::new(association));
     }
 
     /// Lets go of the sixteenth of the associations that was quiet for longest.
@@ -367,7 +426,7 @@ impl Assembler {
         let mut all: Vec<_> = self
             .table
             .iter()
-            .map(|(key, association)| (association.last, association.number, *key))
+            .map(|association| (association.last, association.number, association.key()))
             .collect();
         all.sort_unstable();
         let count = (all.len() / 16).max(1);
@@ -413,8 +472,8 @@ impl Assembler {
         let mut over: Vec<_> = self
             .table
             .iter()
-            .filter(|(_, association)| is_over(association))
-            .map(|(key, association)| (association.number, *key))
+            .filter(|association| is_over(association))
+            .map(|association| (association.number, association.key()))
             .collect();
         over.sort_unstable();
         for (_, key) in over {
@@ -460,6 +519,14 @@ const fn is_clear_handshake(record: &PlainRecord<'_>) -> bool {
 }
 
 impl Association {
+    fn key(&self) -> (u16, Flow) {
+        (self.capture, ordered(&self.flow))
+    }
+
+    fn is(&self, (capture, flow): &(u16, Flow)) -> bool {
+        self.capture == *capture && (self.flow == *flow || self.flow.reversed() == *flow)
+    }
+
     fn held(&self) -> usize {
         size_of::<Self>() + self.client.held() + self.server.held()
     }
@@ -755,11 +822,9 @@ impl Direction {
     }
 
     fn is_done(&self, fragment: &Fragment<'_>) -> bool {
-        self.done.iter().any(|done| {
-            done.message_type == fragment.message_type
-                && done.message_seq == fragment.message_seq
-                && done.length == fragment.length
-        })
+        let (message_type, message_seq) = (fragment.message_type, fragment.message_seq);
+        self.done
+            .contains(&Done::new(message_type, message_seq, fragment.length))
     }
 
     fn remember(&mut self, partial: &Partial) {
@@ -772,13 +837,9 @@ impl Direction {
 
     fn note_done(&mut self, message_type: HandshakeType, message_seq: u16, length: u32) {
         if self.done.len() >= DONE_KEPT {
-            self.done.pop_front();
+            self.done.remove(0);
         }
-        self.done.push_back(Done {
-            message_type,
-            message_seq,
-            length,
-        });
+        self.done.push(Done::new(message_type, message_seq, length));
     }
 
     /// Whether a fragment is a whole message of which no octet was seen before.

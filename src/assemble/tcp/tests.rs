@@ -692,3 +692,8 @@ fn stamps_a_little_too_early_do_not_turn_the_order_round() {
         ]
     );
 }
+
+#[test]
+fn a_connection_takes_little() {
+    assert!(size_of::<Half>() <= 56 && size_of::<Connection<()>>() <= 160);
+}

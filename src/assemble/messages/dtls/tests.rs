@@ -324,3 +324,8 @@ fn what_is_no_dtls_is_not_taken() {
     assert!(!bench.send(&flow(0), &[]));
     assert_eq!(bench.assembler.table.len(), 0);
 }
+
+#[test]
+fn an_association_takes_little() {
+    assert!(size_of::<Association>() <= 288 && size_of::<Done>() == 6);
+}
