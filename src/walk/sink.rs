@@ -73,6 +73,7 @@ impl Tracked<'_> {
     }
 
     /// Has a packet wait where it can.
+    #[inline(never)]
     fn esp_later(&mut self, sight: &EspSight<'_>, frame: &Frame<'_>) -> bool {
         if !self.later.esp(sight, frame) {
             self.settle();
@@ -99,12 +100,17 @@ impl Sink for Tracked<'_> {
         drive(self.tracker, event);
     }
 
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "measured: a sight is large, and goes nowhere but to who takes it"
+    )]
+    #[inline(always)]
     fn esp(&mut self, sight: &EspSight<'_>, frame: &Frame<'_>) -> bool {
-        if self.tracker.is_esp_vast() {
-            return self.esp_later(sight, frame);
+        if self.tracker.is_esp_vast() || !self.later.is_empty() {
+            // A copy, so that what is told at once need not be written to memory.
+            let sight = *sight;
+            return self.esp_later(&sight, frame);
         }
-        self.settle();
         self.tracker.sight_esp(sight)
     }
 
