@@ -83,8 +83,7 @@ impl Load {
 
     /// Empties it, to be filled again.
     pub fn clear(&mut self) {
-        self.rows.octets.clear();
-        self.rows.frames.clear();
+        self.rows.clear();
         self.items.clear();
         self.lookups.clear();
         self.events.clear();

@@ -4,7 +4,8 @@ use vpnscope_dissectors::{Octets, dns, dtls, ike, l2tp, ppp, pppoe, radius, tls}
 
 use crate::decap::{Envelope, Icmp, Quoted};
 use crate::track::{
-    DtlsEvent, DtlsItem, DtlsWhat, Event, Incomplete, Stream, TlsEvent, TlsWhat, What,
+    DtlsEvent, DtlsItem, DtlsWhat, Event, Incomplete, Over, Stream, TcpEvent, TlsEvent, TlsWhat,
+    What,
 };
 
 use super::rows::{Part, Rows};
@@ -31,10 +32,42 @@ enum Bare {
     Icmp(Icmp<'static>),
     IcmpError(Icmp<'static>, Box<(Quoted<'static>, Part)>),
     Incomplete(Box<Incomplete>),
-    Tls(Box<Tls>),
-    Dtls(Box<Dtls>),
+    /// Where it is among those of its kind: most of them are larger than the others.
+    Tcp(usize),
+    Tls(usize),
+    Dtls(usize),
     /// What borrows nothing.
-    Plain(What<'static>),
+    Plain(Box<What<'static>>),
+    Keepalive,
+    Esp {
+        spi: u32,
+        sequence: u32,
+        len: u32,
+        over: Over,
+    },
+}
+
+/// Events of streams. They are kept by kind, and what they lie in is used again: what one thread
+/// asks of the allocator is dear to give back on another one.
+#[derive(Debug, Default)]
+pub(super) struct Streams {
+    tcp: Vec<TcpEvent>,
+    tls: Vec<Tls>,
+    dtls: Vec<Dtls>,
+}
+
+impl Streams {
+    pub(super) fn clear(&mut self) {
+        self.tcp.clear();
+        self.tls.clear();
+        self.dtls.clear();
+    }
+}
+
+/// Puts something behind all others; gives where it is.
+fn put<T>(list: &mut Vec<T>, item: T) -> usize {
+    list.push(item);
+    list.len() - 1
 }
 
 #[derive(Debug)]
@@ -102,46 +135,50 @@ impl Bare {
                 what,
             }) => {
                 let (what, parts) = bare_tls(what, rows);
-                Self::Tls(Box::new(Tls {
+                let tls = Tls {
                     stream,
                     context,
                     what,
                     parts,
-                }))
+                };
+                Self::Tls(put(&mut rows.streams.tls, tls))
             }
             What::Tls(TlsEvent::Gap {
                 stream,
                 offset,
                 len,
-            }) => Self::Plain(What::Tls(TlsEvent::Gap {
+            }) => Self::Plain(Box::new(What::Tls(TlsEvent::Gap {
                 stream,
                 offset,
                 len,
-            })),
-            What::Dtls(DtlsEvent { item }) => Self::Dtls(Box::new(bare_dtls(item, rows))),
-            What::NatKeepalive => Self::Plain(What::NatKeepalive),
+            }))),
+            What::Dtls(DtlsEvent { item }) => {
+                let dtls = bare_dtls(item, rows);
+                Self::Dtls(put(&mut rows.streams.dtls, dtls))
+            }
+            What::NatKeepalive => Self::Keepalive,
             What::Esp {
                 spi,
                 sequence,
                 len,
                 over,
-            } => Self::Plain(What::Esp {
+            } => Self::Esp {
                 spi,
                 sequence,
                 len,
                 over,
-            }),
+            },
             What::Ah {
                 spi,
                 sequence,
                 next_header,
-            } => Self::Plain(What::Ah {
+            } => Self::Plain(Box::new(What::Ah {
                 spi,
                 sequence,
                 next_header,
-            }),
-            What::Tcp(tcp) => Self::Plain(What::Tcp(tcp)),
-            What::Unreadable(error) => Self::Plain(What::Unreadable(error)),
+            })),
+            What::Tcp(tcp) => Self::Tcp(put(&mut rows.streams.tcp, tcp)),
+            What::Unreadable(error) => Self::Plain(Box::new(What::Unreadable(error))),
         }
     }
 
@@ -208,15 +245,31 @@ impl Bare {
                 })
             }
             Self::Incomplete(incomplete) => What::Incomplete(incomplete),
-            Self::Tls(tls) => What::Tls(TlsEvent::Item {
-                stream: tls.stream,
-                context: tls.context,
-                what: whole_tls(tls, rows),
+            Self::Tcp(at) => What::Tcp(*rows.streams.tcp.get(*at)?),
+            Self::Tls(at) => {
+                let tls = rows.streams.tls.get(*at)?;
+                What::Tls(TlsEvent::Item {
+                    stream: tls.stream,
+                    context: tls.context,
+                    what: whole_tls(tls, rows),
+                })
+            }
+            Self::Dtls(at) => What::Dtls(DtlsEvent {
+                item: whole_dtls(rows.streams.dtls.get(*at)?, rows),
             }),
-            Self::Dtls(dtls) => What::Dtls(DtlsEvent {
-                item: whole_dtls(dtls, rows),
-            }),
-            Self::Plain(what) => *what,
+            Self::Keepalive => What::NatKeepalive,
+            &Self::Esp {
+                spi,
+                sequence,
+                len,
+                over,
+            } => What::Esp {
+                spi,
+                sequence,
+                len,
+                over,
+            },
+            Self::Plain(what) => **what,
         })
     }
 }

@@ -1,5 +1,7 @@
 //! What events borrow, in one row.
 
+use super::kept::Streams;
+
 /// Where something lies in its row. A load goes long before these are too small.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Part {
@@ -28,10 +30,17 @@ impl Part {
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     pub(super) octets: Vec<u8>,
-    pub(super) frames: Vec<u64>,
+    frames: Vec<u64>,
+    pub(super) streams: Streams,
 }
 
 impl Rows {
+    pub(super) fn clear(&mut self) {
+        self.octets.clear();
+        self.frames.clear();
+        self.streams.clear();
+    }
+
     #[inline]
     pub(super) fn keep(&mut self, octets: &[u8]) -> Part {
         Part::behind(&mut self.octets, octets)
