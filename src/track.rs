@@ -526,6 +526,9 @@ fn known(session: &Session) -> Option<hold::Known> {
     })
 }
 
+/// Messages of IKE whose sessions are looked at together.
+const FORESEEN: usize = 8;
+
 /// How often look-ups are gone through for those that are over.
 const NAMES_EVERY: Span = Span::from_secs(5);
 
@@ -546,6 +549,8 @@ pub struct Tracker {
     /// Number of the session that the event at hand is, where that is not kept open.
     numbered: Option<u32>,
     hold: hold::Hold,
+    /// Messages whose sessions were looked at together, as many as are left of them.
+    foreseen: usize,
     /// Messages that waited and were taken since, where somebody wants to know by whom.
     told: Option<Vec<(Box<hold::Held>, Option<u32>)>>,
     /// Sessions of ESP alone that the end of the capture closed.
@@ -578,6 +583,7 @@ impl Tracker {
             taken_by: None,
             numbered: None,
             hold: hold::Hold::default(),
+            foreseen: 0,
             told: None,
             ended: Vec::new().into_iter(),
             retired: Vec::new().into_iter(),
@@ -710,6 +716,40 @@ impl Tracker {
                 self.take_held(held);
             }
         }
+    }
+
+    /// Looks, at each few messages that waited, at the sessions of the next ones: the processor
+    /// waits for the memory of all of them at once, rather than for each piece of each. Words of
+    /// all of them first, then what they lead to.
+    fn foresee(&mut self) {
+        self.foreseen = match self.foreseen.checked_sub(1) {
+            Some(left) => left,
+            None => FORESEEN - 1,
+        };
+        if self.foreseen < FORESEEN - 1 {
+            return;
+        }
+        let mut places = [None; FORESEEN];
+        for (place, spi) in places.iter_mut().zip(self.hold.upcoming(FORESEEN)) {
+            *place = self.ike.find(spi, 0);
+        }
+        let sessions = places.map(|place| self.core.slab.if_awake(place?));
+        let near = sessions
+            .iter()
+            .flatten()
+            .map(|session| session.frames ^ session.steps_not_kept ^ u64::from(session.id));
+        std::hint::black_box(near.fold(0, |all, word| all ^ word));
+        let far = sessions.iter().flatten().map(|session| {
+            let step = session
+                .steps
+                .last()
+                .map_or(0, |step| u64::from(step.length));
+            let sa = session.ike2().and_then(|ike| ike.sas.first());
+            let exchange = session.ike2().and_then(|ike| ike.exchanges.last());
+            step ^ sa.map_or(0, |sa| sa.initiator_spi)
+                ^ exchange.map_or(0, |exchange| u64::from(exchange.id))
+        });
+        std::hint::black_box(far.fold(0, |all, word| all ^ word));
     }
 
     fn take_held(&mut self, held: Box<hold::Held>) {
@@ -858,6 +898,7 @@ impl Tracker {
         }
         while let Some(held) = self.hold.due(now) {
             self.core.now = self.core.now.max(held.envelope.time);
+            self.foresee();
             self.take_held(held);
         }
         self.core.now = now;

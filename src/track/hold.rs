@@ -285,6 +285,15 @@ impl Hold {
         None
     }
 
+    /// Initiators' SPIs of the messages of IKE among the next ones.
+    pub(crate) fn upcoming(&self, next: usize) -> impl Iterator<Item = u64> {
+        let next = self.queue.iter().take(next);
+        next.filter_map(|(_, conversation)| match conversation {
+            Conversation::Ike(spi) => Some(*spi),
+            _ => None,
+        })
+    }
+
     /// Takes back a message that is done with.
     pub(crate) fn give_back(&mut self, held: Box<Held>) {
         self.spare.push(held);

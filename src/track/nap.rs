@@ -33,6 +33,12 @@ impl Nap {
         self.session.is_none()
     }
 
+    /// The session, while it is awake.
+    #[inline]
+    pub(super) fn if_awake(&self) -> Option<&Session> {
+        self.session.as_deref()
+    }
+
     /// Octets it is packed into; 0 while it is awake.
     pub(super) fn packed(&self) -> usize {
         self.packed.as_ref().map_or(0, Packed::octets)

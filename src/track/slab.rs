@@ -303,6 +303,12 @@ impl Slab {
         Some(open)
     }
 
+    /// A session that is awake, without noting that it was looked at.
+    #[inline]
+    pub(crate) fn if_awake(&self, index: u32) -> Option<&Session> {
+        self.slots.get(index as usize)?.as_ref()?.session.if_awake()
+    }
+
     /// What is known of a session without looking at it.
     pub(crate) fn aside(&mut self, index: u32) -> Option<&mut Open> {
         self.slots.get_mut(index as usize)?.as_mut()
