@@ -285,7 +285,7 @@ impl Default for Config {
         Self {
             sessions: 200_000,
             session_octets: 32 << 20,
-            awake_octets: 4 << 20,
+            awake_octets: 6 << 20,
             awake_for: Span::from_millis(500),
             esp_flows: 2_000_000,
             esp_octets: 160 << 20,
