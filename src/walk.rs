@@ -247,3 +247,6 @@ impl Walk {
         self.front.evicted_fragments()
     }
 }
+
+#[cfg(test)]
+mod tests;
