@@ -4,7 +4,7 @@ use crate::source::LinkType;
 /// ESP in Ethernet and IPv4 between 10.x.x.x and 192.0.2.1, of the SA with this number.
 fn packet(sa: u32, sequence: u32) -> Vec<u8> {
     let client = 0x0a00_0000 + sa / 2;
-    let (from, to) = if sa % 2 == 0 {
+    let (from, to) = if sa.is_multiple_of(2) {
         (client, 0xc000_0201_u32)
     } else {
         (0xc000_0201, client)
