@@ -478,7 +478,7 @@ trait Watcher {
     /// The walk for a file whose first frame that was asked for is this one.
     fn begin(&mut self, frame: &Frame<'_>) -> Result<Walk, Self::Error>;
 
-    /// A frame that was asked for.
+    /// A frame that was asked for; not told where frames are read on another thread.
     fn frame(&mut self, frame: &Frame<'_>);
 
     /// A session ended.
