@@ -61,7 +61,7 @@ pub use crate::assemble::messages::dtls::{Item as DtlsItem, What as DtlsWhat};
 pub use crate::assemble::messages::tls::What as TlsWhat;
 use end::End;
 pub use esp::{EspFlow, Over};
-pub use esp_table::EspSight;
+pub use esp_table::{EspSight, TOGETHER as ESP_TOGETHER};
 use line::Line;
 pub use lone::{Lone, LoneSight};
 use nap::Nap;

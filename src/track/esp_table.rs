@@ -147,8 +147,8 @@ const FRESH_KEPT: usize = 128;
 /// Places of that filter, eight octets each.
 const FILTER: usize = 1 << 17;
 
-/// Packets of ESP that are looked at together, at most.
-const FORESEEN: usize = 16;
+/// Packets of ESP that are looked up together: as many as a processor waits for at a time.
+pub const TOGETHER: usize = 16;
 
 /// Flows whose words and records fill the second cache of most processors several times.
 const VAST: usize = 32 << 10;
@@ -241,7 +241,7 @@ impl Table {
     /// before any record. That nothing depends on them is the point.
     #[inline]
     pub(super) fn foresee(&self, sights: &[EspSight<'_>]) {
-        let mut places = [None; FORESEEN];
+        let mut places = [None; TOGETHER];
         for (place, sight) in places.iter_mut().zip(sights) {
             *place = self.index.home_of(&sight.key());
         }

@@ -9,7 +9,7 @@ use crate::decap::{Addresses, decap, ordinary};
 use crate::dissect::{self, Class};
 use crate::source::{Frame, LinkType};
 use crate::track::session::Stamp;
-use crate::track::{DnsSight, EspSight, Event};
+use crate::track::{DnsSight, ESP_TOGETHER, EspSight, Event, What};
 
 use super::sink::Sink;
 
@@ -23,9 +23,6 @@ use rows::{Part, Rows};
 const OCTETS: usize = 128 << 10;
 /// Items that a load holds before it goes.
 const ITEMS: usize = 1024;
-
-/// Packets of ESP that are looked up together: as many as a processor waits for at a time.
-pub(super) const TOGETHER: usize = 16;
 
 /// Something that the front gave.
 #[derive(Debug)]
@@ -134,7 +131,7 @@ impl Load {
         go_on: &mut impl FnMut(&mut T) -> Result<(), E>,
     ) -> Result<&'i [Item], E> {
         loop {
-            let mut sights = [EspSight::NONE; TOGETHER];
+            let mut sights = [EspSight::NONE; ESP_TOGETHER];
             let of_esp = items.iter().map_while(|item| match item {
                 Item::Esp(esp) => esp.sight(self.rows.octets(esp.octets)),
                 _ => None,
@@ -165,7 +162,8 @@ impl Sink for Load {
     fn event(&mut self, event: &Event<'_>) {
         let kept = Kept::of(event, &mut self.rows);
         self.events.push(kept);
-        let asked = std::mem::take(&mut self.asked);
+        // Whatever else comes counts in any case.
+        let asked = std::mem::take(&mut self.asked) && matches!(event.what, What::NatKeepalive);
         self.items
             .push(if asked { Item::Keepalive } else { Item::Event });
     }

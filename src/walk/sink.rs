@@ -4,11 +4,11 @@ use std::convert::Infallible;
 
 use crate::decap::Addresses;
 use crate::source::Frame;
-use crate::track::{DnsSight, EspSight, Event, Tracker};
+use crate::track::{DnsSight, ESP_TOGETHER, EspSight, Event, Tracker};
 use vpnscope_dissectors::dns;
 
 use super::halves::Taking;
-use super::load::{self, Load};
+use super::load::Load;
 
 /// Who takes what the front gives.
 pub trait Sink {
@@ -79,7 +79,7 @@ impl Tracked<'_> {
             self.settle();
             return self.tracker.sight_esp(sight);
         }
-        if self.later.len() >= load::TOGETHER {
+        if self.later.len() >= ESP_TOGETHER {
             self.give();
         }
         true

@@ -65,7 +65,7 @@ fn packets_of_many_sas_that_wait_for_each_other_are_told_as_others() {
         waited = waited.max(walk.later.len());
     };
     let by_header = sessions(take, sas, each);
-    assert_eq!(waited, load::TOGETHER - 1);
+    assert_eq!(waited, track::ESP_TOGETHER - 1);
     let by_event = sessions(|walk, frame| walk.frame_and(frame, &mut |_| {}), sas, each);
     assert_eq!(by_header.len(), 18_001);
     let differ = by_header.iter().zip(&by_event).find(|(a, b)| a != b);

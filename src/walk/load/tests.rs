@@ -4,7 +4,6 @@ use super::*;
 use crate::assemble::ip;
 use crate::source::FrameSource;
 use crate::source::file;
-use crate::track::What;
 use crate::walk::Front;
 
 /// An event as it can be compared.
@@ -126,4 +125,54 @@ fn what_comes_out_is_what_went_in() {
         captures > 200 && events > 10_000 && of_esp > 1000,
         "{captures} {events} {of_esp}"
     );
+}
+
+/// Counts what was told in any case, and what only where it is known between whom.
+#[derive(Default)]
+struct Counted(usize, usize);
+
+impl Taker for Counted {
+    fn foresee(&mut self, _: &[EspSight<'_>]) {}
+
+    fn esp(&mut self, _: &EspSight<'_>, _: &Whole<'_>) {}
+
+    fn dns(&mut self, _: &DnsSight, _: &dns::Message<'_>) {}
+
+    fn event(&mut self, _: &Event<'_>) {
+        self.0 += 1;
+    }
+
+    fn keepalive(&mut self, _: &Event<'_>) {
+        self.1 += 1;
+    }
+}
+
+#[test]
+fn only_a_keepalive_of_which_it_was_asked_depends_on_the_answer() {
+    let end = (std::net::IpAddr::from([192, 0, 2, 1]), 4500);
+    let flow = crate::decap::Flow {
+        source: end,
+        destination: end,
+    };
+    let time = crate::time::Timestamp(0);
+    let envelope = crate::assemble::tcp::blank_envelope(0, &flow, time, 17);
+    let event = |what| Event {
+        envelope: &envelope,
+        frames: &[],
+        what,
+    };
+    let ah = What::Ah {
+        spi: 1,
+        sequence: 1,
+        next_header: 50,
+    };
+    let mut load = Load::default();
+    load.knows(Addresses::V4(&[0; 8]));
+    load.event(&event(What::NatKeepalive));
+    load.event(&event(What::NatKeepalive));
+    load.knows(Addresses::V4(&[0; 8]));
+    load.event(&event(ah));
+    let mut counted = Counted::default();
+    assert_eq!(load.give(&mut counted, |_| Ok::<_, ()>(())), Ok(()));
+    assert_eq!((counted.0, counted.1), (2, 1));
 }
