@@ -13,7 +13,6 @@ pub use context::{Attempt, CaptureFacts, Context};
 use crate::track::Lone;
 use crate::track::session::{Session, Side, Stamp, Step};
 
-pub mod book;
 mod context;
 pub mod ike1;
 pub mod ike2;

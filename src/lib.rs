@@ -20,6 +20,7 @@ pub mod render;
 pub mod replay;
 pub mod report;
 pub mod source;
+pub mod tables;
 pub mod time;
 pub mod track;
 pub mod walk;

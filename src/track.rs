@@ -19,7 +19,6 @@ use crate::time::{Span, Timestamp};
 #[macro_use]
 mod pack;
 
-mod blocks;
 mod clear;
 mod end;
 pub mod esp;
@@ -40,7 +39,6 @@ mod lone;
 mod memo;
 pub mod names;
 mod nap;
-mod pair_sieve;
 mod pairs;
 pub mod path;
 pub mod ppp;

@@ -14,12 +14,13 @@ use std::collections::BTreeSet;
 const ALLOWED: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("limits", &[]),
+    ("tables", &[]),
     ("source", &["time"]),
     ("decap", &["limits", "source", "time"]),
-    ("assemble", &["decap", "source", "time"]),
+    ("assemble", &["decap", "source", "tables", "time"]),
     ("dissect", &["assemble", "decap", "time", "track"]),
-    ("track", &["assemble", "decap", "limits", "time"]),
-    ("diagnose", &["decap", "time", "track", "explain"]),
+    ("track", &["assemble", "decap", "limits", "tables", "time"]),
+    ("diagnose", &["decap", "tables", "time", "track", "explain"]),
     ("desk", &["diagnose", "source", "track", "time"]),
     ("explain", &["diagnose", "report", "time", "track"]),
     (
@@ -50,7 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that must not know the dissectors.
-const NO_DISSECTORS: &[&str] = &["time", "source", "decap", "render"];
+const NO_DISSECTORS: &[&str] = &["time", "tables", "source", "decap", "render"];
 
 fn rooms_used(text: &str) -> BTreeSet<String> {
     let mut rooms = BTreeSet::new();

@@ -22,6 +22,7 @@ use vpnscope_dissectors::Verdict;
 
 use super::Hints;
 use crate::decap::{Addresses, Content, Envelope, Flow, Quoted, Segment, Tcp};
+use crate::tables::Sieve;
 pub use crate::time::Stamp as At;
 use crate::time::{Span, Timestamp};
 
@@ -30,7 +31,6 @@ mod half;
 mod later;
 mod opening;
 mod options;
-mod sieve;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -44,7 +44,6 @@ use half::{Half, Room};
 use later::Later;
 use opening::{Entry, Key, Openings, Over};
 pub use options::Options;
-use sieve::Sieve;
 use wait::{Look, Rejected};
 use work::Work;
 
@@ -219,7 +218,8 @@ impl<U: Reader> Assembler<U> {
         payload: &[u8],
     ) -> bool {
         flags & Tcp::SYN != 0
-            || (self.sieve.may_hold(addresses, ports) && self.knows(capture, addresses, ports))
+            || (self.sieve.may_hold(Key::sieved_plain(addresses, ports))
+                && self.knows(capture, addresses, ports))
             || (!payload.is_empty() && (self.config.recognise)(payload) != Verdict::NotOurs)
     }
 
@@ -483,7 +483,9 @@ impl<U: Reader> Assembler<U> {
     #[inline]
     fn is_awaited(&self, key: &Key, syn: &PlainSyn<'_>) -> bool {
         let is_followed = !self.connections.is_empty()
-            && self.sieve.may_hold(syn.addresses, syn.ports)
+            && self
+                .sieve
+                .may_hold(Key::sieved_plain(syn.addresses, syn.ports))
             && self.connections.contains_key(key);
         is_followed || self.waiting.holds(key) || self.rejected.is_fresh(syn.at.time)
     }
@@ -506,7 +508,7 @@ impl<U: Reader> Assembler<U> {
         let mut is_new = false;
         let entry = self.openings.known_or((key, hash), most, || {
             is_new = true;
-            sieve.add(key);
+            sieve.add(key.sieved());
             let mut entry = fresh();
             entry.begin(is_answer, sequence, mss, ttl);
             entry
@@ -577,7 +579,7 @@ impl<U: Reader> Assembler<U> {
 
     fn forget_opening(&mut self, key: &Key) -> Option<Entry> {
         let entry = self.openings.remove(key)?;
-        self.sieve.remove(key);
+        self.sieve.remove(key.sieved());
         Some(entry)
     }
 
@@ -645,7 +647,7 @@ impl<U: Reader> Assembler<U> {
             .insert(*key, Box::new(connection))
             .is_none()
         {
-            self.sieve.add(key);
+            self.sieve.add(key.sieved());
         }
         self.note_lively(envelope.time, *key);
     }
@@ -682,7 +684,7 @@ impl<U: Reader> Assembler<U> {
 
     fn let_go(&mut self, key: &Key) -> Option<Box<Connection<U>>> {
         let connection = self.connections.remove(key)?;
-        self.sieve.remove(key);
+        self.sieve.remove(key.sieved());
         Some(connection)
     }
 
@@ -859,7 +861,7 @@ impl<U: Reader> Assembler<U> {
         let mut over = self.openings.expire(before, |key, entry| {
             if !all {
                 // At the end nobody asks any more.
-                sieve.remove(key);
+                sieve.remove(key.sieved());
             }
             let matters = expects(&entry.flow(key), hints);
             if !matters {

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use vpnscope_dissectors::ike::v1::IkeSuite;
 
-use super::book::Book;
 use super::{rules, tls};
+use crate::tables::Blocks;
+use crate::tables::book::Book;
 use crate::time::Timestamp;
 use crate::track::ike1::Ike1;
 use crate::track::ike2::{IkeSa, Suite};
@@ -101,55 +102,6 @@ impl Kept {
     }
 }
 
-/// Things that are only added, in pieces: a list that grows in one piece is twice as large
-/// while it moves.
-#[derive(Debug)]
-struct Pile<T> {
-    pieces: Vec<Vec<T>>,
-}
-
-impl<T> Default for Pile<T> {
-    fn default() -> Self {
-        Self { pieces: Vec::new() }
-    }
-}
-
-impl<T> Pile<T> {
-    const PIECE: usize = 1024;
-
-    /// Adds a thing and gives its place.
-    fn push(&mut self, thing: T) -> u32 {
-        let last = self.pieces.last().map_or(Self::PIECE, Vec::len);
-        if last >= Self::PIECE {
-            self.pieces
-                .push(Vec::with_capacity(if self.pieces.is_empty() {
-                    4
-                } else {
-                    Self::PIECE
-                }));
-        }
-        let before = (self.pieces.len() - 1) * Self::PIECE;
-        let Some(piece) = self.pieces.last_mut() else {
-            return u32::MAX;
-        };
-        piece.push(thing);
-        u32::try_from(before + piece.len() - 1).unwrap_or(u32::MAX)
-    }
-
-    fn get(&self, place: u32) -> Option<&T> {
-        let place = place as usize;
-        self.pieces
-            .get(place / Self::PIECE)?
-            .get(place % Self::PIECE)
-    }
-
-    fn get_mut(&mut self, place: u32) -> Option<&mut T> {
-        let place = place as usize;
-        let piece = self.pieces.get_mut(place / Self::PIECE)?;
-        piece.get_mut(place % Self::PIECE)
-    }
-}
-
 /// A suite that a gateway accepted, and the place of the one before it. Gateways that accepted
 /// the same in the same order share them.
 type Link<S> = (Option<u32>, S);
@@ -160,7 +112,7 @@ struct Accepted<S> {
     /// Gateway: the last suite.
     last: Book<IpAddr, u32>,
     places: hashbrown::HashMap<Link<S>, u32, foldhash::fast::RandomState>,
-    links: Pile<Link<S>>,
+    links: Blocks<Link<S>>,
 }
 
 impl<S> Default for Accepted<S> {
@@ -168,7 +120,7 @@ impl<S> Default for Accepted<S> {
         Self {
             last: Book::default(),
             places: hashbrown::HashMap::default(),
-            links: Pile::default(),
+            links: Blocks::default(),
         }
     }
 }
@@ -224,7 +176,7 @@ pub struct Context {
     /// Attempts by gateway. Bounded.
     attempts: Book<IpAddr, Attempts>,
     /// Those that were answered or granted something.
-    told: Pile<Kept>,
+    told: Blocks<Kept>,
     /// How many of them are a client's at a gateway, and when the first of these began: there
     /// may be very many, and each is asked how many others there are.
     tries: Book<(IpAddr, IpAddr), (u32, Timestamp)>,

@@ -7,7 +7,6 @@ use foldhash::fast::{FixedState, RandomState};
 use hashbrown::HashMap;
 
 use super::Core;
-use super::blocks::Blocks;
 use super::esp::{EspFlow, Log, Logged, Over};
 use super::esp_index::{Index, Key};
 use super::esp_lay::lay;
@@ -16,6 +15,7 @@ use super::lone::{self, Small};
 use super::path::cannot_shrink;
 use super::session::{Detail, Kind, Session, Side, Stamp};
 use crate::decap::{Addresses, Envelope};
+use crate::tables::Blocks;
 use crate::time::Timestamp;
 
 /// What an ESP header says.

@@ -17,6 +17,7 @@ use vpnscope_dissectors::{ike, l2tp, pppoe};
 use super::session::Stamp;
 use super::{Event, What};
 use crate::decap::{Envelope, Icmp, Quoted};
+use crate::tables::sieve;
 use crate::time::{Span, Timestamp};
 
 mod order;
@@ -130,21 +131,7 @@ const PLACES: u32 = 13;
 
 /// The same for both directions.
 fn place(a: IpAddr, b: IpAddr) -> usize {
-    let narrow = |address: IpAddr| match address {
-        IpAddr::V4(v4) => u64::from(v4.to_bits()),
-        IpAddr::V6(v6) => {
-            let octets = v6.octets();
-            let (words, _) = octets.as_chunks::<8>();
-            words
-                .iter()
-                .fold(0, |all, word| all ^ u64::from_be_bytes(*word))
-        }
-    };
-    let (a, b) = (narrow(a), narrow(b));
-    let mixed = (a ^ b)
-        .wrapping_add(a.wrapping_mul(b))
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    usize::try_from(mixed >> (64 - PLACES)).unwrap_or_default()
+    sieve::place::<PLACES>(sieve::between(a, b))
 }
 
 /// How long a message waits for what should stand before it.

@@ -9,14 +9,14 @@ use std::net::IpAddr;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::blocks::Blocks;
 use super::esp::{EspFlow, Over};
 use super::esp_index::Key;
 use super::esp_table::{EspSight, Packet};
-use super::pair_sieve::PairSieve;
 use super::session::{Detail, Ending, Endpoint, Kind, PerSide, Session, Side, Stamp};
 use super::{End, Pair};
 use crate::decap::Envelope;
+use crate::tables::sieve::between;
+use crate::tables::{Blocks, Sieve};
 use crate::time::{Span, Timestamp};
 
 mod small;
@@ -231,7 +231,7 @@ pub(super) struct Table {
     sessions: Slots<Few>,
     open: usize,
     by_pair: HashTable<u32>,
-    pairs: PairSieve,
+    pairs: Sieve,
     secret: RandomState,
     heads: Heads,
     /// The session that is looked at next for silence.
@@ -328,7 +328,7 @@ impl Table {
 
     /// The session between two addresses.
     pub(super) fn find(&self, a: IpAddr, b: IpAddr) -> Option<u32> {
-        if self.open == 0 || !self.pairs.may_hold(a, b) {
+        if self.open == 0 || !self.pairs.may_hold(between(a, b)) {
             return None;
         }
         let pair = Pair::of(a, b);
@@ -374,7 +374,7 @@ impl Table {
             flows: 1,
         });
         self.open += 1;
-        self.pairs.add(a, b);
+        self.pairs.add(between(a, b));
         let hash = self.secret.hash_one(Pair::of(a, b));
         let (sessions, flows, secret) = (&self.sessions, &self.flows, &self.secret);
         self.by_pair.insert_unique(hash, session, |at| {
@@ -418,7 +418,7 @@ impl Table {
         let hash = self.secret.hash_one(Pair::of(a, b));
         if let Ok(entry) = self.by_pair.find_entry(hash, |known| *known == session) {
             entry.remove();
-            self.pairs.remove(a, b);
+            self.pairs.remove(between(a, b));
         }
         if let Some(few) = self.sessions.get_mut(session) {
             few.id = 0;

@@ -2,17 +2,18 @@
 //! nothing.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::{Equivalent, HashMap, HashTable};
+use hashbrown::{Equivalent, HashMap};
 use vpnscope_dissectors::dns::{Data, Message, Questions, RecordType, ResponseCode};
 
 use super::session::{Detail, Endpoint, Kind, Session, Side, Stamp, Step};
 use super::tls::Lookup;
 use super::{Core, DnsSight};
+use crate::tables::{Boxes, Keyed};
 use crate::time::{Span, Timestamp};
 
 /// One name looked up by one client.
@@ -67,7 +68,7 @@ impl Look {
 /// All look-ups.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    open: Lookups,
+    open: Boxes<Open>,
     /// The last name that was looked up for an address, and by whom.
     addresses: HashMap<IpAddr, Named, RandomState>,
     order: VecDeque<IpAddr>,
@@ -79,43 +80,6 @@ pub(super) struct Names {
     text: Vec<u8>,
     /// The last answers to questions that were not seen. Bounded.
     early: HashMap<Key, Vec<Told>, RandomState>,
-}
-
-/// Look-ups that are not over, by client and name: a word for each place, since there are as many
-/// places without one.
-#[derive(Debug, Default)]
-struct Lookups {
-    table: HashTable<Box<Open>>,
-    hashes: RandomState,
-}
-
-impl Lookups {
-    fn len(&self) -> usize {
-        self.table.len()
-    }
-
-    fn get_mut(&mut self, asked: &Asked<'_>) -> Option<&mut Open> {
-        let hash = self.hashes.hash_one(asked);
-        let found = self.table.find_mut(hash, |open| open.is(asked));
-        found.map(|open| &mut **open)
-    }
-
-    fn contains(&self, asked: &Asked<'_>) -> bool {
-        let hash = self.hashes.hash_one(asked);
-        self.table.find(hash, |open| open.is(asked)).is_some()
-    }
-
-    fn insert(&mut self, open: Box<Open>) {
-        let Self { table, hashes } = self;
-        let hash = hashes.hash_one(open.asked());
-        table.insert_unique(hash, open, |open| hashes.hash_one(open.asked()));
-    }
-
-    fn remove(&mut self, asked: &Asked<'_>) -> Option<Box<Open>> {
-        let hash = self.hashes.hash_one(asked);
-        let found = self.table.find_entry(hash, |open| open.is(asked));
-        Some(found.ok()?.remove().0)
-    }
 }
 
 /// What an answer says.
@@ -257,8 +221,10 @@ impl More {
     }
 }
 
-impl Open {
-    fn asked(&self) -> Asked<'_> {
+impl Keyed for Open {
+    type Key<'a> = Asked<'a>;
+
+    fn key(&self) -> Asked<'_> {
         Asked {
             client: self.client,
             name: self.name.as_bytes(),
@@ -268,12 +234,14 @@ impl Open {
     fn is(&self, asked: &Asked<'_>) -> bool {
         self.client == asked.client && *self.name.as_bytes() == *asked.name
     }
+}
 
+impl Open {
     fn by_whom(&self) -> (IpAddr, &str) {
         (self.client, &self.name)
     }
 
-    fn key(&self) -> Key {
+    fn to_key(&self) -> Key {
         Key {
             client: self.client,
             name: Arc::clone(&self.name),
@@ -392,7 +360,7 @@ impl Names {
                 client: sight.destination.0,
                 name: &text,
             };
-            if core.config.waits || self.open.contains(&asked) {
+            if core.config.waits || self.open.get(&asked).is_some() {
                 let told = told(sight, message, question.record_type, questions);
                 self.answer(asked, told, core.config.waits);
             }
@@ -481,7 +449,7 @@ impl Names {
         };
         open.answer(told);
         if !told.named.is_empty() {
-            let (key, first) = (open.key(), open.first);
+            let (key, first) = (open.to_key(), open.first);
             self.learn(&key, first, told);
         }
         true
@@ -578,10 +546,8 @@ impl Names {
 
     /// Ends look-ups that are over.
     pub(super) fn advance(&mut self, core: &mut Core, now: Timestamp) {
-        let mut table = std::mem::take(&mut self.open.table);
-        let over = table.extract_if(|open| now - open.last > IDLE);
-        let mut over: Vec<_> = over.filter(|open| self.came_to_nothing(open)).collect();
-        self.open.table = table;
+        let mut over = self.open.take_where(|open| now - open.last > IDLE);
+        over.retain(|open| self.came_to_nothing(open));
         over.sort_unstable_by(|open, other| open.by_whom().cmp(&other.by_whom()));
         for open in over {
             self.end(core, &open);
@@ -590,7 +556,7 @@ impl Names {
 
     /// Ends all look-ups: the capture ended.
     pub(super) fn finish(&mut self, core: &mut Core) {
-        let all = std::mem::take(&mut self.open.table).into_iter();
+        let all = self.open.take();
         let mut all: Vec<_> = all.filter(|open| self.came_to_nothing(open)).collect();
         all.sort_unstable_by(|open, other| {
             let first = open.first.cmp(&other.first);

@@ -4,10 +4,8 @@
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
-
 use super::rare::Rare;
+use crate::tables::book::{Book, Key};
 
 /// Two addresses, the lower one first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,15 +20,13 @@ impl Pair {
     pub(super) fn is(self, a: IpAddr, b: IpAddr) -> bool {
         (self.0 == a && self.1 == b) || (self.0 == b && self.1 == a)
     }
+}
 
-    /// Both in one word, where they are IPv4.
-    fn short(self) -> Option<u64> {
-        match (self.0, self.1) {
-            (IpAddr::V4(a), IpAddr::V4(b)) => {
-                Some(u64::from(a.to_bits()) << 32 | u64::from(b.to_bits()))
-            }
-            _ => None,
-        }
+impl Key for Pair {
+    type Short = u64;
+
+    fn short(&self) -> Option<u64> {
+        (self.0, self.1).short()
     }
 }
 
@@ -87,38 +83,16 @@ const KEPT: usize = 1024;
 /// Sessions by unordered pair of addresses, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Pairs {
-    short: HashMap<u64, Few, RandomState>,
-    long: HashMap<Pair, Few, RandomState>,
+    few: Book<Pair, Few>,
     /// Lists of pairs with several sessions.
     lists: Vec<Vec<u32>>,
     free: Vec<u32>,
 }
 
 impl Pairs {
-    fn find(&self, pair: Pair) -> Option<&Few> {
-        match pair.short() {
-            Some(short) => self.short.get(&short),
-            None => self.long.get(&pair),
-        }
-    }
-
-    fn set(&mut self, pair: Pair, few: Few) {
-        match pair.short() {
-            Some(short) => self.short.insert(short, few),
-            None => self.long.insert(pair, few),
-        };
-    }
-
-    fn forget(&mut self, pair: Pair) {
-        match pair.short() {
-            Some(short) => self.short.remove(&short),
-            None => self.long.remove(&pair),
-        };
-    }
-
     /// Sessions of a pair, oldest first.
     pub(super) fn of(&self, pair: Pair) -> &[u32] {
-        match self.find(pair) {
+        match self.few.get(&pair) {
             None => &[],
             Some(Few::One(index)) => std::slice::from_ref(index),
             Some(Few::Many(place)) => self.lists.get(*place as usize).map_or(&[], Vec::as_slice),
@@ -130,7 +104,7 @@ impl Pairs {
         if self.of(pair).contains(&index) {
             return false;
         }
-        if let Some(Few::Many(place)) = self.find(pair).copied()
+        if let Some(Few::Many(place)) = self.few.get(&pair).copied()
             && let Some(list) = self.lists.get_mut(place as usize)
             && list.len() >= KEPT
         {
@@ -142,8 +116,8 @@ impl Pairs {
     /// Adds a session to a pair that has none of it, behind so many others; `false` where there
     /// are too many.
     pub(super) fn insert(&mut self, pair: Pair, behind: usize, index: u32) -> bool {
-        match self.find(pair).copied() {
-            None => self.set(pair, Few::One(index)),
+        match self.few.get(&pair).copied() {
+            None => self.few.put(pair, Few::One(index)),
             Some(Few::One(known)) => {
                 let both = match behind {
                     0 => vec![index, known],
@@ -161,7 +135,7 @@ impl Pairs {
                         u32::try_from(self.lists.len() - 1).unwrap_or(u32::MAX)
                     }
                 };
-                self.set(pair, Few::Many(place));
+                self.few.put(pair, Few::Many(place));
             }
             Some(Few::Many(place)) => {
                 let Some(list) = self.lists.get_mut(place as usize) else {
@@ -185,8 +159,8 @@ impl Pairs {
 
     /// Forgets a session of a pair.
     pub(super) fn remove(&mut self, pair: Pair, index: u32) {
-        match self.find(pair).copied() {
-            Some(Few::One(known)) if known == index => self.forget(pair),
+        match self.few.get(&pair).copied() {
+            Some(Few::One(known)) if known == index => self.few.remove(&pair),
             Some(Few::Many(place)) => {
                 let Some(list) = self.lists.get_mut(place as usize) else {
                     return;
@@ -200,8 +174,8 @@ impl Pairs {
                 *list = Vec::new();
                 self.free.push(place);
                 match few {
-                    Some(few) => self.set(pair, few),
-                    None => self.forget(pair),
+                    Some(few) => self.few.put(pair, few),
+                    None => self.few.remove(&pair),
                 }
             }
             _ => {}
@@ -253,7 +227,7 @@ mod tests {
         for index in 97..100 {
             pairs.remove(pair(8), index);
         }
-        assert!(pairs.short.is_empty() && pairs.long.is_empty());
+        assert!(pairs.few.is_empty());
         // The places of lists that are gone are used again.
         assert_eq!(pairs.lists.len(), 20);
     }

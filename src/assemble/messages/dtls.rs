@@ -5,10 +5,6 @@
 //! Keeps for each association only the messages that are not complete yet, and a note of the
 //! last ones that were.
 
-use std::hash::BuildHasher;
-
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 use vpnscope_dissectors::dtls::{
     self, ChangeCipherSpec, Fragment, Fragments, PlainRecord, Record, Records, UnifiedRecord,
 };
@@ -19,6 +15,7 @@ use vpnscope_dissectors::{Octets, ParseError, Verdict};
 
 use super::super::Hints;
 use crate::decap::Flow;
+use crate::tables::{Boxes, Keyed};
 use crate::time::{Span, Timestamp};
 
 mod message;
@@ -131,7 +128,7 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Assembler {
     config: Config,
-    table: Table,
+    table: Boxes<Association>,
     numbers: u64,
     next_sweep: Timestamp,
     held: usize,
@@ -154,50 +151,16 @@ struct Association {
     order: Order,
 }
 
-/// Associations by capture and flow: a word for each place, since there are as many places without
-/// one.
-#[derive(Debug, Default)]
-struct Table {
-    places: HashTable<Box<Association>>,
-    hashes: RandomState,
-}
+impl Keyed for Association {
+    /// Its capture, and its flow from the lower end.
+    type Key<'a> = (u16, Flow);
 
-impl Table {
-    fn len(&self) -> usize {
-        self.places.len()
+    fn key(&self) -> (u16, Flow) {
+        (self.capture, ordered(&self.flow))
     }
 
-    fn is_empty(&self) -> bool {
-        self.places.is_empty()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Association> {
-        self.places.iter().map(|association| &**association)
-    }
-
-    fn get(&self, key: &(u16, Flow)) -> Option<&Association> {
-        let hash = self.hashes.hash_one(key);
-        let found = self.places.find(hash, |association| association.is(key));
-        found.map(|association| &**association)
-    }
-
-    fn get_mut(&mut self, key: &(u16, Flow)) -> Option<&mut Association> {
-        let hash = self.hashes.hash_one(key);
-        let found = (self.places).find_mut(hash, |association| association.is(key));
-        found.map(|association| &mut **association)
-    }
-
-    /// Adds one whose key is not there.
-    fn insert(&mut self, association: Box<Association>) {
-        let Self { places, hashes } = self;
-        let hash = hashes.hash_one(association.key());
-        places.insert_unique(hash, association, |other| hashes.hash_one(other.key()));
-    }
-
-    fn remove(&mut self, key: &(u16, Flow)) -> Option<Box<Association>> {
-        let hash = self.hashes.hash_one(key);
-        let found = (self.places).find_entry(hash, |association| association.is(key));
-        Some(found.ok()?.remove().0)
+    fn is(&self, (capture, flow): &(u16, Flow)) -> bool {
+        self.capture == *capture && (self.flow == *flow || self.flow.reversed() == *flow)
     }
 }
 
@@ -264,7 +227,7 @@ impl Assembler {
     pub fn new(config: Config) -> Self {
         Self {
             config,
-            table: Table::default(),
+            table: Boxes::default(),
             numbers: 0,
             next_sweep: Timestamp(i64::MIN),
             held: 0,
@@ -279,8 +242,7 @@ impl Assembler {
 
     /// The capture goes on under another number.
     pub fn go_on(&mut self, capture: u16) {
-        let table = std::mem::take(&mut self.table.places);
-        for mut association in table {
+        for mut association in self.table.take() {
             association.capture = capture;
             self.table.remove(&association.key());
             self.table.insert(association);
@@ -519,14 +481,6 @@ const fn is_clear_handshake(record: &PlainRecord<'_>) -> bool {
 }
 
 impl Association {
-    fn key(&self) -> (u16, Flow) {
-        (self.capture, ordered(&self.flow))
-    }
-
-    fn is(&self, (capture, flow): &(u16, Flow)) -> bool {
-        self.capture == *capture && (self.flow == *flow || self.flow.reversed() == *flow)
-    }
-
     fn held(&self) -> usize {
         size_of::<Self>() + self.client.held() + self.server.held()
     }

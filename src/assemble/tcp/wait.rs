@@ -262,7 +262,7 @@ impl<U: Reader> Assembler<U> {
 
     fn keep(&mut self, key: &Key, held: Held) {
         if keep(&mut self.waiting, key, held) {
-            self.sieve.add(key);
+            self.sieve.add(key.sieved());
         }
     }
 
@@ -353,7 +353,7 @@ impl<U: Reader> Assembler<U> {
         };
         self.take(key, &held.tcp(), &held.envelope, held.first, look, sink);
         if over {
-            self.sieve.remove(key);
+            self.sieve.remove(key.sieved());
         }
     }
 }

@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 use std::iter::Peekable;
 
-use super::table::{self, Slot};
+use super::table::Slot;
 use super::{Entry, Key, join};
 
 /// Openings that are over. Those of IPv4 stay where they are: there may be very many, and nearly
 /// always they are in order already. Otherwise not they are put in order but their places.
 #[derive(Debug, Default)]
 pub(in crate::assemble::tcp) struct Over {
-    chunks: VecDeque<Vec<Slot>>,
-    /// How many of the first chunk were given.
+    blocks: VecDeque<Vec<Slot>>,
+    /// How many of the first block were given.
     given: usize,
     /// Places, where they are not in order.
     order: Option<std::vec::IntoIter<u32>>,
@@ -36,28 +36,16 @@ impl Slot {
 
 impl Over {
     /// Of all these.
-    pub(super) fn of(chunks: Vec<Vec<Slot>>) -> Self {
+    pub(super) fn of(blocks: Vec<Vec<Slot>>) -> Self {
         Self {
-            chunks: chunks.into(),
+            blocks: blocks.into(),
             ..Self::default()
-        }
-    }
-
-    /// Adds one of IPv4.
-    pub(super) fn push(&mut self, slot: Slot) {
-        match self.chunks.back_mut() {
-            Some(chunk) if chunk.len() < chunk.capacity() => chunk.push(slot),
-            _ => {
-                let mut chunk = Vec::with_capacity(table::SLOTS);
-                chunk.push(slot);
-                self.chunks.push_back(chunk);
-            }
         }
     }
 
     /// With these of IPv6, and all of them in order.
     pub(super) fn and(mut self, mut v6: Vec<(Key, Entry)>) -> Self {
-        if !self.chunks.iter().flatten().map(Slot::when).is_sorted() {
+        if !self.blocks.iter().flatten().map(Slot::when).is_sorted() {
             self.put_in_order();
         }
         v6.sort_unstable_by_key(|(key, entry)| when(key, entry));
@@ -67,7 +55,7 @@ impl Over {
 
     #[cold]
     fn put_in_order(&mut self) {
-        let all: Vec<Slot> = std::mem::take(&mut self.chunks)
+        let all: Vec<Slot> = std::mem::take(&mut self.blocks)
             .into_iter()
             .flatten()
             .collect();
@@ -80,7 +68,7 @@ impl Over {
             time.cmp(other_time).then_with(|| at(place).cmp(&at(other)))
         });
         let order: Vec<u32> = order.into_iter().map(|(_, place)| place).collect();
-        self.chunks = VecDeque::from([all]);
+        self.blocks = VecDeque::from([all]);
         self.order = Some(order.into_iter());
     }
 
@@ -92,13 +80,13 @@ impl Over {
     fn head(&mut self) -> Option<&Slot> {
         if let Some(order) = &self.order {
             let place = *order.as_slice().first()?;
-            return self.chunks.front()?.get(place as usize);
+            return self.blocks.front()?.get(place as usize);
         }
-        while self.chunks.front()?.len() <= self.given {
-            self.chunks.pop_front();
+        while self.blocks.front()?.len() <= self.given {
+            self.blocks.pop_front();
             self.given = 0;
         }
-        self.chunks.front()?.get(self.given)
+        self.blocks.front()?.get(self.given)
     }
 
     fn step(&mut self) {

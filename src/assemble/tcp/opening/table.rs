@@ -10,6 +10,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::RandomState;
 
 use super::{Entry, FREE, V4};
+use crate::tables::Blocks;
 use crate::time::Timestamp;
 
 /// An opening and its ends.
@@ -20,10 +21,11 @@ pub(super) struct Slot {
     pub(super) entry: Entry,
 }
 
-/// Slots of one piece of memory, as a power of two: 64 KiB.
-const CHUNK: u32 = 10;
-/// The same as a number.
-pub(super) const SLOTS: usize = 1 << CHUNK;
+/// Slots of one piece of memory: 64 KiB.
+const EACH: usize = 1024;
+
+/// Slots that stand where they were put.
+pub(super) type Slots = Blocks<Slot, EACH>;
 
 /// A word of the index: eight bits of the hash, and the number of a slot from 1. All zero where
 /// nothing is; without a number where something was.
@@ -33,7 +35,7 @@ const GONE: u32 = 1 << 24;
 /// The table.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    chunks: Vec<Vec<Slot>>,
+    slots: Slots,
     index: Box<[u32]>,
     /// Words that are not zero.
     used: usize,
@@ -102,14 +104,12 @@ impl Table {
 
     #[inline]
     fn slot(&self, number: u32) -> Option<&Slot> {
-        let (chunk, at) = split(number)?;
-        self.chunks.get(chunk)?.get(at)
+        self.slots.get(number.wrapping_sub(1))
     }
 
     #[inline]
     fn slot_mut(&mut self, number: u32) -> Option<&mut Slot> {
-        let (chunk, at) = split(number)?;
-        self.chunks.get_mut(chunk)?.get_mut(at)
+        self.slots.get_mut(number.wrapping_sub(1))
     }
 
     #[inline]
@@ -162,10 +162,7 @@ impl Table {
             self.free = next;
             return free;
         }
-        put_behind(&mut self.chunks, slot);
-        let before = self.chunks.len().saturating_sub(1) << CHUNK;
-        let count = before + self.chunks.last().map_or(0, Vec::len);
-        u32::try_from(count).unwrap_or(NUMBER)
+        self.slots.push(slot).saturating_add(1)
     }
 
     pub(super) fn remove(&mut self, key: &V4) -> Option<Entry> {
@@ -178,7 +175,7 @@ impl Table {
         let entry = std::mem::replace(&mut slot.entry, Entry::free(next));
         self.free = number;
         self.len -= 1;
-        if self.len == 0 && self.chunks.len() > 1 {
+        if self.len == 0 && self.slots.room() > EACH {
             *self = Self::default();
         }
         Some(entry)
@@ -186,14 +183,14 @@ impl Table {
 
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Slot> {
-        self.chunks.iter().flatten().filter(|slot| slot.is_taken())
+        self.slots.iter().filter(|slot| slot.is_taken())
     }
 
     /// Takes out what was quiet since `before`, and gives it to `over`.
     pub(super) fn expire(&mut self, before: Timestamp, mut over: impl FnMut(Slot)) {
         let mut free = self.free;
         let len = self.len;
-        for (number, slot) in (1..).zip(self.chunks.iter_mut().flatten()) {
+        for (number, slot) in (1..).zip(self.slots.iter_mut()) {
             if slot.is_taken() && slot.entry.last() <= before {
                 let gone = Entry::free(free);
                 over(Slot {
@@ -215,33 +212,35 @@ impl Table {
     /// Gives back slots where most are free, so that going through all costs what they are worth;
     /// `true` where the index has to be made anew then.
     fn close_up(&mut self) -> bool {
-        if self.chunks.len() * SLOTS <= (self.len * 4).max(SLOTS) {
+        if self.slots.room() <= (self.len * 4).max(EACH) {
             return false;
         }
-        let mut chunks: Vec<Vec<Slot>> = Vec::new();
-        for chunk in std::mem::take(&mut self.chunks) {
-            for slot in chunk.into_iter().filter(Slot::is_taken) {
-                put_behind(&mut chunks, slot);
+        let mut slots = Slots::default();
+        for block in std::mem::take(&mut self.slots).into_blocks() {
+            for slot in block.into_iter().filter(Slot::is_taken) {
+                slots.push(slot);
             }
         }
-        self.chunks = chunks;
+        self.slots = slots;
         self.free = 0;
         true
     }
 
-    /// Takes out all of them: the pieces of memory that they are in.
-    pub(super) fn take(&mut self) -> Vec<Vec<Slot>> {
-        std::mem::take(self).chunks
+    /// Takes out all of them.
+    pub(super) fn take(&mut self) -> Slots {
+        std::mem::take(self).slots
     }
 
     /// Makes the index again, with room for as many more. That is not needed again before a part
     /// of all slots was used, which pays for going through them.
     #[cold]
     fn index_anew(&mut self) {
-        let slots = self.chunks.len() * SLOTS;
-        let size = (self.len * 4).max(slots).max(SLOTS).next_power_of_two();
+        let size = (self.len * 4)
+            .max(self.slots.room())
+            .max(EACH)
+            .next_power_of_two();
         let mut index = vec![0; size].into_boxed_slice();
-        for (number, slot) in (1..).zip(self.chunks.iter().flatten()) {
+        for (number, slot) in (1..).zip(self.slots.iter()) {
             if slot.is_taken() {
                 set(&mut index, self.hash(&slot.key), number);
             }
@@ -256,25 +255,6 @@ impl Slot {
     pub(super) const fn is_taken(&self) -> bool {
         !self.entry.has(FREE)
     }
-}
-
-/// Puts a slot behind all others.
-fn put_behind(chunks: &mut Vec<Vec<Slot>>, slot: Slot) {
-    match chunks.last_mut() {
-        Some(chunk) if chunk.len() < SLOTS => chunk.push(slot),
-        _ => {
-            let mut chunk = Vec::with_capacity(SLOTS);
-            chunk.push(slot);
-            chunks.push(chunk);
-        }
-    }
-}
-
-/// Chunk and place of a slot.
-#[inline]
-fn split(number: u32) -> Option<(usize, usize)> {
-    let number = usize::try_from(number.checked_sub(1)?).ok()?;
-    Some((number >> CHUNK, number & (SLOTS - 1)))
 }
 
 #[expect(
@@ -368,8 +348,8 @@ mod tests {
             assert_eq!(known, map.get(&n).copied().map(u64::from), "{n}");
         }
         assert_eq!(table.iter().count(), map.len());
-        let chunks = table.chunks.len() * SLOTS;
-        assert!(chunks < 2 * 5000, "places are used again: {chunks}");
+        let room = table.slots.room();
+        assert!(room < 2 * 5000, "places are used again: {room}");
         assert!(table.index.len() <= 8 * 5000, "{}", table.index.len());
     }
 
@@ -427,12 +407,12 @@ mod tests {
         let mut over = 0;
         table.expire(Timestamp(0) + Span::from_millis(5), |_| over += 1);
         assert_eq!((over, table.len()), (49_500, 500));
-        assert_eq!((table.chunks.len(), table.free), (1, 0));
+        assert_eq!((table.slots.room(), table.free), (EACH, 0));
         assert!((0..50_000).all(|n| table.get(&key(n)).is_some() == (n % 100 == 7)));
         // Most taken out one by one: the index is not made anew for each few that follow.
         assert!((0..50_000).all(|n| put(&mut table, n, 9)));
         assert!((0..49_999).all(|n| table.remove(&key(n)).is_some()));
-        let slots = table.chunks.len() * SLOTS;
+        let slots = table.slots.room();
         let mut made = 0;
         for n in 0..u16::try_from(slots).unwrap() {
             let used = table.used;
@@ -441,7 +421,7 @@ mod tests {
         }
         assert!(made <= 8, "{made} times for {slots} slots");
         table.expire(Timestamp(0), |_| unreachable!());
-        assert_eq!((table.len(), table.chunks.len()), (1, 1));
+        assert_eq!((table.len(), table.slots.room()), (1, EACH));
         assert_eq!(table.get(&key(49_999)).map(frame), Some(9));
     }
 

@@ -92,6 +92,22 @@ impl<K: Key, V> Book<K, V> {
             None => self.long.entry(key).or_insert_with(make),
         }
     }
+
+    /// Notes a value, in place of the one that was there.
+    pub fn put(&mut self, key: K, value: V) {
+        match key.short() {
+            Some(short) => self.short.insert(short, value),
+            None => self.long.insert(key, value),
+        };
+    }
+
+    /// Forgets a key.
+    pub fn remove(&mut self, key: &K) {
+        match key.short() {
+            Some(short) => self.short.remove(&short),
+            None => self.long.remove(key),
+        };
+    }
 }
 
 impl<K: Key> Book<K> {
@@ -126,6 +142,14 @@ mod tests {
             assert_eq!(book.get(&key), Some(&n));
         }
         assert_eq!(book.len(), 5);
+        for key in keys {
+            book.put(key, 7);
+            assert_eq!((book.get(&key), book.len()), (Some(&7), 5));
+        }
+        for (n, key) in (0..5).rev().zip(keys) {
+            book.remove(&key);
+            assert_eq!((book.get(&key), book.len()), (None, n));
+        }
         let mut ports = Book::<(IpAddr, u16)>::default();
         ports.insert((v4(1), 443));
         ports.insert((v4(1), 443));
