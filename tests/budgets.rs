@@ -16,9 +16,9 @@ mod common;
 mod attacks;
 
 use std::io::{Cursor, Write as _};
-use std::process::{Command, Output, Stdio};
 
 use attacks::Random;
+use common::program::fed;
 use serde_json::Value;
 use vpnscope::assemble::ip;
 use vpnscope::decap::decap;
@@ -53,27 +53,11 @@ fn pcap(frames: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
     out
 }
 
-fn vpnscope(arguments: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_vpnscope"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
-}
-
 /// The report of an attack with a budget, and without one.
 fn with_and_without(budget: &str, kinds: &str, frames: u64) -> [Value; 2] {
     let capture = capture(kinds, frames);
     let json = |arguments: &[&str]| {
-        let output = vpnscope(arguments, &capture);
+        let output = fed(arguments, &capture);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(matches!(output.status.code(), Some(0 | 1)), "{said}");
         serde_json::from_slice(&output.stdout).unwrap()
@@ -115,7 +99,7 @@ fn sessions() {
 fn descriptions() {
     let capture = capture("i", 100);
     let text = |arguments: &[&str]| {
-        let output = vpnscope(arguments, &capture);
+        let output = fed(arguments, &capture);
         let text = String::from_utf8(output.stdout).unwrap();
         let flat: Vec<&str> = text.split_whitespace().collect();
         (text.matches("session ").count(), flat.join(" "))
@@ -167,7 +151,7 @@ fn esp_flows() {
         "esp-flows=50",
         "-",
     ];
-    let output = vpnscope(&arguments, &capture);
+    let output = fed(&arguments, &capture);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let count = evicted(&report, "esp_flows");
     assert!(count >= 400, "{count} flows given up");
@@ -193,7 +177,7 @@ fn sealed(spis: u32, each: u32) -> Vec<u8> {
 fn esp_octets() {
     let report = |capture: &[u8], budget: &str| -> Value {
         let arguments = ["analyze", "--format", "json", "--budget", budget, "-"];
-        serde_json::from_slice(&vpnscope(&arguments, capture).stdout).unwrap()
+        serde_json::from_slice(&fed(&arguments, capture).stdout).unwrap()
     };
     // So many SPIs that some are left out, and so many packets that they are not laid side by
     // side, which is counted as well.
@@ -241,7 +225,7 @@ fn tunnels_that_were_up_before() {
     });
     let capture = pcap(rounds.map(|(tunnel, back, round)| packet(tunnel, back, round)));
     let arguments = ["analyze", "--format", "json", "--summary", "-"];
-    let report: Value = serde_json::from_slice(&vpnscope(&arguments, &capture).stdout).unwrap();
+    let report: Value = serde_json::from_slice(&fed(&arguments, &capture).stdout).unwrap();
     let summary = &report["summary"];
     let sessions = summary["sessions"].as_u64().unwrap();
     // A handful shares its place in the filter of what was seen once with two others.
@@ -290,7 +274,7 @@ fn associations_that_renew_each_other() {
     let capture = pcap(frames);
     let report = |budget: &str| -> Value {
         let arguments = ["analyze", "--format", "json", "--budget", budget, "-"];
-        serde_json::from_slice(&vpnscope(&arguments, &capture).stdout).unwrap()
+        serde_json::from_slice(&fed(&arguments, &capture).stdout).unwrap()
     };
     let (tight, usual) = (report("sas=5"), report("sas=64"));
     assert_eq!((evicted(&tight, "sas"), evicted(&usual, "sas")), (3, 0));
@@ -306,7 +290,7 @@ fn certificates() {
         let arguments = [
             "analyze", "--format", "json", "--tls", "all", "--budget", budget, "-",
         ];
-        serde_json::from_slice(&vpnscope(&arguments, &capture).stdout).unwrap()
+        serde_json::from_slice(&fed(&arguments, &capture).stdout).unwrap()
     };
     let count = evicted(&report("certificates=1"), "certificates");
     assert!(count >= 1, "{count}");
@@ -319,7 +303,7 @@ fn certificates() {
         "certificates=1",
         "-",
     ];
-    let lines = String::from_utf8(vpnscope(&arguments, &capture).stdout).unwrap();
+    let lines = String::from_utf8(fed(&arguments, &capture).stdout).unwrap();
     assert!(lines.contains("\"certificates_not_shown\":1"), "{lines}");
 }
 
@@ -334,7 +318,7 @@ fn session_octets() {
 fn what_is_given_up_stands_in_the_text() {
     let capture = capture("ign", 900);
     let budget = "sessions=10,fragments=10,lookups=10";
-    let output = vpnscope(&["analyze", "--summary", "--budget", budget, "-"], &capture);
+    let output = fed(&["analyze", "--summary", "--budget", budget, "-"], &capture);
     let text = String::from_utf8(output.stdout).unwrap();
     let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(flat.contains("Given up for lack of room:"), "{text}");
@@ -342,7 +326,7 @@ fn what_is_given_up_stands_in_the_text() {
         assert!(flat.contains(what), "{text}");
     }
     for wrong in ["sessions", "beer=1", "sessions=0"] {
-        let output = vpnscope(&["analyze", "--budget", wrong, "-"], &[]);
+        let output = fed(&["analyze", "--budget", wrong, "-"], &[]);
         assert_eq!(output.status.code(), Some(2));
     }
 }
@@ -426,7 +410,7 @@ fn encapsulations_are_peeled_so_deep_and_no_deeper() {
     let undecodable = |depth: usize, budget: &str| {
         let capture = pcap((0..5).map(|_| ethernet(nested(depth))));
         let arguments = ["analyze", "--format", "json", "--budget", budget, "-"];
-        let output = vpnscope(&arguments, &capture);
+        let output = fed(&arguments, &capture);
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         report["captures"][0]["undecodable_frames"]
             .as_u64()
@@ -437,7 +421,7 @@ fn encapsulations_are_peeled_so_deep_and_no_deeper() {
         (undecodable(3, "nesting=8"), undecodable(3, "nesting=2")),
         (0, 5)
     );
-    let output = vpnscope(&["analyze", "--budget", "nesting=9", "-"], &[]);
+    let output = fed(&["analyze", "--budget", "nesting=9", "-"], &[]);
     assert_eq!(output.status.code(), Some(2));
 }
 
@@ -496,7 +480,7 @@ fn a_compression_bomb_is_given_up() {
         gzip.write_all(&vec![0; 1 << 20]).unwrap();
     }
     let bomb = gzip.finish().unwrap();
-    let output = vpnscope(&["analyze", "--format", "json", "-"], &bomb);
+    let output = fed(&["analyze", "--format", "json", "-"], &bomb);
     assert_eq!(output.status.code(), Some(2));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let problems = report["captures"][0]["problems"].to_string();
@@ -509,7 +493,7 @@ fn a_compression_bomb_is_given_up() {
         "json",
         "-",
     ];
-    let output = vpnscope(&arguments, &bomb);
+    let output = fed(&arguments, &bomb);
     assert_eq!(output.status.code(), Some(2));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let problems = report["captures"][0]["problems"].to_string();
@@ -523,7 +507,7 @@ fn a_compression_bomb_is_given_up() {
 fn decoded(port: u16, payload: &[u8], budget: &str) -> Value {
     let frame = datagram([10, 0, 0, 1, 10, 0, 0, 2], port, payload);
     let arguments = ["decode", "--format", "ndjson", "--budget", budget, "-"];
-    let output = vpnscope(&arguments, &pcap([frame]));
+    let output = fed(&arguments, &pcap([frame]));
     let line = output.stdout.split(|octet| *octet == b'\n').next().unwrap();
     serde_json::from_slice(line).unwrap()
 }

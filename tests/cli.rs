@@ -11,9 +11,9 @@
 mod common;
 
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
+use common::program::{Scratch, fed, json, program, run};
 use serde_json::Value;
 
 /// A capture in which one session failed.
@@ -21,77 +21,12 @@ const FAILED: &str = "pcaps/ikev2-psk-mismatch/client.pcap";
 /// A capture in which all went well.
 const HEALTHY: &str = "pcaps/ikev2-psk-established/client.pcap";
 
-fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_vpnscope"));
-    command
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null());
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    program()
-        .args(arguments)
-        .output()
-        .expect("the program runs")
-}
-
 fn status(arguments: &[&str]) -> i32 {
     run(arguments).status.code().expect("an exit status")
 }
 
 fn text(octets: &[u8]) -> String {
     String::from_utf8(octets.to_vec()).expect("UTF-8")
-}
-
-fn json(arguments: &[&str]) -> Value {
-    let output = run(arguments);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!("{arguments:?}: {error}: {}", text(&output.stderr));
-    })
-}
-
-/// The program with octets on its standard input.
-fn fed(arguments: &[&str], octets: &[u8]) -> Output {
-    let mut child = program()
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    let octets = octets.to_vec();
-    let feeder = std::thread::spawn(move || {
-        // The program may stop reading early.
-        let _ = input.write_all(&octets);
-    });
-    let output = child.wait_with_output().unwrap();
-    feeder.join().unwrap();
-    output
-}
-
-/// A file for one test, gone with it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str, octets: &[u8]) -> Self {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let path = folder.join(format!("cli-{}-{name}", std::process::id()));
-        std::fs::write(&path, octets).unwrap();
-        Self(path)
-    }
-
-    fn name(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 fn capture(path: &str) -> Vec<u8> {
@@ -311,7 +246,7 @@ fn output_goes_to_a_file_where_one_is_named() {
     let output = run(&["analyze", "--format", "json", "-o", target.name(), FAILED]);
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty());
-    let written = std::fs::read(&target.0).unwrap();
+    let written = std::fs::read(target.name()).unwrap();
     let direct = run(&["analyze", "--format", "json", FAILED]);
     assert_eq!(written, direct.stdout);
     assert_eq!(

@@ -9,9 +9,7 @@
 
 mod common;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
+use common::program::fed;
 use common::wrap;
 use common::{capture, datagrams};
 use serde_json::Value;
@@ -25,15 +23,7 @@ fn report(capture: &[u8]) -> Value {
 
 /// The report of a capture, and apart what is about the file.
 fn whole_report(capture: &[u8]) -> (Value, Value) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_vpnscope"))
-        .args(["analyze", "--format", "json", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(capture).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = fed(&["analyze", "--format", "json", "-"], capture);
     let mut report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let file = report.as_object_mut().unwrap().remove("captures").unwrap();
     (report, file[0].clone())

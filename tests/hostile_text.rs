@@ -16,8 +16,8 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use common::program::run;
 use vpnscope::render::escape::is_harmful;
 
 /// Colour, bell, right-to-left override, a lone newline, the C1 control sequence introducer, a
@@ -90,10 +90,7 @@ fn poisoned(path: &Path) -> Vec<u8> {
 
 /// Runs a command; nothing that it prints is harmful. Gives what it printed.
 fn is_harmless(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_vpnscope"))
-        .args(arguments)
-        .output()
-        .unwrap();
+    let output = run(arguments);
     assert!(
         matches!(output.status.code(), Some(0..=2)),
         "{arguments:?}: {:?} {}",

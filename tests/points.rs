@@ -11,60 +11,17 @@
 
 mod common;
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
-
+use common::program::{Scratch, json, run};
 use common::wrap;
 use serde_json::Value;
 
 const HEALTHY: &str = "pcaps/ikev2-psk-established/client.pcap";
 const SILENT: &str = "pcaps/ikev2-udp500-dropped/client.pcap";
 
-fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_vpnscope"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("NO_COLOR", "1")
-        .args(arguments)
-        .output()
-        .expect("the program runs")
-}
-
-fn json(arguments: &[&str]) -> Value {
-    let output = run(arguments);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
-        panic!(
-            "{arguments:?}: {error}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        )
-    })
-}
-
 /// The text without its line breaks.
 fn flat(arguments: &[&str]) -> String {
     let text = String::from_utf8(run(arguments).stdout).unwrap();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// A file for one test, gone with it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str, octets: &[u8]) -> Self {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let path = folder.join(format!("points-{}-{name}", std::process::id()));
-        std::fs::write(&path, octets).unwrap();
-        Self(path)
-    }
-
-    fn name(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 #[test]

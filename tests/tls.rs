@@ -10,19 +10,9 @@
 
 mod common;
 
-use std::process::{Command, Output};
-
+use common::program::{Scratch, run};
 use common::wrap;
 use serde_json::Value;
-
-fn run(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_vpnscope"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("NO_COLOR", "1")
-        .args(arguments)
-        .output()
-        .expect("the program runs")
-}
 
 /// The report, and the exit status.
 fn analyze(arguments: &[&str]) -> (Value, i32) {
@@ -80,15 +70,13 @@ fn a_gateway_that_is_named_makes_its_sessions_a_vpn() {
     assert_eq!(sessions(&report)[0]["cause"], "not-a-vpn-gateway");
 }
 
-/// A pcap on Ethernet in the target folder.
-fn written(name: &str, datagrams: &[Vec<u8>]) -> String {
+/// A pcap on Ethernet.
+fn written(name: &str, datagrams: &[Vec<u8>]) -> Scratch {
     let timed: Vec<(i64, Vec<u8>)> = (0i64..)
         .zip(datagrams)
         .map(|(n, ip)| (1_700_000_000_000_000_000 + n * 1_000_000_000, ip.clone()))
         .collect();
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::write(&path, common::capture(&timed, &wrap::ALL[0])).unwrap();
-    path.to_str().unwrap().to_string()
+    Scratch::new(name, &common::capture(&timed, &wrap::ALL[0]))
 }
 
 const CLIENT: [u8; 4] = [192, 0, 2, 9];
@@ -151,14 +139,14 @@ fn vpns_that_are_not_analysed_are_named() {
         list.push(to_gateway(6, &tcp(50_000, port, (10, 100), ACK, octets)));
     }
     let file = written("others.pcap", &list);
-    let (report, status) = analyze(&[&file]);
+    let (report, status) = analyze(&[file.name()]);
     let others = &report["summary"]["other_vpns"];
     assert_eq!(
         others,
         &serde_json::json!({"wireguard": 1, "openvpn": 2, "sstp": 1, "pptp": 1})
     );
     assert_eq!((sessions(&report).len(), status), (0, 0));
-    let text = String::from_utf8(run(&["analyze", &file]).stdout).unwrap();
+    let text = String::from_utf8(run(&["analyze", file.name()]).stdout).unwrap();
     for name in ["WireGuard (1)", "OpenVPN (2)", "SSTP (1)", "PPTP (1)"] {
         assert!(text.contains(name), "{name}: {text}");
     }
@@ -171,12 +159,12 @@ fn hints_say_who_is_who_and_what_matters() {
         .map(|_| to_gateway(6, &tcp(50_000, 5555, (9, 0), SYN, &[])))
         .collect();
     let file = written("unanswered.pcap", &list);
-    let (report, status) = analyze(&[&file]);
+    let (report, status) = analyze(&[file.name()]);
     assert_eq!((sessions(&report).len(), status), (0, 0));
-    let (report, status) = analyze(&["--gateway", "203.0.113.1:5555", &file]);
+    let (report, status) = analyze(&["--gateway", "203.0.113.1:5555", file.name()]);
     assert_eq!(sessions(&report)[0]["cause"], "tcp-no-answer");
     assert_eq!(status, 1);
-    let (report, status) = analyze(&["--gateway", "203.0.113.1:5556", &file]);
+    let (report, status) = analyze(&["--gateway", "203.0.113.1:5556", file.name()]);
     assert_eq!((sessions(&report).len(), status), (0, 0));
 
     // A connection from its middle, with the client on the lower port.
@@ -192,7 +180,7 @@ fn hints_say_who_is_who_and_what_matters() {
         (&["--gateway", "203.0.113.1"][..], "192.0.2.9"),
         (&["--client", "192.0.2.9"][..], "192.0.2.9"),
     ] {
-        let (report, _) = analyze(&[&["--tls", "all"], hint, &[file.as_str()]].concat());
+        let (report, _) = analyze(&[&["--tls", "all"], hint, &[file.name()]].concat());
         assert_eq!(sessions(&report)[0]["client"]["ip"], client, "{hint:?}");
     }
 }
@@ -317,9 +305,8 @@ fn sessions_do_not_disturb_each_other() {
     }
     all.sort_by_key(|(time, _)| *time);
     let octets = common::capture(&all, &wrap::ALL[0]);
-    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("together.pcap");
-    std::fs::write(&path, octets).unwrap();
-    let (report, _) = analyze(&["--tls", "all", path.to_str().unwrap()]);
+    let file = Scratch::new("together.pcap", &octets);
+    let (report, _) = analyze(&["--tls", "all", file.name()]);
     assert_eq!(sessions(&report).len(), names.len());
     for (n, name) in names.iter().enumerate() {
         let ip = format!("10.1.0.{}", 100 + n);

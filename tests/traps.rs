@@ -12,27 +12,14 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
+use common::program::{json, run};
 use serde_json::Value;
 use vpnscope::diagnose::traps::What;
 
-fn run(arguments: &[&str]) -> Vec<u8> {
-    Command::new(env!("CARGO_BIN_EXE_vpnscope"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("NO_COLOR", "1")
-        .args(arguments)
-        .output()
-        .expect("the program runs")
-        .stdout
-}
-
 fn report(file: &str) -> Value {
     let file = format!("pcaps/{file}");
-    serde_json::from_slice(&run(&[
-        "analyze", "--tls", "all", "--format", "json", &file,
-    ]))
-    .unwrap()
+    json(&["analyze", "--tls", "all", "--format", "json", &file])
 }
 
 fn sessions(file: &str) -> Vec<Value> {
@@ -41,7 +28,7 @@ fn sessions(file: &str) -> Vec<Value> {
 
 fn text(file: &str) -> String {
     let file = format!("pcaps/{file}");
-    let text = String::from_utf8(run(&["analyze", "--tls", "all", &file])).unwrap();
+    let text = String::from_utf8(run(&["analyze", "--tls", "all", &file]).stdout).unwrap();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

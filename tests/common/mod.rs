@@ -20,6 +20,7 @@ use vpnscope::walk::Walk;
 
 pub mod damage;
 pub mod extracts;
+pub mod program;
 pub mod run;
 pub mod schema;
 pub mod score;
