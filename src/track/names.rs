@@ -2,19 +2,26 @@
 //! nothing.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::HashMap;
 use vpnscope_dissectors::dns::{Data, Message, Questions, RecordType, ResponseCode};
 
-use super::session::{Detail, Endpoint, Kind, Session, Side, Stamp, Step};
+use super::session::{Endpoint, Stamp};
 use super::tls::Lookup;
 use super::{Core, DnsSight};
-use crate::tables::{Boxes, Keyed};
+use crate::tables::Boxes;
 use crate::time::{Span, Timestamp};
+
+mod open;
+mod untold;
+mod words;
+
+use open::{Asked, Key, Open, Told};
+use untold::session;
+pub use words::looks_like_vpn;
 
 /// One name looked up by one client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,230 +89,6 @@ pub(super) struct Names {
     early: HashMap<Key, Vec<Told>, RandomState>,
 }
 
-/// What an answer says.
-#[derive(Debug)]
-struct Told {
-    at: Stamp,
-    server: IpAddr,
-    record_type: RecordType,
-    code: ResponseCode,
-    named: Vec<IpAddr>,
-}
-
-/// A client and a name that it looks up.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    client: IpAddr,
-    name: Arc<str>,
-}
-
-/// A [`Key`] whose name is borrowed.
-#[derive(Debug, Clone, Copy)]
-struct Asked<'a> {
-    client: IpAddr,
-    /// ASCII.
-    name: &'a [u8],
-}
-
-impl Key {
-    fn asked(&self) -> Asked<'_> {
-        Asked {
-            client: self.client,
-            name: self.name.as_bytes(),
-        }
-    }
-}
-
-impl Hash for Asked<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match self.client {
-            IpAddr::V4(v4) => state.write_u32(v4.to_bits()),
-            IpAddr::V6(v6) => state.write_u128(v6.to_bits()),
-        }
-        state.write(self.name);
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.asked().hash(state);
-    }
-}
-
-impl Equivalent<Key> for Asked<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        self.client == key.client && *self.name == *key.name.as_bytes()
-    }
-}
-
-impl From<&Asked<'_>> for Key {
-    fn from(asked: &Asked<'_>) -> Self {
-        Self {
-            client: asked.client,
-            name: std::str::from_utf8(asked.name).unwrap_or_default().into(),
-        }
-    }
-}
-
-/// A look-up that is not over.
-#[derive(Debug)]
-struct Open {
-    name: Arc<str>,
-    client: IpAddr,
-    /// The client's, of the first query.
-    port: u16,
-    /// An answer named an address: nothing will be said of it.
-    resolved: bool,
-    /// The type asked for first, and the server asked.
-    record_type: RecordType,
-    server: IpAddr,
-    first: Stamp,
-    last: Timestamp,
-    asked: u32,
-    /// What came behind the first query, as long as no address was named.
-    more: Option<Box<More>>,
-}
-
-/// What follows the first query of a look-up.
-#[derive(Debug, Default)]
-struct More {
-    queries: Vec<Repeat>,
-    /// Servers that were asked besides the first.
-    servers: Vec<IpAddr>,
-    answers: Vec<Answer>,
-}
-
-/// A query that is not the first.
-#[derive(Debug)]
-struct Repeat {
-    at: Stamp,
-    record_type: RecordType,
-    /// Whom it asked: the first server, or, from 1 on, one of the others.
-    server: u8,
-}
-
-impl More {
-    /// Repeats that room is made for at a time: there are many look-ups.
-    const ROOM: usize = 4;
-
-    fn push(&mut self, query: Query, first: IpAddr) {
-        let others = &mut self.servers;
-        let place = if query.server == first {
-            0
-        } else {
-            let known = others.iter().position(|known| *known == query.server);
-            1 + known.unwrap_or_else(|| {
-                others.push(query.server);
-                others.len() - 1
-            })
-        };
-        if self.queries.len() == self.queries.capacity() {
-            self.queries.reserve_exact(Self::ROOM);
-        }
-        self.queries.push(Repeat {
-            at: query.at,
-            record_type: query.record_type,
-            // No more than KEPT.
-            server: u8::try_from(place).unwrap_or_default(),
-        });
-    }
-
-    fn query(&self, repeat: &Repeat, first: IpAddr) -> Query {
-        let other = usize::from(repeat.server).checked_sub(1);
-        let other = other.and_then(|place| self.servers.get(place));
-        Query {
-            at: repeat.at,
-            server: other.copied().unwrap_or(first),
-            record_type: repeat.record_type,
-        }
-    }
-}
-
-impl Keyed for Open {
-    type Key<'a> = Asked<'a>;
-
-    fn key(&self) -> Asked<'_> {
-        Asked {
-            client: self.client,
-            name: self.name.as_bytes(),
-        }
-    }
-
-    fn is(&self, asked: &Asked<'_>) -> bool {
-        self.client == asked.client && *self.name.as_bytes() == *asked.name
-    }
-}
-
-impl Open {
-    fn by_whom(&self) -> (IpAddr, &str) {
-        (self.client, &self.name)
-    }
-
-    fn to_key(&self) -> Key {
-        Key {
-            client: self.client,
-            name: Arc::clone(&self.name),
-        }
-    }
-
-    fn first(&self) -> Query {
-        Query {
-            at: self.first,
-            server: self.server,
-            record_type: self.record_type,
-        }
-    }
-
-    /// Takes a query that is not the first.
-    fn count(&mut self, query: Query) {
-        self.asked = self.asked.saturating_add(1);
-        if !self.resolved {
-            let more = self.more.get_or_insert_default();
-            if more.queries.len() + 1 < KEPT {
-                more.push(query, self.server);
-            }
-        }
-    }
-
-    /// Takes an answer.
-    fn answer(&mut self, told: &Told) {
-        self.last = self.last.max(told.at.time);
-        self.resolved |= !told.named.is_empty();
-        if self.resolved {
-            self.more = None;
-            return;
-        }
-        let answers = &mut self.more.get_or_insert_default().answers;
-        if answers.len() < KEPT {
-            if answers.capacity() == 0 {
-                answers.reserve_exact(1);
-            }
-            answers.push(Answer {
-                at: told.at,
-                server: told.server,
-                record_type: told.record_type,
-                code: told.code,
-                addresses: u32::try_from(told.named.len()).unwrap_or(u32::MAX),
-            });
-        }
-    }
-
-    fn look(&self) -> Look {
-        let queries = self.more.iter().flat_map(|more| {
-            let queries = more.queries.iter();
-            queries.map(|repeat| more.query(repeat, self.server))
-        });
-        let answers = self.more.iter().flat_map(|more| &more.answers);
-        Look {
-            name: self.name.to_string(),
-            queries: std::iter::once(self.first()).chain(queries).collect(),
-            asked: self.asked,
-            answers: answers.copied().collect(),
-            resolved: self.resolved,
-        }
-    }
-}
-
 #[derive(Debug, Clone)]
 struct Named {
     name: Arc<str>,
@@ -328,14 +111,19 @@ fn is_believed(then: Timestamp, now: Timestamp) -> bool {
 
 /// Addresses that are remembered.
 const ADDRESSES_KEPT: usize = 50_000;
+
 /// Queries and answers of a look-up that are kept.
 const KEPT: usize = 24;
+
 /// Questions that were not seen, of which answers are remembered; beyond it, all are forgotten.
 const EARLY_KEPT: usize = 1024;
+
 /// Answers to one of them.
 const EARLY_EACH: usize = 8;
+
 /// How long before a session a name may have been looked up for its gateway: addresses move on.
 const BELIEVED: Span = Span::from_secs(6 * 3600);
+
 /// Silence after which a look-up is over.
 const IDLE: Span = Span::from_secs(60);
 
@@ -610,154 +398,5 @@ fn told(
         record_type,
         code: message.flags.response_code(),
         named,
-    }
-}
-
-fn session(look: Look, client: Endpoint, first: Query) -> Session {
-    let gateway = Endpoint {
-        ip: first.server,
-        port: 53,
-    };
-    let name = look.name.clone();
-    let mut steps: Vec<Step> = Vec::new();
-    let mut last = first.at;
-    for query in &look.queries {
-        let text = format!("DNS query {} {}", query.record_type, name);
-        let repeats = steps
-            .iter_mut()
-            .find(|step| step.message == text && step.flow.destination.0 == query.server);
-        last = last.max(query.at);
-        match repeats {
-            Some(step) => step.repeats.note(query.at),
-            None => steps.push(step(query.at, Side::Client, text, client, query.server)),
-        }
-    }
-    for answer in &look.answers {
-        let text = format!("DNS answer {}", answer.code);
-        last = last.max(answer.at);
-        steps.push(step(answer.at, Side::Gateway, text, client, answer.server));
-    }
-    steps.sort_by_key(|step| step.at);
-    let frames = look.queries.len() + look.answers.len();
-    let mut session = Session::empty(
-        Kind::Dns,
-        client,
-        gateway,
-        first.at,
-        Detail::Dns(Box::new(look)),
-    );
-    session.last = last;
-    session.frames = u64::try_from(frames).unwrap_or(u64::MAX);
-    session.gateway_name = Some(name);
-    session.steps = steps;
-    let answers = session
-        .steps
-        .iter()
-        .filter(|step| step.from == Side::Gateway);
-    session.vantage.frames.gateway = answers.count() as u64;
-    session.vantage.frames.client = session.frames - session.vantage.frames.gateway;
-    session
-}
-
-fn step(at: Stamp, from: Side, message: String, client: Endpoint, server: IpAddr) -> Step {
-    let flow = crate::decap::Flow {
-        source: (client.ip, client.port),
-        destination: (server, 53),
-    };
-    let flow = if from == Side::Client {
-        flow
-    } else {
-        flow.reversed()
-    };
-    Step::bare(at, from, message, flow)
-}
-
-/// Whether a name looks like that of a VPN gateway: one of its labels is, or begins or ends
-/// with, a word that people use for one.
-pub fn looks_like_vpn(name: &str) -> bool {
-    thread_local! {
-        /// The name that was asked about last: the same one is asked about several times.
-        static JUDGED: std::cell::RefCell<(String, bool)> =
-            const { std::cell::RefCell::new((String::new(), false)) };
-    }
-    JUDGED.with_borrow_mut(|(last, verdict)| {
-        if last != name {
-            last.clear();
-            last.push_str(name);
-            *verdict = holds_word_of_vpn(name);
-        }
-        *verdict
-    })
-}
-
-fn holds_word_of_vpn(name: &str) -> bool {
-    const WORDS: [&str; 14] = [
-        "vpn",
-        "ras",
-        "remote",
-        "connect",
-        "gw",
-        "gateway",
-        "anyconnect",
-        "sslvpn",
-        "ipsec",
-        "ikev2",
-        "l2tp",
-        "dialin",
-        "einwahl",
-        "webvpn",
-    ];
-    const PARTS: [&str; 3] = ["vpn", "anyconnect", "globalprotect"];
-    let host = name.trim_end_matches('.');
-    // The registered domain says who runs it, not what it is: the last two labels count only
-    // with an unmistakable word.
-    let count = host.split('.').count();
-    let own = count.saturating_sub(2).max(1);
-    host.split('.').enumerate().any(|(place, label)| {
-        let bare = label.trim_matches(|c: char| c.is_ascii_digit() || c == '-');
-        let word = place < own
-            && label.split('-').chain([bare]).any(|part| {
-                let part = part.trim_matches(|c: char| c.is_ascii_digit());
-                WORDS.iter().any(|word| word.eq_ignore_ascii_case(part))
-            });
-        word || PARTS.iter().any(|part| holds(label, part))
-    })
-}
-
-/// Whether a label holds a word, in capitals or not.
-fn holds(label: &str, word: &str) -> bool {
-    label
-        .as_bytes()
-        .windows(word.len())
-        .any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_gateways() {
-        for name in [
-            "vpn.example.test",
-            "vpn2.example.test",
-            "ras.firm.example",
-            "gw-01.firm.example",
-            "sslvpn.firm.example",
-            "remote.firm.example.",
-            "myvpn.example.com",
-            "eu-west.corpvpn.net",
-        ] {
-            assert!(looks_like_vpn(name), "{name}");
-        }
-        for name in [
-            "www.example.com",
-            "connectivity-check.ubuntu.com",
-            "grass.example.com",
-            "mail.gw.com",
-            "",
-        ] {
-            assert!(!looks_like_vpn(name), "{name}");
-        }
     }
 }
