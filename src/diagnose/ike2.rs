@@ -216,9 +216,22 @@ impl<'a> Story<'a> {
 
     /// The client's own short message at once after a granting answer: a refusal of the
     /// gateway's certificate or identity, because nobody leaves within a round trip.
+    ///
+    /// After EAP the gateway has proven itself rounds before (RFC 7296 §2.16): whoever leaves
+    /// then has other reasons. Where the answer has no room for a certificate, all that the client
+    /// has to do before it refuses is one hash and a comparison of names; a program that closes
+    /// what it just opened takes longer.
     fn farewell(&self, last: &Exchange, response: &Message) -> Option<&'a Exchange> {
         let short = self.suite?.short_notify()?;
-        let patience = self.round_trip().unwrap_or_default() + Span::from_millis(100);
+        let work = if self.shows_certificate(response) {
+            Span::from_millis(100)
+        } else {
+            Span::from_millis(20)
+        };
+        let patience = self.round_trip().unwrap_or_default() + work;
+        if self.auths().count() > 1 {
+            return None;
+        }
         self.facts.exchanges.iter().find(|exchange| {
             let request = exchange.request.as_ref();
             exchange.sa == 0
@@ -231,16 +244,20 @@ impl<'a> Story<'a> {
         })
     }
 
+    /// Whether a message of `IKE_AUTH` has room for a certificate beside a child.
+    pub fn shows_certificate(&self, message: &Message) -> bool {
+        /// Shorter than any certificate with a signature, longer than a second address or two.
+        const CERTIFICATE: u32 = 256;
+        self.suite
+            .and_then(|suite| suite.least_success(true))
+            .is_some_and(|least| message.length >= least + CERTIFICATE)
+    }
+
     /// Whether the answer to `IKE_AUTH` is long enough whether or not it grants a child: where both
     /// messages have room for a certificate, its size covers that of the SA and the selectors.
     pub fn hides_child(&self, exchange: &Exchange) -> bool {
-        /// Shorter than any certificate with a signature, longer than a second address or two.
-        const CERTIFICATE: u32 = 256;
-        let least = self.suite.and_then(|suite| suite.least_success(true));
-        let has_room = |message: Option<&Message>| match (message, least) {
-            (Some(message), Some(least)) => message.length >= least + CERTIFICATE,
-            _ => false,
-        };
+        let has_room =
+            |message: Option<&Message>| message.is_some_and(|m| self.shows_certificate(m));
         self.auths().count() == 1
             && has_room(exchange.request.as_ref())
             && has_room(exchange.response.as_ref())

@@ -555,6 +555,32 @@ pub fn logins(connection: &Connection) -> (u32, u32) {
     (exchanges, after)
 }
 
+/// Octets of the requests and of their answers inside TLS, in order, without what can only be a
+/// farewell.
+pub fn turns(connection: &Connection) -> Vec<(u32, u32)> {
+    let mut turns: Vec<(u32, u32)> = Vec::new();
+    let mut answered = true;
+    for record in after_handshake(connection) {
+        let length = u32::from(record.length);
+        let farewell = connection.is_tls13() && may_be_alert(connection, record.length);
+        match (record.from, turns.last_mut()) {
+            _ if farewell => {}
+            (Side::Client, Some(last)) if !answered => last.0 = last.0.saturating_add(length),
+            (Side::Client, _) => {
+                turns.push((length, 0));
+                answered = false;
+            }
+            (Side::Gateway, Some(last)) => {
+                last.1 = last.1.saturating_add(length);
+                answered = true;
+            }
+            // Tickets of TLS 1.3 come before the first request.
+            (Side::Gateway, None) => {}
+        }
+    }
+    turns
+}
+
 /// Whether the last record of the client, or of the gateway if that left first, is the farewell
 /// of TLS: an encrypted alert, or in TLS 1.3 a record with room for nothing else.
 pub fn said_goodbye(connection: &Connection) -> bool {

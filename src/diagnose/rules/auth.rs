@@ -82,6 +82,41 @@ cause! {
     }
 }
 
+/// The remedies of [`AUTH_FAILED`], each with what it is good for: the beginning of a candidate's
+/// code.
+const REMEDIES: &[(&str, &str)] = &[
+    (
+        "",
+        "Read the log of the side that refused; it names the reason: key, identity or certificate.",
+    ),
+    (
+        "psk-",
+        "Type the pre-shared key anew on both sides, without blanks at its ends.",
+    ),
+    (
+        "id-",
+        "Compare the identity that the client sends with the one that the gateway expects, and the other way round.",
+    ),
+    (
+        "cert-",
+        "Check the certificates' dates, names (SAN = what the user typed), usage and issuers.",
+    ),
+];
+
+/// With only those remedies that help against what it may be: nobody needs to look at the
+/// certificates of peers that have none.
+pub(super) fn fitting(mut finding: Finding) -> Finding {
+    if finding.cause.code != AUTH_FAILED.code || finding.candidates.is_empty() {
+        return finding;
+    }
+    for (good_for, remedy) in REMEDIES {
+        if finding.candidates.iter().any(|c| c.starts_with(good_for)) {
+            finding = finding.remedy(*remedy);
+        }
+    }
+    finding.specific()
+}
+
 /// What encryption hides behind a refusal by the gateway.
 const HIDDEN: &[&str] = &[
     "psk-mismatch",
@@ -97,6 +132,8 @@ const HIDDEN_CLIENT: &[&str] = &[
     "cert-missing-eku",
     "id-mismatch",
 ];
+/// The same, where the gateway's answer has no room for a certificate.
+const HIDDEN_WITHOUT_CERTIFICATE: &[&str] = &["id-mismatch", "child-refused"];
 
 fn check(session: &Session, _: &Context, findings: &mut Findings) {
     let Some(story) = Story::of(session) else {
@@ -198,24 +235,43 @@ fn client(story: &Story<'_>, exchange: &Exchange, farewell: &Exchange, findings:
     ) else {
         return;
     };
-    findings.push(
-        Finding::failure(
-            &AUTH_FAILED,
-            Stage::IkeAuthentication,
-            Basis::Inferred,
-            say!(
-                "The gateway answered IKE_AUTH in full ({} octets), and {} later the client ended the session with a message of one notify's size; no ESP followed.",
-                answered.length,
-                left.at.time - answered.at.time
-            ),
-        )
-        .frame(answered.at, say!("{}, {} octets", answered.message, answered.length))
-        .step(left, " of one notify's size: the client's refusal")
-        .candidates(HIDDEN_CLIENT)
-        .exclude("psk-mismatch", "the gateway accepted the client's authentication")
-        .remedy("The client refused the gateway: look at the client's log, then at the gateway's certificate: issuer trusted by the client, SAN equal to the name the user typed, dates, server authentication usage.")
-        .needs("the client's log, or the IKE keys of this session"),
-    );
+    let notify = story.suite.and_then(|suite| suite.one_notify());
+    if notify.is_some_and(|notify| left.length > notify) {
+        // It names an SPI: the IKE SA stays, and the tunnel goes. See the family of the child.
+        return;
+    }
+    let finding = Finding::failure(
+        &AUTH_FAILED,
+        Stage::IkeAuthentication,
+        Basis::Inferred,
+        say!(
+            "The gateway answered IKE_AUTH in full ({} octets), and {} later the client ended the session with a message of one notify's size; no ESP followed.",
+            answered.length,
+            left.at.time - answered.at.time
+        ),
+    )
+    .frame(answered.at, say!("{}, {} octets", answered.message, answered.length))
+    .step(left, " of one notify's size: the client's refusal")
+    .exclude("psk-mismatch", "the gateway accepted the client's authentication")
+    .needs("the client's log, or the IKE keys of this session")
+    .specific();
+    let certificate = exchange
+        .response
+        .as_ref()
+        .is_some_and(|answer| story.shows_certificate(answer));
+    findings.push(if certificate {
+        finding
+            .candidates(HIDDEN_CLIENT)
+            .remedy("The client refused the gateway: look at the client's log, then at the gateway's certificate: issuer trusted by the client, SAN equal to the name the user typed, dates, server authentication usage.")
+            .remedy("Compare the identity that the gateway sends with the one that the client expects of it.")
+    } else {
+        finding
+            .sure(Confidence::Possible)
+            .candidates(HIDDEN_WITHOUT_CERTIFICATE)
+            .remedy("Read the client's log: it names what it did not accept of the gateway's answer.")
+            .remedy("Compare the identity that the gateway sends with the one that the client expects of it.")
+            .remedy("Compare mode (tunnel or transport), proposals and traffic selectors of the tunnel: a client also takes down at once what was granted otherwise than it asked.")
+    });
 }
 
 fn eap(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {

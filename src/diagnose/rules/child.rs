@@ -91,6 +91,10 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
         Auth::Granted(exchange) if story.hides_child(exchange) => {
             hidden(&story, exchange, findings);
         }
+        Auth::Granted(exchange) => refused_first(&story, exchange, findings),
+        Auth::ClientRefused(exchange, farewell) => {
+            taken_down(&story, exchange, farewell, findings);
+        }
         _ => {}
     }
     rekey(&story, findings);
@@ -143,6 +147,104 @@ fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
         .candidates(&["ts-unacceptable", "child-proposal-mismatch", "config-no-address"])
         .exclude("psk-mismatch", "the answer holds more than a refusal: authentication succeeded")
         .exclude("proposal-mismatch", "the gateway chose an IKE proposal"),
+    );
+}
+
+/// The client deletes at once what it was granted, and only that: its message has room for an SPI,
+/// which neither a refusal of the gateway nor the end of the IKE SA holds.
+fn taken_down(
+    story: &Story<'_>,
+    exchange: &Exchange,
+    farewell: &Exchange,
+    findings: &mut Findings,
+) {
+    let (Some(answered), Some(left)) = (
+        step(story, exchange.response.as_ref()),
+        step(story, farewell.request.as_ref()),
+    ) else {
+        return;
+    };
+    let notify = story.suite.and_then(|suite| suite.one_notify());
+    if notify.is_none_or(|notify| left.length <= notify) {
+        return;
+    }
+    findings.push(
+        Finding::failure(
+            &CHILD_REFUSED,
+            Stage::IpsecChild,
+            Basis::Inferred,
+            say!(
+                "The gateway granted a tunnel ({} octets), and {} later the client sent a message of {} octets, which has room for one SPI: it takes the tunnel down and keeps the IKE SA; no ESP followed.",
+                answered.length,
+                left.at.time - answered.at.time,
+                left.length
+            ),
+        )
+        .frame(answered.at, say!("{}, {} octets", answered.message, answered.length))
+        .step(left, " with room for one SPI: the client deletes the tunnel")
+        .candidates(&["ts-unacceptable", "child-proposal-mismatch"])
+        .exclude("auth-failed", "the peers accepted each other: the IKE SA stays")
+        .remedy("Read the client's log: it names what it did not accept in the answer, or what it could not install.")
+        .remedy("Compare mode (tunnel or transport), traffic selectors and ESP proposals of both sides.")
+        .specific()
+        .needs("the client's log, or the IKE keys of this session"),
+    );
+}
+
+/// The first tunnel was refused in `IKE_AUTH`, and a further one was granted after it: the
+/// session works, and one tunnel is missing.
+fn refused_first(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
+    let (Some(asked), Some(answered), Some(suite)) = (
+        step(story, exchange.request.as_ref()),
+        step(story, exchange.response.as_ref()),
+        story.suite,
+    ) else {
+        return;
+    };
+    let whole =
+        |message: Option<&Message>| message.is_some_and(|m| m.is_whole() && m.fragments.is_none());
+    let (Some(least), Some(notify)) = (suite.least_success(true), suite.short_notify()) else {
+        return;
+    };
+    // What SA and selectors take: the request is longer than the answer by as much, and long
+    // enough to hold them itself. Without a child it lacks them as its answer does.
+    let child = suite
+        .authentication()
+        .map(|bare| least.saturating_sub(bare));
+    let held_child = asked.length >= least + 32
+        && child.is_some_and(|child| asked.length.saturating_sub(answered.length) >= child);
+    let short = answered.length > notify && answered.length < least;
+    if story.auths().count() != 1
+        || !whole(exchange.request.as_ref())
+        || !whole(exchange.response.as_ref())
+        || !held_child
+        || !short
+    {
+        return;
+    }
+    let later = story
+        .facts
+        .of_kind(kind::CREATE_CHILD)
+        .find(|e| is_success(story, e));
+    let Some(granted) = later.and_then(|e| step(story, e.response.as_ref())) else {
+        return;
+    };
+    findings.push(
+        Finding::degradation(
+            &CHILD_REFUSED,
+            Stage::IpsecChild,
+            Basis::Inferred,
+            say!(
+                "The gateway's IKE_AUTH answer is {} octets, less than the {least} that the smallest granted tunnel takes with this suite, and the request ({} octets) asked for one: that tunnel was refused. A further one was granted {} later.",
+                answered.length,
+                asked.length,
+                granted.at.time - answered.at.time
+            ),
+        )
+        .frame(asked.at, say!("{}, {} octets", asked.message, asked.length))
+        .step(answered, ", too short to grant a tunnel")
+        .frame(granted.at, say!("{}, {} octets: granted", granted.message, granted.length))
+        .candidates(&["ts-unacceptable", "child-proposal-mismatch", "config-no-address"]),
     );
 }
 
@@ -209,9 +311,9 @@ fn rekey(story: &Story<'_>, findings: &mut Findings) {
     let Some(exchange) = all.get(index) else {
         return;
     };
-    // A later success, of either side, makes up for it.
+    // A later success, of either side, makes up for it, unless it was for another tunnel.
     let mended = all.iter().skip(index + 1).any(|e| is_success(story, e));
-    if mended {
+    if mended && !for_another(story, &all, index) {
         return;
     }
     let (Some(asked), Some(answered)) = (
@@ -288,6 +390,32 @@ fn is_hasty(story: &Story<'_>, asked: &Step) -> bool {
     unused
         && story.session.knows_esp()
         && granted.is_some_and(|answer| asked.at.time - answer.at.time <= Span::from_secs(1))
+}
+
+/// Whether the tunnel that was granted after a refusal was another one: several were asked for in
+/// a row as soon as `IKE_AUTH` was done. Whoever is told to use another group asks again with a
+/// key of another size; whoever is refused for another reason waits before trying again.
+fn for_another(story: &Story<'_>, all: &[&Exchange], refused: usize) -> bool {
+    /// What differs between the selectors of two tunnels, filled up to a block.
+    const ALIKE: u32 = 16;
+    let (Some(exchange), Some(next)) = (all.get(refused), all.get(refused.saturating_add(1)))
+    else {
+        return false;
+    };
+    let (Some(asked), Some(answered), Some(after)) = (
+        step(story, exchange.request.as_ref()),
+        step(story, exchange.response.as_ref()),
+        step(story, next.request.as_ref()),
+    ) else {
+        return false;
+    };
+    exchange.by == next.by
+        && exchange.sa == next.sa
+        && is_success(story, next)
+        && is_hasty(story, asked)
+        && is_hasty(story, after)
+        && asked.length.abs_diff(after.length) <= ALIKE
+        && after.at.time >= answered.at.time
 }
 
 fn suite_of(story: &Story<'_>, exchange: &Exchange) -> Option<crate::track::ike2::Suite> {

@@ -7,6 +7,7 @@ use crate::diagnose::{
 use crate::time::Span;
 use crate::track::Lone;
 use crate::track::esp::{EspFlow, Over};
+use crate::track::ike2::nat::Nat;
 use crate::track::session::{IcmpFact, Session, Side, Stamp};
 
 /// The family.
@@ -158,7 +159,8 @@ fn no_esp(session: &Session, findings: &mut Findings) {
         return;
     }
     let from = farewell.by;
-    findings.push(
+    findings.push(by_way_of(
+        &story.facts.nat,
         Finding::failure(
             &ESP_BLOCKED,
             Stage::EspData,
@@ -172,7 +174,19 @@ fn no_esp(session: &Session, findings: &mut Findings) {
         .inconclusive()
         .frame(left.at, "INFORMATIONAL of Delete size")
         .needs("a capture at the other end at the same time"),
-    );
+    ));
+}
+
+/// Where the peers found a NAT between them, ESP travels in UDP: remedies for IP protocol 50 would
+/// be of no use.
+pub(super) fn by_way_of(nat: &Nat, finding: Finding) -> Finding {
+    if !nat.detected(Side::Client) && !nat.detected(Side::Gateway) {
+        return finding;
+    }
+    finding
+        .remedy("The peers found a NAT between them, so the data travel in UDP 4500 beside IKE: check the routes and policies that lead traffic into the tunnel at both ends.")
+        .remedy("Capture at the other end at the same time, to see whether UDP 4500 carries more than IKE there.")
+        .specific()
 }
 
 fn sent(session: &Session, side: Side) -> impl Iterator<Item = &EspFlow> {

@@ -4,6 +4,7 @@ use super::reachability::enough;
 use crate::diagnose::ike2::{Auth, Story};
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
 use crate::time::Span;
+use crate::track::ike2::nat::is_initial_ttl;
 use crate::track::session::{Session, Side};
 
 /// The family.
@@ -89,9 +90,11 @@ fn check(session: &Session, _: &Context, findings: &mut Findings) {
     .frame(answer.at, say!("{} on port {}", answer.message, answer.flow.source.1))
     .step(step, " on the new port, unanswered")
     .candidates(&["request-never-arrived", "fragment-lost"]);
-    // One port answers, the other never does, however often it is tried.
+    // One port answers, the other never does, however often it is tried. Where it was tried next
+    // to the gateway, it arrived: then the gateway itself keeps silent, for whatever reason.
     let insisted = step.sent() >= 3 && step.spread() >= Span::from_secs(1);
-    let finding = if insisted {
+    let arrived = is_initial_ttl(answer.ttl) && !is_initial_ttl(step.ttl);
+    let finding = if insisted && !arrived {
         finding.sure(Confidence::Certain)
     } else {
         finding

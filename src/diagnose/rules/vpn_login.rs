@@ -3,9 +3,11 @@
 use super::certificates::{demanded, sent_empty_certificate};
 use super::tls_handshake::GATEWAY_LIMIT;
 use crate::diagnose::tls::{
-    End, Phase, Story, Vpn, after_handshake, is_tunnel, logins, phase, said_goodbye,
+    End, Phase, Story, Vpn, after_handshake, is_tunnel, logins, phase, said_goodbye, turns,
 };
-use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, cause, say};
+use crate::diagnose::{
+    Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause, say,
+};
 use crate::time::Span;
 use crate::track::session::{Session, Side, Stamp};
 use crate::track::tls::Connection;
@@ -112,7 +114,9 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
     if exchanges == 0 || at.time - last_answer.time > Span::from_secs(120) {
         return;
     }
-    if by == Side::Gateway && exchanges >= 2 {
+    let turns = turns(connection);
+    let again = asked_again(&turns);
+    if granted_before(&turns) || by == Side::Gateway && exchanges >= 2 && !again {
         turned_away(&story, connection, at, exchanges, findings);
         return;
     }
@@ -121,26 +125,7 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
         // The same client got through in another connection.
         return;
     }
-    let tries = story.facts.connections.iter();
-    let one_each = tries
-        .clone()
-        .all(|connection| phase(connection) == Phase::Up && logins(connection).0 <= 1);
-    let (cause, summary) = if one_each && exchanges <= 1 {
-        let count = tries.count();
-        (
-            &NOT_A_VPN_GATEWAY,
-            say!(
-                "In {count} connection(s) the client made one request each, got one answer and left: what answers is perhaps no VPN gateway, or refuses at once."
-            ),
-        )
-    } else {
-        (
-            &LOGIN_FAILED,
-            say!(
-                "{exchanges} requests and answers inside TLS, then the client closed; no tunnel followed: the login was probably refused."
-            ),
-        )
-    };
+    let (cause, summary) = verdict(&story, exchanges, again, by);
     let other = if cause.code == LOGIN_FAILED.code {
         "not-a-vpn-gateway"
     } else {
@@ -156,6 +141,60 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
         .frame(last_answer, "last answer inside TLS")
         .frame(at, say!("end by the {}", by.word()));
     findings.push(finding);
+}
+
+/// What a login that led to no tunnel looks like.
+fn verdict(story: &Story<'_>, exchanges: u32, again: bool, by: Side) -> (&'static Cause, String) {
+    let tries = story.facts.connections.iter();
+    let one_each = tries
+        .clone()
+        .all(|connection| phase(connection) == Phase::Up && logins(connection).0 <= 1);
+    if one_each && exchanges <= 1 {
+        let count = tries.count();
+        (
+            &NOT_A_VPN_GATEWAY,
+            say!(
+                "In {count} connection(s) the client made one request each, got one answer and left: what answers is perhaps no VPN gateway, or refuses at once."
+            ),
+        )
+    } else if again {
+        (
+            &LOGIN_FAILED,
+            say!(
+                "{exchanges} requests and answers inside TLS, the last requests of one size, as if the same form were filled in again; then the {} closed and no tunnel followed: the login was probably refused.",
+                by.word()
+            ),
+        )
+    } else {
+        (
+            &LOGIN_FAILED,
+            say!(
+                "{exchanges} requests and answers inside TLS, then the client closed; no tunnel followed: the login was probably refused."
+            ),
+        )
+    }
+}
+
+/// How much two fillings of one form differ: another password is some letters longer.
+const SAME_FORM: u32 = 16;
+
+/// Whether the client's last request is as long as the one before it: the form came back, and was
+/// filled in again. The request for a tunnel, after a login that was granted, is another one.
+fn asked_again(turns: &[(u32, u32)]) -> bool {
+    matches!(turns, [.., (before, _), (last, _)] if turns.len() >= 3 && before.abs_diff(*last) <= SAME_FORM)
+}
+
+/// Whether the answer before the last one brought more than the forms before it, as the end of a
+/// login does (a cookie, the profile), and the last one next to nothing: a line that says no to
+/// what the client asked for after it.
+fn granted_before(turns: &[(u32, u32)]) -> bool {
+    /// More than a form grows by another field; less than a cookie with the words around it.
+    const COOKIE: u32 = 64;
+    matches!(
+        turns,
+        [.., (_, form), (_, granted), (_, last)]
+            if *granted >= form.saturating_add(COOKIE) && *last > 0 && *last < form / 2
+    ) && !asked_again(turns)
 }
 
 /// Whether there is reason to take the conversation for a login. A name that sounds like a
@@ -232,20 +271,25 @@ fn turned_away(
     exchanges: u32,
     findings: &mut Findings,
 ) {
-    let how = match story.end {
-        End::Reset(..) => "reset",
-        _ => "closed",
+    let how = match (story.end, story.end.is_by(Side::Client)) {
+        (_, true) => "said no in few octets, and the client left",
+        (End::Reset(..), _) => "reset the connection itself",
+        _ => "closed the connection itself",
     };
     let mut finding = Finding::failure(
         &GATEWAY_LIMIT,
         Stage::VpnLogin,
         Basis::Inferred,
         say!(
-            "After {exchanges} requests and answers inside TLS the gateway {how} the connection itself; no tunnel followed."
+            "After {exchanges} requests and answers inside TLS the gateway {how}; no tunnel followed."
         ),
     )
     .sure(Confidence::Possible)
-    .candidates(&["login-failed", "session-expired"]);
+    .candidates(&["login-failed", "session-expired", "config-no-address"]);
     finding = with_hello(finding, connection);
-    findings.push(finding.frame(at, say!("the gateway {how} the connection")));
+    let answers = after_handshake(connection).filter(|record| record.from == Side::Gateway);
+    if let Some(last) = answers.last() {
+        finding = finding.frame(last.at, "last answer inside TLS");
+    }
+    findings.push(finding.frame(at, "the end of the connection"));
 }

@@ -2,7 +2,7 @@
 
 use vpnscope_dissectors::ike::v1::NotifyType;
 
-use super::super::auth::AUTH_FAILED;
+use super::super::auth::{AUTH_FAILED, fitting};
 use super::super::natt::NAT_T_BLOCKED;
 use super::super::reachability::{enough, lost};
 use super::{settled, step, tell};
@@ -13,6 +13,8 @@ use crate::track::ike1::{Message, Mode};
 use crate::track::session::{Session, Stamp, Step};
 
 mod aggressive;
+
+pub(super) use aggressive::blocked as aggressive_blocked;
 
 /// The family.
 pub(in crate::diagnose::rules) static FAMILY: Family = Family {
@@ -178,7 +180,7 @@ fn told(story: &Story<'_>, sent: &Step, error: &Message, findings: &mut Findings
         finding.candidates(CERTIFICATES)
     };
     finding.candidates.retain(|code| *code != cause.code);
-    findings.push(finding);
+    findings.push(fitting(finding));
 }
 
 /// The initiator repeats its proof, whatever comes back: it cannot read it.
@@ -242,6 +244,7 @@ fn unreadable(
             "a capture on the gateway's WAN interface: does the message on UDP 4500 arrive there?",
         );
     }
+    let finding = fitting(finding);
     let enough = sent.sent() >= 2 || begged.len() >= 2 || settled(story.session);
     findings.push(if enough {
         finding
@@ -297,7 +300,7 @@ fn understood(story: &Story<'_>, sent: &Step, answers: &[&Message], findings: &m
             .needs("a longer capture: it ends before the client could have sent its message again"),
         (false, _) => finding.candidates(CERTIFICATES),
     };
-    findings.push(finding);
+    findings.push(fitting(finding));
 }
 
 /// Nothing came back to the proof.
@@ -353,7 +356,7 @@ fn silence(story: &Story<'_>, sent: &Step, findings: &mut Findings) {
             .candidates(CERTIFICATES)
             .candidates(&["fragment-lost"])
     };
-    let finding = finding.step(sent, ", unanswered");
+    let finding = fitting(finding.step(sent, ", unanswered"));
     findings.push(tell(story, finding, enough(sent, story.session)));
 }
 
@@ -399,5 +402,5 @@ fn after_main(story: &Story<'_>, findings: &mut Findings) {
     } else {
         finding.candidates(CERTIFICATES)
     };
-    findings.push(finding);
+    findings.push(fitting(finding));
 }

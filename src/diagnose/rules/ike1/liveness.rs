@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::esp::ESP_BLOCKED;
+use super::super::esp::{ESP_BLOCKED, by_way_of};
 use super::super::liveness::{DPD_TIMEOUT, PEER_DELETED, service_gone};
 use crate::diagnose::ike1::{Reached, Story};
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, say};
@@ -131,7 +131,8 @@ fn never_used(story: &Story<'_>, findings: &mut Findings) {
     if seen || session.vantage.started_late || findings.any_trouble() {
         return;
     }
-    findings.push(
+    findings.push(by_way_of(
+        &story.facts.nat,
         Finding::failure(
             &ESP_BLOCKED,
             Stage::EspData,
@@ -146,7 +147,7 @@ fn never_used(story: &Story<'_>, findings: &mut Findings) {
         .frame(made.at, "the last message of quick mode")
         .frame(left.at, "informational message: a delete by its place")
         .needs("a capture at the other end at the same time"),
-    );
+    ));
 }
 
 /// One end took its leave.

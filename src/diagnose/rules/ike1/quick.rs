@@ -117,7 +117,11 @@ fn after_success(story: &Story<'_>, all: &[&Exchange], first: usize, findings: &
     let (early, late): (Vec<&Exchange>, Vec<&Exchange>) =
         undone.into_iter().partition(|e| superseded::is(all, e));
     for exchange in early {
-        superseded::note(story, all, exchange, findings);
+        if superseded::by_another(story, all, exchange) {
+            further_refused(story, exchange, findings);
+        } else {
+            superseded::note(story, all, exchange, findings);
+        }
     }
     // A renewal that was refused, and none that succeeded after it.
     let refused = late.into_iter().rfind(|e| refusal(story, e).is_some());
@@ -280,10 +284,17 @@ fn child_refused(
         finding = finding.step(asked, "");
     }
     finding = finding.step(refused, " instead of quick mode 2");
+    if story.facts.of_kind(kind::TRANSACTION).next().is_some() {
+        // Without the address that mode config was to bring, the client asks for another tunnel.
+        finding = finding.candidates(&["config-no-address"]);
+    }
     secrecy(story, length, finding)
 }
 
 fn unanswered(story: &Story<'_>, exchange: &Exchange, asked: &Step, findings: &mut Findings) {
+    if super::auth::aggressive_blocked(story, asked, findings) {
+        return;
+    }
     let finding = Finding::failure(
         &NO_RESPONSE,
         Stage::IpsecChild,
@@ -411,6 +422,27 @@ fn second_refused(story: &Story<'_>, exchange: &Exchange, answered: &Step) -> Op
         refused.from.word()
     ));
     Some(finding)
+}
+
+/// One of several tunnels that were asked for in a row was refused: the others work.
+fn further_refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
+    let (Some(asked), Some(refused)) = (step(story, exchange.first()), refusal(story, exchange))
+    else {
+        return;
+    };
+    let finding = Finding::degradation(
+        &CHILD_REFUSED,
+        Stage::IpsecChild,
+        Basis::Inferred,
+        say!(
+            "One of several quick modes in a row (message ID {:08x}, {} octets) was answered with an informational message of {} octets: that tunnel was refused, the others were made.",
+            exchange.id, asked.length, refused.length
+        ),
+    )
+    .step(asked, "")
+    .step(refused, " instead of quick mode 2")
+    .candidates(&["child-proposal-mismatch", "ts-unacceptable"]);
+    findings.push(secrecy(story, asked.length, finding));
 }
 
 /// A later quick mode was refused: the tunnel will end with its lifetime.

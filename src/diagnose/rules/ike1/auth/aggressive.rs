@@ -1,14 +1,14 @@
 //! Aggressive mode: three messages, of which the second proves the responder and the third the
 //! initiator.
 
-use super::super::super::auth::AUTH_FAILED;
+use super::super::super::auth::{AUTH_FAILED, fitting};
 use super::super::super::natt::NAT_T_BLOCKED;
 use super::super::super::reachability::enough;
 use super::super::{settled, step, tell};
 use super::{CERTIFICATES, moved};
 use crate::diagnose::ike1::Story;
 use crate::diagnose::{Basis, Confidence, Finding, Findings, Stage, say};
-use crate::track::ike1::Message;
+use crate::track::ike1::{Message, Mode};
 use crate::track::session::Step;
 
 /// Three messages: the second proves the responder, the third the initiator.
@@ -91,7 +91,23 @@ fn responder_refused(story: &Story<'_>, answered: &Step, findings: &mut Findings
         "proposal-mismatch",
         "the gateway chose a proposal in its answer",
     );
-    let strong = left.is_some() || closed.is_some() || answered.repeats.count >= 2;
+    // A client that refuses says so, or closes its port; but it closes this port as well when it
+    // goes on at another one, where perhaps nothing passes. One that says nothing may also have
+    // heard nothing.
+    let near = story.is_near(initiator);
+    finding = fitting(finding);
+    if left.is_none() && !near {
+        finding = finding
+            .sure(Confidence::Possible)
+            .candidates(if closed.is_some() {
+                &["nat-t-blocked"]
+            } else {
+                &["nat-t-blocked", "response-lost"]
+            })
+            .needs("a capture at the client: does it send the third message, perhaps to UDP 4500?");
+    }
+    let silent = left.is_none() && closed.is_none();
+    let strong = !silent || answered.repeats.count >= 2 && near;
     findings.push(if strong {
         finding
     } else {
@@ -159,7 +175,7 @@ fn initiator_refused(story: &Story<'_>, third: &Message, answered: &Step, findin
     {
         finding = finding.frame(*stamp, "the second message again");
     }
-    finding = with_candidates(story, finding);
+    finding = fitting(with_candidates(story, finding));
     if !blocked {
         finding.candidates.push("nat-t-blocked");
         if arrived || !moved(story, sent) {
@@ -171,4 +187,68 @@ fn initiator_refused(story: &Story<'_>, third: &Message, answered: &Step, findin
         finding,
         enough(sent, story.session) || begged >= 2 || settled(story.session),
     ));
+}
+
+/// The client went on to another port after the second message, and from there nothing ever came:
+/// not the third message is refused, it does not get there. `true` where that is so.
+pub(in crate::diagnose::rules::ike1) fn blocked(
+    story: &Story<'_>,
+    asked: &Step,
+    findings: &mut Findings,
+) -> bool {
+    let (Some(answered), Some(third)) = (
+        step(story, story.facts.message(2)),
+        step(story, story.facts.message(3)),
+    ) else {
+        return false;
+    };
+    let responder = story.responder();
+    let aggressive = matches!(story.facts.mode, Mode::Aggressive);
+    let heard = story.heard_after(responder, third.at)
+        && story
+            .session
+            .steps
+            .iter()
+            .any(|s| s.from == responder && s.flow.source.1 == asked.flow.destination.1);
+    if !aggressive
+        || asked.from == responder
+        || heard
+        || !moved(story, asked)
+        || !moved(story, third)
+        || story.is_near(responder)
+    {
+        return false;
+    }
+    let begged = answered.repeats.stamps.iter().copied();
+    let begged: Vec<_> = begged.filter(|stamp| stamp.time > third.at.time).collect();
+    let mut finding = Finding::failure(
+        &NAT_T_BLOCKED,
+        Stage::IkeNatTraversal,
+        Basis::Absence { of: responder },
+        say!(
+            "On UDP port {} the {} answered; the {} and {} went to port {}, the latter {} times over {}, and nothing came back from there{}.",
+            answered.flow.source.1,
+            responder.word(),
+            third.message,
+            asked.message,
+            asked.flow.destination.1,
+            asked.sent(),
+            asked.spread(),
+            if begged.is_empty() {
+                String::new()
+            } else {
+                say!(", while the second message came {} time(s) again: the third did not arrive", begged.len())
+            }
+        ),
+    )
+    .sure(Confidence::Likely)
+    .frame(answered.at, say!("{} on port {}", answered.message, answered.flow.source.1))
+    .step(third, " on the new port, unanswered")
+    .step(asked, " on the new port, unanswered")
+    .candidates(&["request-never-arrived", "fragment-lost"]);
+    for stamp in begged {
+        finding = finding.frame(stamp, "the second message again");
+    }
+    findings.push(tell(story, finding, enough(asked, story.session)));
+    true
 }
