@@ -190,6 +190,13 @@ pub struct Context {
     pub vpn_gateways: Book<(IpAddr, u16)>,
     /// Addresses of clients and gateways between which a tunnel over TLS was seen. Bounded.
     pub tunnels: Book<(IpAddr, IpAddr)>,
+    /// The same, of tunnels in DTLS whose channel over TCP was not found: from when to when there
+    /// were any. Bounded.
+    pub lone_tunnels: Book<(IpAddr, IpAddr), (Timestamp, Timestamp)>,
+    /// Addresses to which this capture shows nothing of what they answer to. Bounded.
+    pub deaf: Book<IpAddr>,
+    /// Addresses of clients and servers between which TLS came up. Bounded.
+    pub channels: Book<(IpAddr, IpAddr)>,
     /// Addresses and ports that answered with TLS. Bounded.
     pub tls_servers: Book<(IpAddr, u16)>,
     /// Where the user says that the captures stand.
@@ -201,6 +208,14 @@ pub struct Context {
 }
 
 impl Context {
+    /// Whether a tunnel in DTLS whose channel over TCP was not found lived while a session did,
+    /// between the same ends: then it is this session's, whatever the capture lacks.
+    pub fn has_lone_tunnel(&self, session: &Session) -> bool {
+        self.lone_tunnels
+            .get(&(session.client.ip, session.gateway.ip))
+            .is_some_and(|(first, last)| *first <= session.last.time && *last >= session.first.time)
+    }
+
     /// How many addresses are remembered.
     pub const KEPT: usize = 100_000;
 
@@ -375,6 +390,13 @@ impl Context {
                 self.heard.insert(session.client.ip);
             }
         }
+        if session.vantage.one_direction() && self.deaf.len() < Self::KEPT {
+            self.deaf.insert(if session.vantage.frames.gateway == 0 {
+                session.client.ip
+            } else {
+                session.gateway.ip
+            });
+        }
         self.learn_attempt(session);
         if let Some(facts) = session.tls() {
             let endpoint = (session.gateway.ip, session.gateway.port);
@@ -385,8 +407,19 @@ impl Context {
             if facts.has_tunnel() && self.tunnels.len() < Self::KEPT {
                 self.tunnels.insert((session.client.ip, session.gateway.ip));
             }
+            if facts.has_tunnel()
+                && facts.began_with_tunnel(session.first)
+                && self.lone_tunnels.len() < Self::KEPT
+            {
+                let (first, last) = (session.first.time, session.last.time);
+                let ends = (session.client.ip, session.gateway.ip);
+                let known = self.lone_tunnels.or_insert_with(ends, || (first, last));
+                *known = (known.0.min(first), known.1.max(last));
+            }
             if up && self.tls_servers.len() < Self::KEPT {
                 self.tls_servers.insert(endpoint);
+                self.channels
+                    .insert((session.client.ip, session.gateway.ip));
             }
             if tls::is_vpn_gateway(session, facts, self) && self.vpn_gateways.len() < Self::KEPT {
                 self.vpn_gateways.insert(endpoint);

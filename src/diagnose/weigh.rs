@@ -155,11 +155,20 @@ fn absence(finding: &mut Finding, of: Side, session: &Session, context: &Context
             "a capture without holes: sequence numbers are missing from the ESP that it does show",
         );
     }
-    let ip = match of {
-        Side::Client => session.client.ip,
-        Side::Gateway => session.gateway.ip,
+    let (ip, peer) = match of {
+        Side::Client => (session.client.ip, session.gateway.ip),
+        Side::Gateway => (session.gateway.ip, session.client.ip),
     };
-    if *vantage.frames.of(of) == 0 && !context.heard.contains(&ip) {
+    let unheard = *vantage.frames.of(of) == 0 && !context.heard.contains(&ip);
+    if unheard && context.deaf.contains(&peer) {
+        finding.outcome = Outcome::Incomplete;
+        ceiling = Confidence::Possible;
+        note(
+            finding,
+            "a capture that sees both directions: other sessions show that what this end is answered is missing here",
+        );
+    }
+    if unheard {
         // Nothing of that address at all: perhaps the capture sees one direction only.
         ceiling = ceiling.min(Confidence::Likely);
     }

@@ -53,6 +53,15 @@ impl Tls {
             .or_else(|| self.connection())
     }
 
+    /// Whether the first thing seen of the session, at `first`, is an association: the connection
+    /// that it belongs to was not found.
+    pub fn began_with_tunnel(&self, first: Stamp) -> bool {
+        self.associations
+            .iter()
+            .filter_map(Association::hello)
+            .any(|hello| hello.at <= first)
+    }
+
     /// Whether an association was established at any time.
     pub fn has_tunnel(&self) -> bool {
         self.associations.iter().any(Association::is_established)

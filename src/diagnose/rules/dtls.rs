@@ -8,7 +8,8 @@ use super::reachability::{NO_RESPONSE, RESPONSE_LOST};
 use super::tcp::cause_of;
 use crate::diagnose::tls::{Phase, Story, is_tunnel};
 use crate::diagnose::{
-    Basis, Cause, Confidence, Context, Family, Finding, Findings, Stage, cause, say,
+    Basis, Cause, Confidence, Context, Family, Finding, Findings, Outcome, Severity, Stage, cause,
+    say,
 };
 use crate::time::Span;
 use crate::track::session::{IcmpFact, Session, Side};
@@ -203,13 +204,26 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
         return;
     }
     let Some(association) = story.association() else {
-        never_tried(&story, findings);
+        if !context.has_lone_tunnel(session) {
+            never_tried(&story, findings);
+        }
         return;
     };
     if association.started_late {
         return;
     }
-    if let Some(found) = judge(&story, association) {
+    if let Some(mut found) = judge(&story, association) {
+        // Its channel over TCP was not found, but there is one: the data may travel there.
+        let ends = (session.client.ip, session.gateway.ip);
+        if story.channel.is_none() && context.channels.contains(&ends) {
+            found.severity = found.severity.max(Severity::Warning);
+            if found.outcome == Outcome::Failed {
+                found.outcome = Outcome::Degraded;
+            }
+            if found.cause.code == NO_RESPONSE.code {
+                found.cause = &DTLS_MISSING;
+            }
+        }
         findings.push(found);
     }
 }
@@ -593,6 +607,16 @@ fn unanswered(story: &Story<'_>, association: &Association) -> Option<Finding> {
         ),
     )
     .sure(story.sure_of_silence());
+    if alone {
+        found = found
+            .remedy(say!(
+                "Permit UDP port {} in both directions on every firewall of the path.",
+                association.flow.destination.1
+            ))
+            .remedy("Check that the gateway's service listens on this UDP port, and speaks a version of DTLS that the client offers.")
+            .remedy("Capture at the gateway at the same time: do the ClientHellos arrive there?")
+            .specific();
+    }
     for message in associations.flat_map(|known| &known.messages) {
         found = found.frame(message.at, "DTLS ClientHello");
         for stamp in message.repeats.stamps.iter().take(4) {

@@ -505,7 +505,9 @@ fn after_hello(
             }
             finding = finding.remedy(
                 "Restart the VPN service on the gateway: its system accepts connections, the service itself does not answer.",
-            );
+            )
+            .remedy("Capture at the gateway at the same time: if the ClientHello is not there, something on the way lets small segments through and drops large ones.")
+            .specific();
             findings.push(finding);
         }
     }

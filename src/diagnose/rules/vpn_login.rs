@@ -92,6 +92,7 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
         || !is_login(&story, connection)
         || connection.started_late
         || !story.facts.associations.is_empty()
+        || context.has_lone_tunnel(session)
         || is_tunnel(&story);
     if settled {
         return;
@@ -140,7 +141,17 @@ fn check(session: &Session, context: &Context, findings: &mut Findings) {
     finding = with_hello(finding, connection)
         .frame(last_answer, "last answer inside TLS")
         .frame(at, say!("end by the {}", by.word()));
-    findings.push(finding);
+    findings.push(heard_out(connection, finding));
+}
+
+/// Requests and answers are counted: where octets are missing, nobody knows what they brought.
+fn heard_out(connection: &Connection, finding: Finding) -> Finding {
+    if !connection.lacks_octets() {
+        return finding;
+    }
+    finding
+        .inconclusive()
+        .needs("a capture without gaps: octets of this connection are missing from this one")
 }
 
 /// What a login that led to no tunnel looks like.
@@ -291,5 +302,6 @@ fn turned_away(
     if let Some(last) = answers.last() {
         finding = finding.frame(last.at, "last answer inside TLS");
     }
-    findings.push(finding.frame(at, "the end of the connection"));
+    let finding = finding.frame(at, "the end of the connection");
+    findings.push(heard_out(connection, finding));
 }

@@ -244,7 +244,17 @@ fn stopped(session: &Session, facts: &L2tp) -> Option<Finding> {
     } else {
         finding
     };
-    Some(closed_by(finding, session, stop))
+    Some(cut(session, closed_by(finding, session, stop)))
+}
+
+/// Of PPP the first octets tell nothing: where frames were cut, a link may have been up.
+fn cut(session: &Session, finding: Finding) -> Finding {
+    if session.vantage.truncated == 0 {
+        return finding;
+    }
+    finding
+        .inconclusive()
+        .needs("a capture of whole frames: snaplen cut those in which PPP tells how it went")
 }
 
 /// CDN before PPP got anywhere.
@@ -272,5 +282,5 @@ fn call_ended(session: &Session, closing: &Closing) -> Finding {
             words(closing, false)
         ),
     );
-    closed_by(finding, session, closing)
+    cut(session, closed_by(finding, session, closing))
 }

@@ -171,7 +171,10 @@ fn silent(session: &Session, ppp: &Ppp) -> Option<Finding> {
             who(silent)
         ),
     )
-    .candidates(&["l2tp-cdn", "response-lost"]);
+    .candidates(&["l2tp-cdn", "request-never-arrived", "response-lost"])
+    .remedy(say!("Look whether the {}'s PPP daemon starts for this call, in its log.", who(silent)))
+    .remedy("Capture at the other end at the same time: the control messages of L2TP get through, its data messages perhaps do not.")
+    .specific();
     Some(with_step(finding, session, Some(first)))
 }
 
