@@ -1,7 +1,7 @@
 //! What is remembered of addresses: in a few octets each, for there are very many of them, and
 //! nearly all are IPv4.
 
-use std::hash::Hash;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use foldhash::fast::RandomState;
@@ -19,6 +19,7 @@ pub trait Key: Copy + Eq + Hash {
 impl Key for IpAddr {
     type Short = u32;
 
+    #[inline]
     fn short(&self) -> Option<u32> {
         match self {
             Self::V4(v4) => Some(v4.to_bits()),
@@ -27,12 +28,25 @@ impl Key for IpAddr {
     }
 }
 
-impl Key for (IpAddr, IpAddr) {
-    type Short = u64;
+/// Two addresses of IPv4: a number that is aligned so that a value of four octets beside it takes
+/// no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Two([u32; 2]);
 
-    fn short(&self) -> Option<u64> {
-        let (a, b) = (self.0.short()?, self.1.short()?);
-        Some(u64::from(a) << 32 | u64::from(b))
+impl Hash for Two {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self([a, b]) = *self;
+        state.write_u64(u64::from(a) << 32 | u64::from(b));
+    }
+}
+
+impl Key for (IpAddr, IpAddr) {
+    type Short = Two;
+
+    #[inline]
+    fn short(&self) -> Option<Two> {
+        Some(Two([self.0.short()?, self.1.short()?]))
     }
 }
 
@@ -67,6 +81,11 @@ impl<K: Key, V> Book<K, V> {
         self.short.len() + self.long.len()
     }
 
+    /// Octets that it takes.
+    pub fn octets(&self) -> usize {
+        self.short.allocation_size() + self.long.allocation_size()
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -78,6 +97,7 @@ impl<K: Key, V> Book<K, V> {
     }
 
     /// The value of `key`.
+    #[inline]
     pub fn get(&self, key: &K) -> Option<&V> {
         match key.short() {
             Some(short) => self.short.get(&short),
@@ -157,5 +177,6 @@ mod tests {
         assert!(!ports.contains(&(v4(2), 443)) && !ports.contains(&(v4(1), 444)));
         // As short as they are said to be.
         assert_eq!(size_of::<<IpAddr as Key>::Short>(), 4);
+        assert_eq!(size_of::<(<(IpAddr, IpAddr) as Key>::Short, u32)>(), 12);
     }
 }

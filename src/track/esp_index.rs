@@ -29,8 +29,9 @@ impl Key {
 }
 
 /// Places of flows; their keys stand there. One word leads to a flow: in its upper half the place
-/// and one, in its lower half bits of the hash. Words that lie side by side are tried one after
-/// the other.
+/// and one, in its lower half bits of the hash, which also say where it is looked for first: when
+/// there are more words than before nothing else is read. Words that lie side by side are tried
+/// one after the other.
 #[derive(Debug)]
 pub(super) struct Index {
     /// A power of two of them, or none. 0 was never used.
@@ -111,18 +112,18 @@ impl Index {
         place(*self.words.get(home(hash(self.secret, key)) & mask)?)
     }
 
-    /// Notes the place of a flow that has none yet. `key_at` tells the key at a place.
-    pub(super) fn insert(&mut self, key: &Key, place: u32, key_at: impl Fn(u32) -> Option<Key>) {
+    /// Notes the place of a flow that has none yet.
+    pub(super) fn insert(&mut self, key: &Key, place: u32) {
         if (self.used + 1) * 4 > self.words.len() * 3 {
-            self.rebuild(key_at);
+            self.rebuild();
         }
-        self.put(word(place, hash(self.secret, key)), hash(self.secret, key));
+        self.put(word(place, hash(self.secret, key)));
         self.flows += 1;
     }
 
-    fn put(&mut self, word: u64, hash: u64) {
+    fn put(&mut self, word: u64) {
         let mask = self.words.len().wrapping_sub(1);
-        let mut at = home(hash) & mask;
+        let mut at = home(word) & mask;
         while let Some(slot) = self.words.get_mut(at) {
             if *slot == 0 {
                 *slot = word;
@@ -134,16 +135,12 @@ impl Index {
     }
 
     #[cold]
-    fn rebuild(&mut self, key_at: impl Fn(u32) -> Option<Key>) {
+    fn rebuild(&mut self) {
         let room = ((self.flows + 1) * 2).next_power_of_two().max(LEAST);
         let before = std::mem::replace(&mut self.words, vec![0; room]);
         self.used = 0;
-        for place in before.into_iter().filter_map(place) {
-            if let Some(key) = key_at(place) {
-                let hash = hash(self.secret, &key);
-                self.put(word(place, hash), hash);
-            }
-        }
+        let flows = before.into_iter().filter(|word| place(*word).is_some());
+        flows.for_each(|word| self.put(word));
     }
 
     /// Forgets a flow.
@@ -166,10 +163,10 @@ impl Index {
     }
 }
 
-/// Where a flow is looked for first.
+/// Where a flow is looked for first, by its hash or by the word that leads to it.
 #[inline]
-const fn home(hash: u64) -> usize {
-    (hash >> 32) as usize
+const fn home(word: u64) -> usize {
+    (word & 0xffff_ffff) as usize
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "both halves are mixed")]
@@ -196,7 +193,7 @@ mod tests {
         let find = |index: &Index, key: &Key| index.get(key, |at| key_at(at) == Some(*key));
         for (key, place) in keys.iter().zip(0..) {
             assert_eq!(find(&index, key), None);
-            index.insert(key, place, key_at);
+            index.insert(key, place);
         }
         for (key, place) in keys.iter().zip(0..).step_by(3) {
             index.remove(key, place);
@@ -209,7 +206,7 @@ mod tests {
         // Coming and going does not fill it up.
         let octets = index.octets();
         for (key, place) in keys.iter().zip(0..).step_by(3).cycle().take(100_000) {
-            index.insert(key, place, key_at);
+            index.insert(key, place);
             index.remove(key, place);
         }
         assert_eq!((index.len(), index.octets()), (3333, octets));

@@ -83,14 +83,6 @@ pub(super) fn wide(address: IpAddr) -> u128 {
 /// Places from here on are of flows that belong to no session that is built.
 const LONE: u32 = 1 << 31;
 
-/// The key of the flow at a place.
-fn key_at(entries: &Blocks<Option<Entry>>, lone: &lone::Table, place: u32) -> Option<Key> {
-    if place >= LONE {
-        return lone.key_at(place - LONE);
-    }
-    Some(entries.get(place)?.as_ref()?.key)
-}
-
 /// Tells one path (source and ports) from another.
 #[expect(clippy::cast_possible_truncation, reason = "both halves are mixed in")]
 fn path_tag(source: u128, ports: (u16, u16)) -> u64 {
@@ -446,9 +438,7 @@ impl Table {
         if core.slab.numbered() > opened {
             core.opened();
         }
-        (self.index).insert(&key, at + LONE, |place| {
-            key_at(&self.entries, &self.lone, place)
-        });
+        self.index.insert(&key, at + LONE);
         core.lone = self.lone.len();
         Some(number)
     }
@@ -550,9 +540,7 @@ impl Table {
         if let Some(slot) = self.entries.get_mut(index) {
             *slot = Some(entry);
         }
-        (self.index).insert(&key, index, |place| {
-            key_at(&self.entries, &self.lone, place)
-        });
+        self.index.insert(&key, index);
         let owned = self.by_owner.entry(owner).or_default();
         owned.flows.push(index);
         owned.watched &= told;

@@ -3,11 +3,7 @@
 //! 128 octets, and the session that they are is built where more happens to it than packets in
 //! order, or where somebody wants to read it.
 
-use std::hash::BuildHasher;
 use std::net::IpAddr;
-
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
 use super::esp::{EspFlow, Over};
 use super::esp_index::Key;
@@ -15,6 +11,7 @@ use super::esp_table::{EspSight, Packet};
 use super::session::{Detail, Ending, Endpoint, Kind, PerSide, Session, Side, Stamp};
 use super::{End, Pair};
 use crate::decap::Envelope;
+use crate::tables::book::Book;
 use crate::tables::sieve::between;
 use crate::tables::{Blocks, Sieve};
 use crate::time::{Span, Timestamp};
@@ -230,9 +227,8 @@ pub(super) struct Table {
     flows: Slots<Small>,
     sessions: Slots<Few>,
     open: usize,
-    by_pair: HashTable<u32>,
+    by_pair: Book<Pair, u32>,
     pairs: Sieve,
-    secret: RandomState,
     heads: Heads,
     /// The session that is looked at next for silence.
     swept: u32,
@@ -248,7 +244,8 @@ impl Table {
     pub(super) fn octets(&self) -> usize {
         self.flows.all.octets()
             + self.sessions.all.octets()
-            + (self.by_pair.capacity() + self.flows.all.len()) * 2 * size_of::<u32>()
+            + self.by_pair.octets()
+            + self.flows.all.len() * 2 * size_of::<u32>()
             + self.heads.lists.len() * EspFlow::HEAD * size_of::<(Stamp, u32)>()
     }
 
@@ -256,12 +253,6 @@ impl Table {
     #[inline]
     pub(super) fn touch(&self, at: u32) -> u64 {
         self.flows.get(at).map_or(0, Small::touch)
-    }
-
-    /// What the flow at a place is found by.
-    #[inline]
-    pub(super) fn key_at(&self, at: u32) -> Option<Key> {
-        self.flows.get(at).map(Small::key)
     }
 
     /// Whether the flow at a place is that of a key.
@@ -331,16 +322,7 @@ impl Table {
         if self.open == 0 || !self.pairs.may_hold(between(a, b)) {
             return None;
         }
-        let pair = Pair::of(a, b);
-        let hash = self.secret.hash_one(pair);
-        let is_it = |at: &u32| self.pair_at(*at) == Some(pair);
-        self.by_pair.find(hash, is_it).copied()
-    }
-
-    fn pair_at(&self, at: u32) -> Option<Pair> {
-        let first = self.sessions.get(at)?.first;
-        let (a, b) = self.flows.get(first)?.addresses();
-        Some(Pair::of(a, b))
+        self.by_pair.get(&Pair::of(a, b)).copied()
     }
 
     /// Adds a flow, to the session between its addresses or to a new one, which is numbered then.
@@ -375,15 +357,7 @@ impl Table {
         });
         self.open += 1;
         self.pairs.add(between(a, b));
-        let hash = self.secret.hash_one(Pair::of(a, b));
-        let (sessions, flows, secret) = (&self.sessions, &self.flows, &self.secret);
-        self.by_pair.insert_unique(hash, session, |at| {
-            let first = sessions.get(*at).and_then(|few| flows.get(few.first));
-            first.map_or(0, |flow| {
-                let (a, b) = flow.addresses();
-                secret.hash_one(Pair::of(a, b))
-            })
-        });
+        self.by_pair.put(Pair::of(a, b), session);
         Some((at, id))
     }
 
@@ -415,9 +389,8 @@ impl Table {
             kept.head = self.heads.end(kept.flow.head);
             self.flows.remove(kept.at);
         }
-        let hash = self.secret.hash_one(Pair::of(a, b));
-        if let Ok(entry) = self.by_pair.find_entry(hash, |known| *known == session) {
-            entry.remove();
+        if self.by_pair.get(&Pair::of(a, b)) == Some(&session) {
+            self.by_pair.remove(&Pair::of(a, b));
             self.pairs.remove(between(a, b));
         }
         if let Some(few) = self.sessions.get_mut(session) {

@@ -5,13 +5,14 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
 use super::rare::Rare;
-use crate::tables::book::{Book, Key};
+use crate::tables::book::{Book, Key, Two};
 
 /// Two addresses, the lower one first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pair(IpAddr, IpAddr);
 
 impl Pair {
+    #[inline]
     pub(super) fn of(a: IpAddr, b: IpAddr) -> Self {
         if a <= b { Self(a, b) } else { Self(b, a) }
     }
@@ -23,9 +24,10 @@ impl Pair {
 }
 
 impl Key for Pair {
-    type Short = u64;
+    type Short = Two;
 
-    fn short(&self) -> Option<u64> {
+    #[inline]
+    fn short(&self) -> Option<Two> {
         (self.0, self.1).short()
     }
 }
@@ -34,7 +36,7 @@ impl Hash for Pair {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self.short() {
-            Some(short) => state.write_u64(short),
+            Some(short) => short.hash(state),
             None => (self.0, self.1).hash(state),
         }
     }

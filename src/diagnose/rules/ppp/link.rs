@@ -23,9 +23,13 @@ pub(super) fn link(session: &Session, ppp: &Ppp) -> Option<Finding> {
         .or_else(|| ended_early(session, ppp))
 }
 
-/// One magic number from both sides.
+/// One magic number from both sides. Somebody who answers a login is no echo: then both ends drew
+/// the same number, and neither minded.
 pub(super) fn looped(_: &Session, ppp: &Ppp) -> Option<Finding> {
     let at = ppp.looped?;
+    if ppp.login().is_some_and(|login| login.verdict.is_some()) {
+        return None;
+    }
     let magic = ppp.magic.client.unwrap_or_default();
     Some(
         Finding::failure(
