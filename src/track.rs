@@ -286,7 +286,7 @@ impl Default for Config {
             awake_octets: 6 << 20,
             awake_for: Span::from_millis(500),
             esp_flows: 2_000_000,
-            esp_octets: 160 << 20,
+            esp_octets: 192 << 20,
             lookups: 20_000,
             idle_unanswered: Span::from_secs(600),
             idle_half_open: Span::from_secs(600),
