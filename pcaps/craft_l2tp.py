@@ -129,8 +129,8 @@ class Story:
     def packet(self, source, protocol, code, identifier, body=b"", copies=(0,)):
         return self.ppp(source, protocol, struct.pack(">BBH", code, identifier, 4 + len(body)) + body, copies)
 
-    def lcp_up(self, auth=b"\xc2\x23\x81"):
-        wants = {CLIENT: option(1, b"\x05\x78") + option(5, b"\x11\x22\x33\x44"), GATEWAY: option(1, b"\x05\x78") + option(3, auth) + option(5, b"\x55\x66\x77\x88")}
+    def lcp_up(self, auth=b"\xc2\x23\x81", gateways_magic=b"\x55\x66\x77\x88"):
+        wants = {CLIENT: option(1, b"\x05\x78") + option(5, b"\x11\x22\x33\x44"), GATEWAY: option(1, b"\x05\x78") + option(3, auth) + option(5, gateways_magic)}
         for source, other in ((CLIENT, GATEWAY), (GATEWAY, CLIENT)):
             self.packet(source, 0xC021, 1, 1, wants[source])
             self.packet(other, 0xC021, 2, 1, wants[source])
@@ -261,6 +261,19 @@ def main():
     s.packet(GATEWAY, 0x8021, 4, 1, option(3, bytes(4))).packet(CLIENT, 0x8021, 1, 2).packet(GATEWAY, 0x8021, 4, 2)
     s.end(CLIENT, b"Could not determine local IP address").cdn(CLIENT).wait(30).zlb(GATEWAY)
     s.write("l2tp-no-address", "single.pcap", "The server has no address: IPCP Configure-Reject of the address option", made, **failed("ppp-network", "config-no-address", key_frames=[19]))
+
+    s = Story().tunnel_up().call_up().lcp_up(gateways_magic=b"\x11\x22\x33\x44").chap()
+    s.packet(GATEWAY, 0x8021, 1, 1, server).packet(CLIENT, 0x8021, 2, 1, server).packet(CLIENT, 0x8021, 1, 1, option(3, bytes(4)))
+    s.packet(GATEWAY, 0x8021, 4, 1, option(3, bytes(4))).packet(CLIENT, 0x8021, 1, 2).packet(GATEWAY, 0x8021, 4, 2)
+    s.end(CLIENT, b"Could not determine local IP address").cdn(CLIENT).wait(30).zlb(GATEWAY)
+    s.write("l2tp-one-magic-number-no-address", "single.pcap", "Both ends drew one magic number, which is no loop: the login went through, and the server has no address", made, **failed("ppp-network", "config-no-address", key_frames=[19]))
+
+    s = Story().tunnel_up().call_up()
+    wants = option(1, b"\x05\x78") + option(5, b"\x11\x22\x33\x44")
+    for number in range(1, 5):
+        s.packet(CLIENT, 0xC021, 1, number, wants).packet(GATEWAY, 0xC021, 1, number, wants).wait(3)
+    s.end(CLIENT, b"loopback detected").cdn(CLIENT).wait(30).zlb(GATEWAY)
+    s.write("l2tp-looped-back", "single.pcap", "The gateway sends the client's own LCP back", made, **failed("ppp-lcp", "ppp-lcp-loop", key_frames=[10]))
 
     s = Story().tunnel_up().call_up().lcp_up(b"\xc0\x23")
     s.packet(CLIENT, 0xC023, 1, 1, b"\x03bob\x06secret", copies=(0, 3, 6, 9, 12)).wait(3).end(CLIENT).cdn(CLIENT).wait(30).zlb(GATEWAY)

@@ -43,13 +43,15 @@ cause! {
     /// - Server: the PPP options (`require-…`, `refuse-…`, `mru`) and its log.
     ///
     /// ## When this is wrong
-    /// A few refusals are how PPP negotiates; silence in a capture of one direction is none.
+    /// A few refusals are how PPP negotiates; silence in a capture of one direction is none. Two
+    /// ends that both begin at one magic number are no loop where the login is answered.
     pub(super) static PPP_LCP_LOOP = {
         code: "ppp-lcp-loop",
         title: "PPP's link negotiation does not end",
         remedies: [
             "Let both sides allow the same option, usually the authentication protocol: see what was asked for and refused.",
             "If the server never sends LCP, look whether its PPP daemon starts.",
+            "If one magic number comes from both sides, find what sends the packets back: a modem, a bridge or a proxy in loopback.",
         ],
     }
 }
