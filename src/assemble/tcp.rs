@@ -15,17 +15,20 @@
 //! Nothing here judges, and nothing asks for the time: time is what the segments say.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 
+use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use vpnscope_dissectors::Verdict;
 
 use super::Hints;
-use crate::decap::{Addresses, Content, Envelope, Flow, Quoted, Segment, Tcp};
+use crate::decap::{Addresses, Content, Envelope, Flow, Segment, Tcp};
 use crate::tables::Sieve;
 pub use crate::time::Stamp as At;
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
+mod begin;
+mod connection;
+mod end;
 mod facts;
 mod half;
 mod later;
@@ -36,75 +39,18 @@ mod tests;
 mod wait;
 mod work;
 
+pub use begin::{Noted, PlainSyn};
+use connection::Connection;
+use end::{QUIET, forget};
 pub use facts::{
     Appetite, Config, Counters, Delivery, Fact, Opening, Party, Reader, Rewritten, What,
 };
-use foldhash::fast::RandomState;
-use half::{Half, Room};
+use half::Room;
 use later::Later;
-use opening::{Entry, Key, Openings, Over};
+use opening::{Key, Openings, Over};
 pub use options::Options;
 use wait::{Look, Rejected};
 use work::Work;
-
-#[derive(Debug)]
-struct Connection<U> {
-    number: u64,
-    opener_first: bool,
-    roles_known: bool,
-    last: Timestamp,
-    /// The time of the last segment, so that those after it are not before it.
-    clock: Timestamp,
-    closed: bool,
-    /// It is quiet, and what only a lively one needs was given away.
-    rests: bool,
-    appetite: Appetite,
-    halves: [Half; 2],
-    user: U,
-    /// Octets held when it was last looked at.
-    held: usize,
-}
-
-impl<U> Connection<U> {
-    fn flow(&self, key: &Key) -> Flow {
-        let flow = key.flow();
-        if self.opener_first {
-            flow
-        } else {
-            flow.reversed()
-        }
-    }
-
-    /// The time of a segment that follows others in the file. A little too early by its stamp,
-    /// as where several clocks or queues stamp, it is taken to have come just after them; much
-    /// too early, the clock was set.
-    fn straighten(&mut self, time: Timestamp) -> Timestamp {
-        const LITTLE: Span = Span::from_millis(100);
-        let behind = self.clock.since(time);
-        self.clock = if behind > Span(0) && behind < LITTLE {
-            self.clock + Span(1)
-        } else {
-            time
-        };
-        self.clock
-    }
-
-    const fn party(&self, sender_first: bool) -> Party {
-        if sender_first == self.opener_first {
-            Party::Opener
-        } else {
-            Party::Acceptor
-        }
-    }
-
-    fn half(&mut self, party: Party) -> &mut Half {
-        let [opener, acceptor] = &mut self.halves;
-        match party {
-            Party::Opener => opener,
-            Party::Acceptor => acceptor,
-        }
-    }
-}
 
 /// Puts connections together. `U` is what their reader keeps for each of them.
 #[derive(Debug)]
@@ -136,32 +82,14 @@ pub struct Assembler<U> {
     orderly_from: u64,
 }
 
-/// A SYN without octets, read without its segment being built.
-#[derive(Debug, Clone, Copy)]
-pub struct PlainSyn<'a> {
-    /// Its frame.
-    pub at: At,
-    /// Source and destination.
-    pub addresses: Addresses<'a>,
-    /// Source and destination port.
-    pub ports: (u16, u16),
-    /// Sequence number.
-    pub sequence: u32,
-    /// TCP options.
-    pub options: &'a [u8],
-    /// TTL or hop limit.
-    pub ttl: u8,
-}
-
-/// What became of a [`PlainSyn`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Noted {
-    /// It was noted.
-    Here,
-    /// It was not: there are too many.
-    NoRoom,
-    /// Its segment has to be taken whole.
-    Whole,
+/// A segment that came, and whose it is.
+#[derive(Clone, Copy)]
+struct Arrival<'a> {
+    key: &'a Key,
+    tcp: &'a Tcp<'a>,
+    envelope: &'a Envelope,
+    /// Whether the end that stands first in the key sent it.
+    first: bool,
 }
 
 /// The segment at hand.
@@ -174,9 +102,6 @@ struct Incoming<'a> {
 }
 
 impl<U: Reader> Assembler<U> {
-    /// Openings that are told at a time that are over.
-    const TOLD: usize = 1024;
-
     /// An assembler that knows nothing yet.
     pub fn new(config: Config) -> Self {
         Self {
@@ -256,10 +181,16 @@ impl<U: Reader> Assembler<U> {
         let envelope = &segment.envelope;
         let (key, first) = Key::of(envelope.capture, &envelope.flow());
         let look = self.look(&key, tcp, first);
-        if look == Look::Early && self.hold(&key, tcp, envelope, first, sink) {
+        let arrival = Arrival {
+            key: &key,
+            tcp,
+            envelope,
+            first,
+        };
+        if look == Look::Early && self.hold(&arrival, sink) {
             return true;
         }
-        let known = self.take(&key, tcp, envelope, first, look, sink);
+        let known = self.take(&arrival, look, sink);
         if tcp.has(Tcp::SYN) && !self.rejected.is_empty() {
             self.rejected.forget(envelope.time);
             self.recall(&key);
@@ -273,35 +204,30 @@ impl<U: Reader> Assembler<U> {
     /// Takes a segment whose turn it is.
     fn take(
         &mut self,
-        key: &Key,
-        tcp: &Tcp<'_>,
-        envelope: &Envelope,
-        first: bool,
+        arrival: &Arrival<'_>,
         look: Look,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) -> bool {
-        if tcp.has(Tcp::SYN) {
-            self.renew(key, tcp, envelope, first, sink);
-            if tcp.payload_len > 0 {
-                return self.fast_open(key, tcp, envelope, first, sink);
+        if arrival.tcp.has(Tcp::SYN) {
+            self.renew(arrival, sink);
+            if arrival.tcp.payload_len > 0 {
+                return self.fast_open(arrival, sink);
             }
-            return self.put(key, tcp, envelope, first, sink);
+            return self.put(arrival, sink);
         }
-        if look != Look::Followed && !self.admit(key, tcp, envelope, first, sink) {
+        if look != Look::Followed && !self.admit(arrival, sink) {
             return false;
         }
-        self.put_into(key, tcp, envelope, first, sink)
+        self.put_into(arrival, sink)
     }
 
     /// A SYN with octets (RFC 7413): first the one, then the other.
     fn fast_open(
         &mut self,
-        key: &Key,
-        tcp: &Tcp<'_>,
-        envelope: &Envelope,
-        first: bool,
+        arrival: &Arrival<'_>,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) -> bool {
+        let tcp = arrival.tcp;
         let syn = Tcp {
             payload: &[],
             payload_len: 0,
@@ -312,33 +238,34 @@ impl<U: Reader> Assembler<U> {
             flags: tcp.flags & !Tcp::SYN,
             ..*tcp
         };
-        let known = self.put(key, &syn, envelope, first, sink);
-        self.put(key, &octets, envelope, first, sink) || known
+        let with = |tcp| Arrival { tcp, ..*arrival };
+        let known = self.put(&with(&syn), sink);
+        self.put(&with(&octets), sink) || known
     }
 
     fn put(
         &mut self,
-        key: &Key,
-        tcp: &Tcp<'_>,
-        envelope: &Envelope,
-        first: bool,
+        arrival: &Arrival<'_>,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) -> bool {
-        if !self.connections.contains_key(key) && !self.admit(key, tcp, envelope, first, sink) {
+        if !self.connections.contains_key(arrival.key) && !self.admit(arrival, sink) {
             return false;
         }
-        self.put_into(key, tcp, envelope, first, sink)
+        self.put_into(arrival, sink)
     }
 
     /// Adds a segment to a connection that is followed.
     fn put_into(
         &mut self,
-        key: &Key,
-        tcp: &Tcp<'_>,
-        envelope: &Envelope,
-        first: bool,
+        arrival: &Arrival<'_>,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) -> bool {
+        let Arrival {
+            key,
+            tcp,
+            envelope,
+            first,
+        } = *arrival;
         let Some(connection) = self.connections.get_mut(key) else {
             return false;
         };
@@ -399,12 +326,15 @@ impl<U: Reader> Assembler<U> {
     /// A SYN with another number on a connection that is known: a new one on its ports.
     fn renew(
         &mut self,
-        key: &Key,
-        tcp: &Tcp<'_>,
-        envelope: &Envelope,
-        first: bool,
+        arrival: &Arrival<'_>,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) {
+        let Arrival {
+            key,
+            tcp,
+            envelope,
+            first,
+        } = *arrival;
         let Some(connection) = self.connections.get_mut(key) else {
             return;
         };
@@ -418,337 +348,6 @@ impl<U: Reader> Assembler<U> {
         forget(connection, flow, &At::from(envelope), envelope, sink);
         self.held = self.held.saturating_sub(connection.held);
         self.let_go(key);
-    }
-
-    /// Decides whether a segment starts something to follow.
-    fn admit(
-        &mut self,
-        key: &Key,
-        tcp: &Tcp<'_>,
-        envelope: &Envelope,
-        first: bool,
-        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-    ) -> bool {
-        let at = At::from(envelope);
-        if tcp.has(Tcp::SYN) {
-            let is_answer = tcp.has(Tcp::ACK);
-            let what = (tcp.sequence, Options::mss(tcp.options), envelope.ttl);
-            let hash = self.openings.hash(key);
-            self.note(key, hash, what, is_answer, at, first);
-            return false;
-        }
-        let carries = tcp.payload_len > 0;
-        if let Some(entry) = self.openings.get_mut(key) {
-            let party = entry.party(first);
-            if carries {
-                return self.first_octets(key, tcp, envelope, first, sink);
-            }
-            if tcp.has(Tcp::RST) || tcp.has(Tcp::FIN) {
-                self.follow(key, envelope, sink);
-                return true;
-            }
-            if party == Party::Opener && tcp.has(Tcp::ACK) {
-                entry.done();
-            }
-            return false;
-        }
-        if !carries || (self.config.recognise)(tcp.payload) != Verdict::Certain {
-            return false;
-        }
-        let hinted = self.config.hints.from_client(&key.flow());
-        let opener_first = likely_opener(tcp.payload, first, &key.flow(), hinted);
-        let entry = Entry::new(at, opener_first);
-        self.insert(key, entry, false, sink, envelope);
-        true
-    }
-
-    /// Notes a SYN of a connection that is not followed.
-    #[inline]
-    pub fn plain_syn(&mut self, syn: &PlainSyn<'_>) -> Noted {
-        self.note_waiting();
-        let (key, first) = Key::of_plain(syn.at.capture(), syn.addresses, syn.ports);
-        if self.is_awaited(&key, syn) {
-            return Noted::Whole;
-        }
-        let what = (syn.sequence, Options::mss(syn.options), syn.ttl);
-        let hash = self.openings.hash(&key);
-        if self.note(&key, hash, what, false, syn.at, first) {
-            Noted::Here
-        } else {
-            Noted::NoRoom
-        }
-    }
-
-    /// Whether more has to be known of a SYN than that it is one.
-    #[inline]
-    fn is_awaited(&self, key: &Key, syn: &PlainSyn<'_>) -> bool {
-        let is_followed = !self.connections.is_empty()
-            && self
-                .sieve
-                .may_hold(Key::sieved_plain(syn.addresses, syn.ports))
-            && self.connections.contains_key(key);
-        is_followed || self.waiting.holds(key) || self.rejected.is_fresh(syn.at.time)
-    }
-
-    /// Notes a SYN or the answer to one, by its sequence number, segment size and TTL; `false`
-    /// where there is no room.
-    fn note(
-        &mut self,
-        key: &Key,
-        hash: u64,
-        (sequence, mss, ttl): (u32, Option<u16>, u8),
-        is_answer: bool,
-        at: At,
-        first: bool,
-    ) -> bool {
-        let opener_first = first != is_answer;
-        let fresh = || Entry::new(at, opener_first);
-        let sieve = &mut self.sieve;
-        let most = self.config.openings;
-        let mut is_new = false;
-        let entry = self.openings.known_or((key, hash), most, || {
-            is_new = true;
-            sieve.add(key.sieved());
-            let mut entry = fresh();
-            entry.begin(is_answer, sequence, mss, ttl);
-            entry
-        });
-        let Some(entry) = entry else {
-            self.counters.evicted += 1;
-            return false;
-        };
-        if is_new {
-            return true;
-        }
-        let other_number = entry
-            .sequence(Party::Opener)
-            .is_some_and(|known| known != sequence);
-        if !is_answer && other_number {
-            *entry = fresh();
-        }
-        let rewritten = entry.rewrites(at, is_answer, sequence, (mss, ttl));
-        let mss = rewritten.map_or(mss, |rewritten| Some(rewritten.to));
-        if is_answer {
-            entry.answer(at, sequence, mss, ttl);
-        } else {
-            entry.syn(at, sequence, mss, ttl);
-        }
-        if let Some(rewritten) = rewritten {
-            self.openings.note_rewritten(key, is_answer, rewritten);
-        }
-        true
-    }
-
-    /// The first octets of a connection whose opening was seen.
-    fn first_octets(
-        &mut self,
-        key: &Key,
-        tcp: &Tcp<'_>,
-        envelope: &Envelope,
-        first: bool,
-        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-    ) -> bool {
-        let Some(entry) = self.openings.get_mut(key) else {
-            return false;
-        };
-        let party = entry.party(first);
-        let at_start = entry
-            .sequence(party)
-            .is_some_and(|sequence| sequence.wrapping_add(1) == tcp.sequence);
-        // A few octets at the very start of the opener's stream may be the beginning of
-        // something; their reader will see.
-        let is_short = at_start && party == Party::Opener && tcp.payload.len() < 16;
-        let verdict = (self.config.recognise)(tcp.payload);
-        let starts_like_one = matches!(tcp.payload.first(), Some(20..=23 | 0x80));
-        let accepted = match verdict {
-            Verdict::Certain => true,
-            Verdict::Unsure => at_start,
-            Verdict::NotOurs => is_short && starts_like_one,
-        };
-        // A segment after the first may come before it: its reader will wait and see.
-        let is_early = entry
-            .sequence(party)
-            .is_some_and(|sequence| !at_start && tcp.sequence.wrapping_sub(sequence) < EARLY);
-        if accepted || is_early {
-            self.follow(key, envelope, sink);
-            return true;
-        }
-        self.forget_opening(key);
-        false
-    }
-
-    fn forget_opening(&mut self, key: &Key) -> Option<Entry> {
-        let entry = self.openings.remove(key)?;
-        self.sieve.remove(key.sieved());
-        Some(entry)
-    }
-
-    /// Begins to follow a connection whose opening was seen.
-    fn follow(
-        &mut self,
-        key: &Key,
-        envelope: &Envelope,
-        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-    ) {
-        if let Some(entry) = self.forget_opening(key) {
-            self.insert(key, entry, true, sink, envelope);
-        }
-    }
-
-    fn insert(
-        &mut self,
-        key: &Key,
-        entry: Entry,
-        roles_known: bool,
-        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-        envelope: &Envelope,
-    ) {
-        if self.connections.len() >= self.config.connections {
-            self.evict(envelope, sink);
-        }
-        self.numbers += 1;
-        self.counters.connections += 1;
-        let flow = entry.flow(key);
-        let mut connection = Connection {
-            number: self.numbers,
-            opener_first: key.flow() == flow,
-            roles_known,
-            last: envelope.time,
-            clock: entry.last(),
-            closed: false,
-            rests: false,
-            appetite: Appetite::All,
-            halves: [Half::default(), Half::default()],
-            user: U::default(),
-            held: 0,
-        };
-        for party in [Party::Opener, Party::Acceptor] {
-            if let Some(sequence) = entry.sequence(party) {
-                connection.half(party).start(sequence.wrapping_add(1));
-            }
-        }
-        let mut opening = self.openings.opening(key, &entry);
-        [opening.rewritten, opening.answer_rewritten] = self.openings.rewritten(key);
-        let [opener, acceptor] = &mut connection.halves;
-        opener.frames = u32::from(opening.syns);
-        acceptor.frames = u32::from(opening.answer.is_some());
-        let delivery = Delivery {
-            connection: connection.number,
-            flow,
-            roles_known,
-            envelope,
-            at: opening.syn.unwrap_or_else(|| At::from(envelope)),
-            from: Party::Opener,
-            what: What::Fact(Fact::Opened(opening)),
-        };
-        connection.appetite = sink(&mut connection.user, &delivery);
-        if self
-            .connections
-            .insert(*key, Box::new(connection))
-            .is_none()
-        {
-            self.sieve.add(key.sieved());
-        }
-        self.note_lively(envelope.time, *key);
-    }
-
-    /// Notes a connection as lively. Those that were let go of meanwhile are forgotten when they
-    /// are the greater part.
-    fn note_lively(&mut self, time: Timestamp, key: Key) {
-        if self.lively.len() > 2 * self.connections.len() + 4096 {
-            let connections = &self.connections;
-            self.lively.retain(|(_, key)| connections.contains_key(key));
-        }
-        self.lively.push_back((time, key));
-        self.next_rest = self.next_rest.min(time + QUIET);
-    }
-
-    /// Lets go of the sixteenth of the connections that was quiet for longest.
-    fn evict(
-        &mut self,
-        envelope: &Envelope,
-        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-    ) {
-        let mut all: Vec<(Timestamp, Key)> = self
-            .connections
-            .iter()
-            .map(|(key, connection)| (connection.last, *key))
-            .collect();
-        all.sort_unstable();
-        let count = (all.len() / 16).max(1);
-        self.counters.evicted += u64::try_from(count).unwrap_or(u64::MAX);
-        for (_, key) in all.into_iter().take(count) {
-            self.drop_one(&key, envelope, sink);
-        }
-    }
-
-    fn let_go(&mut self, key: &Key) -> Option<Box<Connection<U>>> {
-        let connection = self.connections.remove(key)?;
-        self.sieve.remove(key.sieved());
-        Some(connection)
-    }
-
-    fn drop_one(
-        &mut self,
-        key: &Key,
-        envelope: &Envelope,
-        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-    ) {
-        if let Some(mut connection) = self.let_go(key) {
-            self.held = self.held.saturating_sub(connection.held);
-            let flow = connection.flow(key);
-            forget(&mut connection, flow, &At::from(envelope), envelope, sink);
-        }
-    }
-
-    /// Begins to follow the connection of an ICMP error's quoted segment, if it is known.
-    pub fn touch(
-        &mut self,
-        quoted: &Flow,
-        envelope: &Envelope,
-        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-    ) {
-        self.note_waiting();
-        let (key, _) = Key::of(envelope.capture, quoted);
-        self.follow(&key, envelope, sink);
-    }
-
-    /// Whether a connection is known, followed or only opened.
-    pub fn is_known(&mut self, capture: u16, flow: &Flow) -> bool {
-        self.note_waiting();
-        let (key, _) = Key::of(capture, flow);
-        self.connections.contains_key(&key) || self.openings.contains(&key)
-    }
-
-    /// The same for a segment whose addresses a translator, or whoever rewrote the capture, left
-    /// as they were: the error's receiver, the ports and the number of its SYN still tell.
-    /// Tells whether one was found.
-    pub fn touch_foreign(
-        &mut self,
-        told: IpAddr,
-        quoted: &Quoted<'_>,
-        envelope: &Envelope,
-        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-    ) -> bool {
-        const FEW: usize = 64;
-        self.note_waiting();
-        let sequence = quoted.payload.get(4..8).and_then(<[u8]>::first_chunk::<4>);
-        let Some(sequence) = sequence.map(|octets| u32::from_be_bytes(*octets)) else {
-            return false;
-        };
-        if self.openings.len() > FEW {
-            return false;
-        }
-        let key = self.openings.find(|key, entry| {
-            let flow = entry.flow(key);
-            flow.source == (told, quoted.source_port)
-                && flow.destination.1 == quoted.destination_port
-                && entry.sequence(Party::Opener) == Some(sequence)
-        });
-        if let Some(key) = key {
-            self.follow(&key, envelope, sink);
-        }
-        key.is_some()
     }
 
     /// The capture goes on under another number.
@@ -773,234 +372,6 @@ impl<U: Reader> Assembler<U> {
         self.rejected.go_on(capture);
         self.orderly_from = 0;
     }
-
-    /// When [`Assembler::advance`] has something to do.
-    pub fn next_deadline(&self) -> Timestamp {
-        let sweeps = self.next_sweep.min(self.next_rest);
-        sweeps.min(self.waiting.deadline())
-    }
-
-    /// Lets go of what was quiet for too long.
-    pub fn advance(
-        &mut self,
-        now: Timestamp,
-        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-    ) {
-        const SWEEP: Span = Span::from_secs(5);
-        self.note_waiting();
-        while let Some(key) = self.waiting.due(now) {
-            self.give_way(&key, Some(now), sink);
-        }
-        if self.next_rest <= now {
-            self.rest(now);
-        }
-        if now < self.next_sweep {
-            return;
-        }
-        if self.over.is_empty() {
-            self.take_over(now - self.config.opening_idle);
-        }
-        self.tell_over(Self::TOLD, (now, true), sink);
-        if !self.over.is_empty() {
-            // The rest with the next segments: what follows from them wants room too.
-            return;
-        }
-        self.next_sweep = now + SWEEP;
-        let mut over: Vec<(u64, Key)> = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| {
-                let idle = if connection.closed {
-                    self.config.closed
-                } else {
-                    self.config.idle
-                };
-                now.since(connection.last) >= idle
-            })
-            .map(|(key, connection)| (connection.number, *key))
-            .collect();
-        over.sort_unstable();
-        for (_, key) in over {
-            self.flush(&key, now, sink);
-            self.drop_one(&key, &blank(&key, now), sink);
-        }
-    }
-
-    /// Lets connections that are quiet give away what only lively ones need: there are many, and
-    /// nobody closes most of them.
-    fn rest(&mut self, now: Timestamp) {
-        while let Some((seen, key)) = self.lively.front().copied()
-            && now.since(seen) >= QUIET
-        {
-            self.lively.pop_front();
-            let Some(connection) = self.connections.get_mut(&key) else {
-                continue;
-            };
-            if now.since(connection.last) < QUIET {
-                self.lively.push_back((connection.last, key));
-            } else if !std::mem::replace(&mut connection.rests, true) {
-                connection.user.rest();
-                for half in &mut connection.halves {
-                    half.rest(&mut self.room);
-                }
-            }
-        }
-        self.next_rest = if self.lively.is_empty() {
-            Timestamp::MAX
-        } else {
-            now + QUIET
-        };
-    }
-
-    /// Takes out the openings that were quiet since `before`. Those that matter are told.
-    fn take_over(&mut self, before: Timestamp) {
-        let (expects, hints) = (self.config.expects, self.config.hints);
-        let (sieve, counters) = (&mut self.sieve, &mut self.counters);
-        let numbers = &mut self.numbers;
-        let all = before == Timestamp::MAX;
-        let mut over = self.openings.expire(before, |key, entry| {
-            if !all {
-                // At the end nobody asks any more.
-                sieve.remove(key.sieved());
-            }
-            let matters = expects(&entry.flow(key), hints);
-            if !matters {
-                // Its reader would say nothing of it.
-                counters.connections += 1;
-                *numbers += 1;
-            }
-            matters
-        });
-        if !over.is_empty() {
-            self.over.push_back(over);
-        }
-    }
-
-    /// Openings that never carried an octet become connections for their reader to judge,
-    /// and are let go of. `told`: when, and whether because they were silent for long.
-    fn tell_over(
-        &mut self,
-        mut most: usize,
-        told: (Timestamp, bool),
-        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-    ) {
-        while most > 0
-            && let Some(over) = self.over.front_mut()
-        {
-            let Some((key, entry)) = over.next() else {
-                self.over.pop_front();
-                continue;
-            };
-            most -= 1;
-            if entry.is_unanswered() && !self.openings.is_rewritten(&key) {
-                self.tell_unanswered(&key, &entry, told, sink);
-                continue;
-            }
-            let envelope = blank(&key, entry.last());
-            self.insert(&key, entry, true, sink, &envelope);
-            self.drop_one(&key, &envelope, sink);
-        }
-    }
-
-    /// SYNs alone are one fact: no connection is made for them.
-    fn tell_unanswered(
-        &mut self,
-        key: &Key,
-        entry: &Entry,
-        (told, idle): (Timestamp, bool),
-        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-    ) {
-        self.numbers += 1;
-        self.counters.connections += 1;
-        let envelope = blank(key, told);
-        let opening = self.openings.opening(key, entry);
-        let delivery = Delivery {
-            connection: self.numbers,
-            flow: entry.flow(key),
-            roles_known: true,
-            envelope: &envelope,
-            at: opening.syn.unwrap_or_else(|| At::from(&envelope)),
-            from: Party::Opener,
-            what: What::Fact(Fact::Unanswered { opening, idle }),
-        };
-        sink(&mut U::default(), &delivery);
-    }
-
-    /// Ends everything: the capture ended.
-    pub fn finish(
-        &mut self,
-        end: Timestamp,
-        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-    ) {
-        self.note_waiting();
-        while let Some(key) = self.waiting.due(Timestamp::MAX) {
-            self.give_way(&key, None, sink);
-        }
-        self.take_over(Timestamp::MAX);
-        self.tell_over(usize::MAX, (end, false), sink);
-        let mut all: Vec<(u64, Key)> = self
-            .connections
-            .iter()
-            .map(|(key, connection)| (connection.number, *key))
-            .collect();
-        all.sort_unstable();
-        for (_, key) in all {
-            self.flush(&key, end, sink);
-            self.drop_one(&key, &blank(&key, end), sink);
-        }
-    }
-
-    /// Delivers what waits behind holes.
-    fn flush(
-        &mut self,
-        key: &Key,
-        end: Timestamp,
-        sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-    ) {
-        let Some(connection) = self.connections.get_mut(key) else {
-            return;
-        };
-        let flow = connection.flow(key);
-        let envelope = blank(key, end);
-        for party in [Party::Opener, Party::Acceptor] {
-            let incoming = Incoming {
-                envelope: &envelope,
-                tcp: &NO_SEGMENT,
-                at: At::from(&envelope),
-                party,
-            };
-            let mut work = Work {
-                connection,
-                flow,
-                incoming,
-                config: &self.config,
-                counters: &mut self.counters,
-                room: &mut self.room,
-                sink,
-            };
-            while work.skip(party) {}
-        }
-    }
-}
-
-/// Silence after which a connection gives away what only lively ones need.
-const QUIET: Span = Span::from_secs(1);
-
-/// How far ahead of the first octet a segment is still taken for one of the first.
-const EARLY: u32 = 1 << 16;
-
-const NO_SEGMENT: Tcp<'static> = Tcp {
-    sequence: 0,
-    acknowledgment: 0,
-    flags: 0,
-    window: 0,
-    options: &[],
-    payload: &[],
-    payload_len: 0,
-};
-
-fn blank(key: &Key, time: Timestamp) -> Envelope {
-    blank_envelope(key.capture(), &key.flow(), time, 6)
 }
 
 /// An envelope for what no frame carries.
@@ -1021,39 +392,5 @@ pub fn blank_envelope(capture: u16, flow: &Flow, time: Timestamp, protocol: u8) 
         destination_port: flow.destination.1,
         protocol,
         ..Envelope::of(&frame)
-    }
-}
-
-fn forget<U>(
-    connection: &mut Connection<U>,
-    flow: Flow,
-    at: &At,
-    envelope: &Envelope,
-    sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
-) {
-    let [opener, acceptor] = &connection.halves;
-    let delivery = Delivery {
-        connection: connection.number,
-        flow,
-        roles_known: connection.roles_known,
-        envelope,
-        at: *at,
-        from: Party::Opener,
-        what: What::Fact(Fact::Forgotten {
-            opener: opener.frames,
-            acceptor: acceptor.frames,
-        }),
-    };
-    sink(&mut connection.user, &delivery);
-}
-
-/// Whether the end that stands first in the key opened a connection that is seen from its
-/// middle: it sent a ClientHello or its peer a ServerHello; otherwise the lower port is the
-/// one that was called, unless the user knows better.
-fn likely_opener(payload: &[u8], sender_first: bool, key: &Flow, hinted: Option<bool>) -> bool {
-    match payload {
-        [22, _, _, _, _, 1, ..] | [0x80..=0xff, ..] => sender_first,
-        [22, _, _, _, _, 2, ..] => !sender_first,
-        _ => hinted.unwrap_or(key.source.1 > key.destination.1),
     }
 }

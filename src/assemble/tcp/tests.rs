@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 
+use super::end::NO_SEGMENT;
+use super::half::Half;
 use super::*;
+use crate::time::Span;
 
 /// Sequence numbers of the SYNs.
 const CLIENT_ISN: u32 = u32::MAX - 20;

@@ -12,7 +12,7 @@ use vpnscope_dissectors::Verdict;
 
 use super::half::before;
 use super::opening::{Entry, Key};
-use super::{Appetite, Assembler, Connection, Delivery, Party, Reader};
+use super::{Appetite, Arrival, Assembler, Connection, Delivery, Party, Reader};
 use crate::assemble::waiting::{PATIENCE, Waiting};
 use crate::decap::{Content, Envelope, Segment, Tcp};
 use crate::time::Timestamp;
@@ -239,17 +239,15 @@ impl<U: Reader> Assembler<U> {
     /// Lets a segment wait; `false` where there is no room for it.
     pub(super) fn hold(
         &mut self,
-        key: &Key,
-        tcp: &Tcp<'_>,
-        envelope: &Envelope,
-        first: bool,
+        arrival: &Arrival<'_>,
         sink: &mut impl FnMut(&mut U, &Delivery<'_>) -> Appetite,
     ) -> bool {
+        let key = arrival.key;
         if !self.waiting.has_room(key) {
             self.give_way(key, None, sink);
             return false;
         }
-        self.keep(key, Held::of(tcp, envelope, first));
+        self.keep(key, Held::of(arrival.tcp, arrival.envelope, arrival.first));
         if !self.is_known_key(key) {
             self.recall(key);
         }
@@ -351,7 +349,13 @@ impl<U: Reader> Assembler<U> {
         } else {
             Look::New
         };
-        self.take(key, &held.tcp(), &held.envelope, held.first, look, sink);
+        let arrival = Arrival {
+            key,
+            tcp: &held.tcp(),
+            envelope: &held.envelope,
+            first: held.first,
+        };
+        self.take(&arrival, look, sink);
         if over {
             self.sieve.remove(key.sieved());
         }

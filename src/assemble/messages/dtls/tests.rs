@@ -1,5 +1,6 @@
 //! Fragments in any order, overlapping, lying, endless; every budget.
 
+use super::direction::Done;
 use super::*;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Records and messages cut anywhere, lying, lost, tiny and endless.
 
+use super::messages::LONGEST_MESSAGE;
 use super::*;
 
 /// What was given, owned.
