@@ -45,9 +45,13 @@ const USUAL: &[(u32, u32, u32)] = &[
 /// So many different lengths that all fit a block of 16 do not do so by chance.
 const TELLING: usize = 4;
 
+/// The least that may be called an MTU: every host takes datagrams of so many octets (RFC 791
+/// §3.1, RFC 1122 §3.3.2). What loses shorter ones looks at something else than their size.
+pub const LEAST: u32 = 576;
+
 /// The most often met path MTUs, descending.
 const MTUS: &[u32] = &[
-    1500, 1492, 1480, 1460, 1454, 1440, 1420, 1400, 1380, 1350, 1300, 1280, 1200, 1100, 1000, 576,
+    1500, 1492, 1480, 1460, 1454, 1440, 1420, 1400, 1380, 1350, 1300, 1280, 1200, 1100, 1000, LEAST,
 ];
 
 impl Overhead {
@@ -125,7 +129,7 @@ pub fn to_try(passes: u32, fails: u32) -> u32 {
     MTUS.iter()
         .copied()
         .find(|mtu| *mtu < fails)
-        .unwrap_or(576)
+        .unwrap_or(LEAST)
         .max(passes)
 }
 

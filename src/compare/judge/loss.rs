@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::group::Row;
 use super::super::record::{Record, What};
 use super::{Fate, Judge};
+use crate::diagnose::mtu::LEAST;
 use crate::diagnose::{Confidence, Finding, Outcome, Severity, Stage};
 use crate::time::Timestamp;
 use crate::track::session::Side;
@@ -46,7 +47,7 @@ impl Judge<'_> {
             })
             .count();
         // Only size tells the lost from the passed, and the size is one that paths have.
-        if lost.len() < 2 || total > lost.len() || passed < 40 || least < 576 || self.gaps(from) {
+        if lost.len() < 2 || total > lost.len() || passed < 40 || least < LEAST || self.gaps(from) {
             return None;
         }
         let between = lost.first().map(|(.., between)| *between)?;

@@ -4,6 +4,7 @@ use super::child::REKEY_FAILED;
 use super::esp::NAT_MAPPING_CHANGED;
 use super::liveness::{DPD_TIMEOUT, PEER_DELETED};
 use super::path::PMTU_BLACKHOLE;
+use crate::diagnose::mtu::LEAST;
 use crate::diagnose::tls::{End, Phase, Story, is_tunnel, phase};
 use crate::diagnose::{Basis, Confidence, Context, Family, Finding, Findings, Stage, say};
 use crate::time::{Span, Timestamp};
@@ -16,6 +17,12 @@ pub(super) static FAMILY: Family = Family {
     causes: &[],
     check,
 };
+
+/// Octets that a datagram has at least which tries a size: a hint. Whoever looks for the MTU halves
+/// what lies between [`LEAST`] and the size that was lost (OpenConnect tries 1030 octets after
+/// 1459), and the least that it may try is [`LEAST`]. Liveness checks and keepalives have 25 octets
+/// of DTLS. Anything between tells them apart.
+const PROBE: u32 = 500;
 
 /// Silence that the liveness checks of a tunnel do not leave by themselves.
 const SILENT: Span = Span::from_secs(3);
@@ -328,7 +335,7 @@ fn large_lost(story: &Story<'_>, findings: &mut Findings) {
         };
         let over: Vec<&Size> = sizes
             .iter()
-            .filter(|size| size.ip_len > threshold && size.ip_len > 576)
+            .filter(|size| size.ip_len > threshold && size.ip_len > LEAST)
             .collect();
         let lost: u32 = over.iter().map(|size| all.lost(size)).sum();
         let small = sizes.iter().filter(|size| size.ip_len <= threshold);
@@ -337,7 +344,7 @@ fn large_lost(story: &Story<'_>, findings: &mut Findings) {
         });
         let answered = sizes
             .iter()
-            .filter(|size| size.followed > 0 && size.ip_len > 500);
+            .filter(|size| size.followed > 0 && size.ip_len > PROBE);
         let probing = lost >= 6 && over.len() >= 3 && answered.count() >= 2
             || lost >= 4 && over.len() >= 2 && followed * 2 >= sent
             || lost >= 3 && followed * 10 >= sent * 8;
