@@ -158,7 +158,11 @@ impl Streams {
     }
 
     /// Whether a TCP segment can matter.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "measured: each segment of a span port is asked about"
+    )]
+    #[inline(always)]
     pub fn wants_tcp(
         &mut self,
         capture: u16,
