@@ -46,8 +46,11 @@ use vpnscope_dissectors::{
     ParseError, ah, dns, dtls, eap, esp, l2tp, natt, ppp, pppoe, radius, tls,
 };
 
+/// A target by its name.
+type Target = (&'static str, fn(&[u8]));
+
 /// Every target by its name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[Target] = &[
     ("ikev1", ikev1),
     ("ikev2", ikev2),
     ("natt", natt_esp_ah),

@@ -239,6 +239,7 @@ impl Flow {
     }
 
     /// The same conversation, seen from the other end.
+    #[must_use]
     pub const fn reversed(self) -> Self {
         Self {
             source: self.destination,

@@ -91,6 +91,7 @@ impl Over {
     }
 
     /// Builds ESP alone.
+    #[must_use]
     pub fn built(self) -> Self {
         match self {
             Self::Lone(lone) => Self::Session(lone.session()),
@@ -128,18 +129,21 @@ impl Desk {
     }
 
     /// With so many threads for sessions that closed together.
+    #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.clamp(1, 64);
         self
     }
 
     /// For those who count verdicts and read no sentence of them.
+    #[must_use]
     pub fn brief(mut self, brief: bool) -> Self {
         self.brief = brief;
         self
     }
 
     /// With where the user says that the captures stand.
+    #[must_use]
     pub fn standing(mut self, at: Option<Told>) -> Self {
         self.context.at = at;
         self

@@ -271,6 +271,7 @@ pub struct Excluded {
 }
 
 /// One thing that is wrong, or worth knowing, with its proof.
+#[must_use]
 #[derive(Debug, Clone)]
 pub struct Finding {
     /// The cause.

@@ -201,11 +201,14 @@ fn captures_of_different_events_have_nothing_in_common() {
     assert_eq!(both.matches.clocks[1].uncertainty, None);
 }
 
+/// A kind of damage by its name.
+type Way<'a> = (&'a str, &'a dyn Fn(&[Owned]) -> Vec<Owned>);
+
 /// Whatever happens to one capture of a pair or to both: never certain and wrong.
 #[test]
 fn damaged_pairs_are_never_certain_and_wrong() {
     let seed = common::seed();
-    let ways: &[(&str, &dyn Fn(&[Owned]) -> Vec<Owned>)] = &[
+    let ways: &[Way<'_>] = &[
         ("dropped", &|f| damage::dropped(f, 30, 21 + seed)),
         ("dropped otherwise", &|f| damage::dropped(f, 30, 22 + seed)),
         ("started late", &damage::second_half),

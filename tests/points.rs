@@ -124,8 +124,11 @@ fn what_was_seen_at_the_gateway_had_come_that_far() {
     assert_eq!(silent["sessions"][0]["vantage"]["stands"]["at"], "client");
 }
 
+/// Datagrams with their times.
+type Datagrams = Vec<(i64, Vec<u8>)>;
+
 /// Two files, cut in the middle of a session.
-fn halves() -> (Vec<(i64, Vec<u8>)>, Vec<(i64, Vec<u8>)>) {
+fn halves() -> (Datagrams, Datagrams) {
     let all = common::datagrams("ikev2-psk-established/client.pcap");
     (all[..3].to_vec(), all[3..].to_vec())
 }

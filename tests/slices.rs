@@ -30,9 +30,12 @@ fn records(octets: &[u8]) -> Option<Vec<usize>> {
     (starts[starts.len() - 1] == octets.len()).then_some(starts)
 }
 
+/// The cause of a finding, how sure it is, and its frames.
+type Told = (String, String, Vec<u64>);
+
 /// Of each session: outcome, and of each finding the cause, how sure, and its frames as they are
 /// numbered in the whole.
-fn told(files: &[&Path], cut: usize) -> Vec<(String, Vec<(String, String, Vec<u64>)>)> {
+fn told(files: &[&Path], cut: usize) -> Vec<(String, Vec<Told>)> {
     let output = Command::new(env!("CARGO_BIN_EXE_vpnscope"))
         .args(["analyze", "--format", "json", "--tls", "all"])
         .args(files)

@@ -30,6 +30,7 @@ impl ParseError {
     }
 
     /// The same error, seen from an enclosing structure that starts `octets` earlier.
+    #[must_use]
     pub const fn moved(self, octets: usize) -> Self {
         Self {
             offset: self.offset.saturating_add(octets),

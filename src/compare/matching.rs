@@ -175,7 +175,7 @@ fn pairs(
         let Some(theirs) = index_b.get(key) else {
             continue;
         };
-        let times = |recording: &Recording, list: &[usize]| -> Vec<(usize, Timestamp)> {
+        let times = |recording: &Recording, list: &[usize]| -> Vec<Placed> {
             list.iter()
                 .filter_map(|n| Some((*n, recording.records.get(*n)?.at.time)))
                 .collect()
@@ -197,11 +197,14 @@ fn pairs(
     found
 }
 
+/// The place of a record, and its time.
+type Placed = (usize, Timestamp);
+
 /// Pairs those with the same digest and leaves the others.
 fn alike(
     recordings: &[&Recording],
     (i, j): (usize, usize),
-    (mine, theirs): (&mut Vec<(usize, Timestamp)>, &mut Vec<(usize, Timestamp)>),
+    (mine, theirs): (&mut Vec<Placed>, &mut Vec<Placed>),
     offset: Span,
     found: &mut Vec<(usize, usize)>,
 ) {
@@ -213,7 +216,7 @@ fn alike(
         return;
     }
     for kind in kinds {
-        let of = |point: usize, list: &[(usize, Timestamp)]| -> Vec<(usize, Timestamp)> {
+        let of = |point: usize, list: &[Placed]| -> Vec<Placed> {
             let same = list.iter().filter(|(n, _)| digest(point, *n) == Some(kind));
             same.copied().collect()
         };
@@ -225,13 +228,8 @@ fn alike(
 }
 
 /// Pairs the transmissions of the same octets in order of time.
-fn greedy(
-    a: &[(usize, Timestamp)],
-    b: &[(usize, Timestamp)],
-    offset: Span,
-    found: &mut Vec<(usize, usize)>,
-) {
-    let gap = |list: &[(usize, Timestamp)]| {
+fn greedy(a: &[Placed], b: &[Placed], offset: Span, found: &mut Vec<(usize, usize)>) {
+    let gap = |list: &[Placed]| {
         list.windows(2)
             .filter_map(|pair| match pair {
                 [(_, x), (_, y)] => Some((*y - *x).0 / 2),

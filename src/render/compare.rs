@@ -1,5 +1,6 @@
 //! The comparison as text: the verdict, then a ladder with one column for each point.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::escape::harmless;
@@ -72,7 +73,7 @@ fn ladder(out: &mut impl Write, session: &ComparedSession) -> io::Result<()> {
         .unwrap_or(18);
     let mut head = format!("  {:<34}", "");
     for name in &names {
-        head.push_str(&format!(" {:<width$}", harmless(name)));
+        write!(head, " {:<width$}", harmless(name)).map_err(io::Error::other)?;
     }
     writeln!(out, "{}", head.trim_end())?;
     let total = session.messages.len();
@@ -115,7 +116,7 @@ fn line(
             }
             None => "not seen".to_string(),
         };
-        text.push_str(&format!(" {cell:<width$}"));
+        write!(text, " {cell:<width$}").map_err(io::Error::other)?;
     }
     writeln!(out, "{}", text.trim_end())?;
     if !message.changed.is_empty() {

@@ -77,6 +77,7 @@ impl Layer {
     }
 
     /// With a field.
+    #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(name.to_string(), value.into());
         self

@@ -153,9 +153,8 @@ pub fn session(id: u32, session: &Session, verdict: &Verdict) -> SessionReport {
         Detail::Ike2(facts) => ike2::agreement(facts),
         Detail::L2tp(facts) => l2tp::agreement(facts),
         Detail::Pppoe(facts) => l2tp::pppoe(facts),
-        Detail::Esp | Detail::Radius => (Value::Null, Value::Null),
         Detail::Tls(facts) => tls::agreement(facts),
-        Detail::Dns(_) => (Value::Null, Value::Null),
+        Detail::Esp | Detail::Radius | Detail::Dns(_) => (Value::Null, Value::Null),
     };
     let endpoint = |e: &Endpoint| EndpointReport {
         ip: e.ip.to_string(),

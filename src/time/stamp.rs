@@ -52,6 +52,7 @@ impl Stamp {
     }
 
     /// The same moment in another frame of the same capture.
+    #[must_use]
     pub const fn in_frame(self, frame: u64) -> Self {
         Self::new(self.capture(), frame, self.time)
     }

@@ -754,8 +754,9 @@ fn fit(session: &Session, flow: &crate::decap::Flow, packet: Packet) -> Option<(
             2 + u8::from(authenticated) + 2 * u8::from(ports)
         }
         Detail::Esp => 1 + u8::from(ports),
-        Detail::L2tp(_) | Detail::Pppoe(_) | Detail::Radius => return None,
-        Detail::Tls(_) | Detail::Dns(_) => return None,
+        Detail::L2tp(_) | Detail::Pppoe(_) | Detail::Radius | Detail::Tls(_) | Detail::Dns(_) => {
+            return None;
+        }
     };
     Some((score, side))
 }

@@ -258,19 +258,19 @@ impl Names {
             *count += 1;
             *last = at.time.max(*last);
             match self.addresses.insert(address, known) {
-                Some(before) => self.unlearn(before),
+                Some(before) => self.unlearn(&before),
                 None => self.order.push_back(address),
             }
         }
         while self.order.len() > ADDRESSES_KEPT {
             let oldest = self.order.pop_front();
             if let Some(named) = oldest.and_then(|oldest| self.addresses.remove(&oldest)) {
-                self.unlearn(named);
+                self.unlearn(&named);
             }
         }
     }
 
-    fn unlearn(&mut self, named: Named) {
+    fn unlearn(&mut self, named: &Named) {
         let asked = Asked {
             client: named.client,
             name: named.name.as_bytes(),

@@ -32,6 +32,7 @@ pub enum Side {
 
 impl Side {
     /// The other end.
+    #[must_use]
     pub const fn other(self) -> Self {
         match self {
             Self::Client => Self::Gateway,

@@ -87,10 +87,10 @@ fn holds(process: u32) -> (u64, u64, String) {
 
 #[test]
 fn another_user_keeps_the_right_put_aside_and_opens_a_lost_interface_again() {
+    const NET_RAW: u64 = 1 << 13;
     if !inside("rights::another_user_keeps_the_right_put_aside_and_opens_a_lost_interface_again") {
         return;
     }
-    const NET_RAW: u64 = 1 << 13;
     for (threads, drop_all) in [("1", false), ("2", false), ("1", true)] {
         let mut words = vec!["--user", "nobody", "--all-traffic", "--threads", threads];
         words.extend(drop_all.then_some("--drop-all"));

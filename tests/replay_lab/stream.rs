@@ -19,13 +19,14 @@ pub(crate) fn session(path: &Path) -> Conversation {
 
 /// An IKE conversation over UDP, as it would be over TCP (RFC 9329).
 pub(crate) fn recording(folder: &Folder, path: &Path) -> PathBuf {
+    use packet::flags::{ACK, SYN};
+
     let conversation = session(path);
     let client: SocketAddr = "192.0.2.10:40000".parse().unwrap();
     let gateway: SocketAddr = "203.0.113.10:4500".parse().unwrap();
     let mut frames = Vec::new();
     let time = conversation.messages[0].time;
     let mut next = [1u32, 1];
-    use packet::flags::{ACK, SYN};
     for (a, b, numbers, flags) in [
         (client, gateway, (0, 0), SYN),
         (gateway, client, (0, 1), SYN | ACK),

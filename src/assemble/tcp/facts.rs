@@ -85,6 +85,7 @@ pub enum Party {
 
 impl Party {
     /// The other end.
+    #[must_use]
     pub const fn other(self) -> Self {
         match self {
             Self::Opener => Self::Acceptor,

@@ -123,7 +123,7 @@ impl Rejected {
 /// Whether a segment must stand behind one that waits.
 pub(super) fn is_behind(early: &Early, key: &Key, tcp: &Tcp<'_>) -> bool {
     let first = early.list(key).next();
-    first.is_some_and(|first| !tcp.has(Tcp::SYN) && !precedes(&place(tcp), &place(&first.tcp())))
+    first.is_some_and(|first| !tcp.has(Tcp::SYN) && !precedes(place(tcp), place(&first.tcp())))
 }
 
 /// Lets a segment wait; tells whether it is the only one of its connection.
@@ -131,7 +131,7 @@ pub(super) fn keep(early: &mut Early, key: &Key, held: Held) -> bool {
     let own = place(&held.tcp());
     let behind = early
         .list(key)
-        .rposition(|other| !precedes(&own, &place(&other.tcp())));
+        .rposition(|other| !precedes(own, place(&other.tcp())));
     let (time, octets) = (held.envelope.time, held.octets());
     early.keep(key, time, octets, behind.map_or(0, |index| index + 1), held)
 }
@@ -192,9 +192,9 @@ fn place(tcp: &Tcp<'_>) -> Place {
     Place::At(tcp.sequence.wrapping_add(tcp.acknowledgment))
 }
 
-const fn precedes(a: &Place, b: &Place) -> bool {
+const fn precedes(a: Place, b: Place) -> bool {
     match (a, b) {
-        (Place::At(a), Place::At(b)) => before(*a, *b),
+        (Place::At(a), Place::At(b)) => before(a, b),
         (Place::Last, _) | (_, Place::First) => false,
         (Place::First, _) | (_, Place::Last) => true,
     }

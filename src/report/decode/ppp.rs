@@ -167,7 +167,6 @@ fn show(option: &RawOption<'_>) -> Value {
     all.insert("name".into(), name.into());
     all.insert("length".into(), option.length.into());
     let value = match option.value() {
-        Ok(OptionValue::Flag) | Err(_) => Value::Null,
         Ok(OptionValue::Number(number) | OptionValue::Bits(number)) => number.into(),
         Ok(OptionValue::Authentication {
             protocol,
@@ -212,7 +211,7 @@ fn show(option: &RawOption<'_>) -> Value {
             })
         }
         Ok(OptionValue::Octets(octets)) => octets.to_string().into(),
-        Ok(_) => Value::Null,
+        Ok(_) | Err(_) => Value::Null,
     };
     if option.protocol == Protocol::LCP && LcpOption(option.option_type) == LcpOption::MAGIC_NUMBER
     {

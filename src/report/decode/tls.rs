@@ -208,13 +208,13 @@ fn client_hello(
         fields.insert("alpn".into(), names.into());
     }
     if let Some(versions) = hello.supported_versions() {
-        codes(fields, "supported_versions", versions, |version| version.0);
+        codes(fields, "supported_versions", &versions, |version| version.0);
     }
     if let Some(groups) = hello.groups() {
-        codes(fields, "groups", groups, |group| group.0);
+        codes(fields, "groups", &groups, |group| group.0);
     }
     if let Some(schemes) = hello.signature_algorithms() {
-        codes(fields, "signature_algorithms", schemes, |scheme| scheme.0);
+        codes(fields, "signature_algorithms", &schemes, |scheme| scheme.0);
     }
     if let Some(shares) = hello.key_shares() {
         let groups: Vec<u16> = shares.flatten().map(|share| share.group.0).collect();
@@ -343,7 +343,7 @@ fn suites(fields: &mut Map<String, Value>, suites: impl Iterator<Item = CipherSu
 fn codes<T: From<u16> + ToString>(
     fields: &mut Map<String, Value>,
     name: &str,
-    codes: Codes<'_, T>,
+    codes: &Codes<'_, T>,
     number: impl Fn(&T) -> u16,
 ) {
     let numbers: Vec<u16> = codes.iter().map(|code| number(&code)).collect();

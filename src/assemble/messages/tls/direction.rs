@@ -141,7 +141,7 @@ impl Direction {
         let (header, have) = (*header, *have);
         self.note_frame(frame);
         // The first octets tell whether it is a record at all.
-        if let Some(error) = fault_in(&header, have) {
+        if let Some(error) = fault_in(header, have) {
             self.foreign(from, frame, octets, error, shared, sink);
             return &[];
         }
@@ -419,9 +419,9 @@ fn looks_clear(octets: &[u8], length: usize) -> bool {
 }
 
 /// What is wrong with the first `have` octets of a record header.
-fn fault_in(header: &[u8; 5], have: usize) -> Option<ParseError> {
+fn fault_in(header: [u8; 5], have: usize) -> Option<ParseError> {
     let fault = |offset, text| Some(ParseError::new("TLS record", offset, Reason::Invalid(text)));
-    let [content_type, major, ..] = *header;
+    let [content_type, major, ..] = header;
     if have >= 1 && !(20..=24).contains(&content_type) {
         return fault(0, "no content type of TLS");
     }
@@ -429,7 +429,7 @@ fn fault_in(header: &[u8; 5], have: usize) -> Option<ParseError> {
         return fault(1, "no version of TLS");
     }
     if have >= 5 {
-        return Record::size(header).err();
+        return Record::size(&header).err();
     }
     None
 }
