@@ -133,7 +133,11 @@ impl<U: Reader> Assembler<U> {
     /// Whether a segment can matter: it opens or ends a connection, belongs to one that is
     /// followed, or carries octets that are recognised. Cheap, for the span port. To be asked
     /// after [`Assembler::note_waiting`].
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "measured: each segment of a span port is asked about"
+    )]
+    #[inline(always)]
     pub fn wants(
         &self,
         capture: u16,
