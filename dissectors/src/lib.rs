@@ -8,6 +8,8 @@
 #[macro_use]
 mod code;
 mod error;
+#[macro_use]
+mod list;
 mod octets;
 mod verdict;
 

@@ -278,20 +278,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-impl<'a> Iterator for Attributes<'a> {
-    type Item = Result<Attribute<'a>, ParseError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let item = self.step();
-        if item.is_err() {
-            self.rest = &[];
-        }
-        Some(item)
-    }
-}
+until_error!(Attributes gives Attribute);
 
 /// One attribute inside Vendor-Specific.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

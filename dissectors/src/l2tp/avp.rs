@@ -315,17 +315,4 @@ impl<'a> Avps<'a> {
     }
 }
 
-impl<'a> Iterator for Avps<'a> {
-    type Item = Result<Avp<'a>, ParseError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let item = self.step();
-        if item.is_err() {
-            self.rest = &[];
-        }
-        Some(item)
-    }
-}
+until_error!(Avps gives Avp);
