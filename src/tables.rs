@@ -1,5 +1,5 @@
-//! Lists and tables that several rooms keep things in. They are made for very many small things: what they
-//! cost is octets and look-ups, and they know nothing of what they hold.
+//! Lists and tables that several rooms keep things in. They are made for very many small things:
+//! what they cost is octets and look-ups, and they know nothing of what they hold.
 
 pub(crate) mod blocks;
 pub mod book;

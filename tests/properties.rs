@@ -338,3 +338,12 @@ proptest! {
         target.1(&octets);
     }
 }
+
+/// The last record of one association comes twice, and then another association begins: its hello
+/// is no copy of anything.
+#[test]
+fn a_hello_after_a_copy_is_none() {
+    let part = |name: &str| PARTS.iter().find(|part| part.name.ends_with(name)).unwrap();
+    let twice = part("dtls12-fragments-duplicated/single.pcap");
+    adds_up(&[twice, part("encap-mpls/single.pcap")]);
+}

@@ -37,6 +37,8 @@ impl Table {
     ) {
         let item = &dtls.item;
         let Some((index, place)) = self.place(core, event, item) else {
+            // It is of no association that is known: the copy before it was not its record.
+            self.skip_record = false;
             return;
         };
         let from = if item.from_client {
