@@ -85,7 +85,8 @@ pub(super) struct Args {
     /// Try out which private address a client behind NAT has (seconds of computing)
     #[arg(long)]
     nat_solve: bool,
-    /// Threads: from two on, so many files are walked side by side while sessions are judged
+    /// Threads: from two on, files are walked side by side, or one file is read on one thread and tracked
+    /// on another, while sessions are judged
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
 }
