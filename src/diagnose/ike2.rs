@@ -232,7 +232,7 @@ impl<'a> Story<'a> {
         if self.auths().count() > 1 {
             return None;
         }
-        self.facts.exchanges.iter().find(|exchange| {
+        let farewell = self.facts.exchanges.iter().find(|exchange| {
             let request = exchange.request.as_ref();
             exchange.sa == 0
                 && exchange.kind == kind::INFORMATIONAL
@@ -241,7 +241,24 @@ impl<'a> Story<'a> {
                 && request
                     .is_some_and(|m| m.length <= short && m.at.time - response.at.time <= patience)
                 && self.esp(Side::Client) + self.esp(Side::Gateway) == 0
-        })
+        })?;
+        // First the tunnel and then the IKE SA are deleted: an end in good order.
+        let orderly = self
+            .lives_on(farewell)
+            .is_some_and(|wait| wait <= Span::from_secs(1));
+        (!orderly).then_some(farewell)
+    }
+
+    /// How long after a client's farewell it uses the IKE SA again, if it does: then the farewell
+    /// was not the end of it, and did not refuse the gateway.
+    pub fn lives_on(&self, farewell: &Exchange) -> Option<Span> {
+        let left = farewell.request.as_ref()?;
+        self.facts
+            .exchanges
+            .iter()
+            .filter(|e| e.sa == farewell.sa && e.by == farewell.by && e.id > farewell.id)
+            .filter_map(|e| Some(e.request.as_ref()?.at.time - left.at.time))
+            .min()
     }
 
     /// Whether a message of `IKE_AUTH` has room for a certificate beside a child.

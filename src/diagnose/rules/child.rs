@@ -165,23 +165,29 @@ fn taken_down(
         return;
     };
     let notify = story.suite.and_then(|suite| suite.one_notify());
-    if notify.is_none_or(|notify| left.length <= notify) {
+    let names_spi = notify.is_some_and(|notify| left.length > notify);
+    if !names_spi && story.lives_on(farewell).is_none() {
         return;
     }
+    let tells = if names_spi {
+        "has room for one SPI"
+    } else {
+        "may delete one SPI, and the IKE SA is used after it"
+    };
     findings.push(
         Finding::failure(
             &CHILD_REFUSED,
             Stage::IpsecChild,
             Basis::Inferred,
             say!(
-                "The gateway granted a tunnel ({} octets), and {} later the client sent a message of {} octets, which has room for one SPI: it takes the tunnel down and keeps the IKE SA; no ESP followed.",
+                "The gateway granted a tunnel ({} octets), and {} later the client sent a message of {} octets, which {tells}: it takes the tunnel down and keeps the IKE SA; no ESP followed.",
                 answered.length,
                 left.at.time - answered.at.time,
                 left.length
             ),
         )
         .frame(answered.at, say!("{}, {} octets", answered.message, answered.length))
-        .step(left, " with room for one SPI: the client deletes the tunnel")
+        .step(left, ": the client deletes the tunnel")
         .candidates(&["ts-unacceptable", "child-proposal-mismatch"])
         .exclude("auth-failed", "the peers accepted each other: the IKE SA stays")
         .remedy("Read the client's log: it names what it did not accept in the answer, or what it could not install.")

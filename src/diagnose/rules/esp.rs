@@ -342,5 +342,18 @@ fn fell_silent(session: &Session, findings: &mut Findings) {
         run.last,
         say!("ESP of the {}, still unanswered", run.from.word()),
     );
-    findings.push(finding);
+    // Whoever goes on speaking IKE is there and is heard: perhaps it has nothing to say.
+    let speaks = session.steps.iter().find(|s| {
+        let at = s.last().time;
+        s.from == silent && at > run.since.time + Span::from_millis(500) && at < run.last.time
+    });
+    findings.push(match speaks {
+        Some(step) => finding
+            .inconclusive()
+            .frame(step.last(), say!("{} of the {}: it is alive", step.message, silent.word()))
+            .exclude("dpd-timeout", "the silent end goes on speaking IKE")
+            .candidates(&["inner-misconfiguration"])
+            .needs("a capture at the other end at the same time, or the knowledge whether this traffic expects answers"),
+        None => finding,
+    });
 }

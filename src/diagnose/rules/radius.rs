@@ -135,11 +135,13 @@ fn silent(session: &Session, last: &Exchange, findings: &mut Findings) {
     let spread = last.last().time - last.at.time;
     let waited = session.last.time - last.last().time;
     let watched = Span(waited.0.saturating_add(session.vantage.watched_after.0));
+    let (cause, stage) = login(session);
+    // Who asked twice and then refused the login has given up waiting.
+    let gave_up = last.sent() >= 2 && findings.has(cause.code);
     let enough = last.sent() >= 3 || (last.sent() >= 2 && watched >= Span::from_secs(5));
-    if !enough && watched < Span::from_secs(10) {
+    if !enough && !gave_up && watched < Span::from_secs(10) {
         return;
     }
-    let (cause, stage) = login(session);
     let mut finding = Finding::failure(
         &RADIUS_TIMEOUT,
         stage,
