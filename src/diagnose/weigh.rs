@@ -175,8 +175,8 @@ fn absence(finding: &mut Finding, of: Side, session: &Session, context: &Context
     finding.confidence = finding.confidence.min(ceiling);
 }
 
-/// Each copy of a request gets an answer (RFC 7296 §2.1). Where one got fewer, the path or the
-/// capture loses messages.
+/// Each copy of a request gets an answer, and none comes without (RFC 7296 §2.1). Where one got
+/// fewer, the path or the capture loses messages; where more, the capture does.
 fn answers_missing(session: &Session) -> bool {
     let Some(facts) = session.ike2() else {
         return false;
@@ -188,7 +188,7 @@ fn answers_missing(session: &Session) -> bool {
         };
         sent(&exchange.request)
             .zip(sent(&exchange.response))
-            .is_some_and(|(requests, responses)| requests > responses)
+            .is_some_and(|(requests, responses)| requests != responses)
     })
 }
 

@@ -257,7 +257,9 @@ fn child_refused(
     let only_notify = usize::try_from(refused.length).is_ok_and(|len| {
         story.one_notify() == Some(len) && story.liveness().is_some_and(|probe| len < probe)
     });
-    let basis = if only_notify && story.session.esp.is_empty() {
+    // Where the responder of phase 1 seems to ask, it may be answering what this capture lacks.
+    let asks = exchange.by == story.initiator();
+    let basis = if only_notify && asks && story.session.esp.is_empty() {
         Basis::Proven
     } else {
         Basis::Inferred
