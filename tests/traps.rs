@@ -110,6 +110,20 @@ fn what_ends_early_is_incomplete() {
 }
 
 #[test]
+fn who_does_not_go_on_is_noticed() {
+    let session = one("ikev2-client-without-secret/single.pcap", "not-continued");
+    assert_eq!(says(&session), ("incomplete", None, "possible"));
+    for file in [
+        "ikev2-psk-mismatch/client.pcap",
+        "crafted-trap-ends-early/single.pcap",
+        "ikev2-no-common-group/client.pcap",
+    ] {
+        let whole = sessions(file);
+        assert!(!traps(&whole[0]).contains("not-continued"), "{file}");
+    }
+}
+
+#[test]
 fn what_snaplen_cut_is_not_certain() {
     let session = one("crafted-trap-snaplen/single.pcap", "snaplen");
     assert_eq!(

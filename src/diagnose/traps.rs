@@ -36,6 +36,8 @@ kinds! {
     StartedLate = "started-late", "incomplete, possible";
     /// The capture ends while the sender would still have retried.
     EndsEarly = "ends-early", "incomplete";
+    /// The negotiation was answered, and its initiator is not heard again.
+    NotContinued = "not-continued", "incomplete: why is not seen here";
     /// Frames cut by snaplen.
     Snaplen = "snaplen", "at most likely; lengths come from headers";
     /// Datagrams larger than the link: the card cuts or joins them.
@@ -150,6 +152,14 @@ fn lower(findings: &mut [Finding], to: Confidence, which: impl Fn(&Finding) -> b
     }
 }
 
+/// Whether `IKE_SA_INIT` was accepted and nothing came after it.
+fn is_left(session: &Session) -> bool {
+    session.ike2().is_some_and(|facts| {
+        let rounds = facts.init_rounds().count();
+        facts.accepted().is_some() && facts.exchanges.len() == rounds && session.esp.is_empty()
+    })
+}
+
 fn is_absence(finding: &Finding) -> bool {
     matches!(finding.basis, Basis::Absence { .. })
 }
@@ -183,6 +193,13 @@ impl Look<'_> {
                 vantage.watched_after
             );
             self.note(What::EndsEarly, note);
+        }
+        if open && !ended && !vantage.started_late && is_left(session) {
+            self.note(
+                What::NotContinued,
+                "the gateway answered, and the client did not go on to IKE_AUTH here: it lacks a key or certificate of its own, did not like what it read (childless, post-quantum keys), or went on where this capture does not see it (UDP 4500)"
+                    .to_string(),
+            );
         }
         if vantage.truncated > 0 {
             let note = say!("{} message(s) were cut by snaplen", vantage.truncated);
