@@ -49,7 +49,6 @@ cause! {
         remedies: [
             "Compare the offer shown here with the gateway's configured IKE proposals, transform by transform: encryption with key length, integrity, PRF, group.",
             "Add one of the offered suites on the gateway, or one of the gateway's suites on the client; prefer AES-GCM or AES-CBC with SHA-2 and group 19, 14 or 31.",
-            "Windows offers only MODP_1024 unless NegotiateDH2048_AES256 is set: set it to 1 or 2 on the client.",
             "If the suites agree on paper, check that the gateway has a connection for this client's address and identity: without one it answers the same.",
         ],
         needs: "the gateway's log or its list of IKE proposals",
@@ -327,14 +326,33 @@ fn no_proposal(
     } else if let [only] = *groups(&offered) {
         finding = finding
             .candidates(&["ke-group-mismatch", "no-peer-config"])
-            .remedy(say!(
-                "The offer holds a single group, {}: try another one first (group 14, 19 or 31).",
-                group(only)
+            .remedy(single_group(
+                &group(only),
+                &["MODP_2048", "ECP_256", "CURVE25519"],
             ));
     } else {
         finding = finding.candidates(&["no-peer-config"]);
     }
     Some(unless_unseen(finding, &story.session.gateway, context))
+}
+
+/// What to do where an offer holds one group alone: others, and for the oldest one what Windows
+/// needs to offer more.
+pub(super) fn single_group(only: &str, others: &[&str]) -> String {
+    let others: Vec<&str> = others
+        .iter()
+        .copied()
+        .filter(|name| *name != only)
+        .collect();
+    let windows = if only == "MODP_1024" {
+        " Windows offers no other unless NegotiateDH2048_AES256 is set to 1 or 2 on the client."
+    } else {
+        ""
+    };
+    say!(
+        "The offer holds a single group, {only}: try another one first ({}).{windows}",
+        others.join(" or ")
+    )
 }
 
 /// A refused offer, where the gateway may have accepted the same one from another client before the

@@ -5,7 +5,7 @@ use vpnscope_dissectors::ike::v1::{IkeSuite, NotifyType};
 use super::super::auth::AUTH_FAILED;
 use super::super::negotiation::{
     KE_GROUP_MISMATCH, MALFORMED_MESSAGE, NO_PEER_CONFIG, PROPOSAL_MISMATCH, VERSION_MISMATCH,
-    error_ignored, unless_unseen,
+    error_ignored, single_group, unless_unseen,
 };
 use super::super::reachability::{NO_RESPONSE, enough, icmp, lost};
 use super::{step, tell};
@@ -228,9 +228,9 @@ fn no_proposal(story: &Story<'_>, notify: NotifyType, context: &Context) -> Find
     }
     finding.candidates = vec!["no-peer-config"];
     if let [only] = groups(story).as_slice() {
-        finding = finding.candidates(&["ke-group-mismatch"]).remedy(say!(
-            "The offer holds a single group, {only}: try another one first (group 14, 19 or 2)."
-        ));
+        finding = finding
+            .candidates(&["ke-group-mismatch"])
+            .remedy(single_group(only, &["MODP_2048", "ECP_256", "MODP_1024"]));
     }
     unless_unseen(finding, &story.session.gateway, context)
 }
