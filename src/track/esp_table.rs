@@ -391,7 +391,8 @@ impl Table {
     /// Whether the filter knows a key; remembers it in the place of the older of two.
     fn seen_before(&mut self, key: &Key) -> bool {
         if self.filter.is_empty() {
-            self.filter.resize(FILTER, [0; 2]);
+            // Pages that are not touched are not taken.
+            self.filter = vec![[0; 2]; FILTER];
         }
         // A fixed seed: two keys on one place are told apart or not, in every run alike.
         let hash = FixedState::default().hash_one(key);

@@ -201,7 +201,9 @@ impl Hold {
                 entry.get_mut().insert(position, held);
             }
         }
-        self.between.resize(1 << PLACES, 0);
+        if self.between.is_empty() {
+            self.between = vec![0; 1 << PLACES];
+        }
         let between = place(envelope.source, envelope.destination);
         if let Some(count) = self.between.get_mut(between) {
             *count += 1;
