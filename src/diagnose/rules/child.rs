@@ -200,6 +200,8 @@ fn taken_down(
 /// The first tunnel was refused in `IKE_AUTH`, and a further one was granted after it: the
 /// session works, and one tunnel is missing.
 fn refused_first(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
+    /// What a request may hold more of than its answer, beside a child.
+    const NAME: u32 = 32;
     let (Some(asked), Some(answered), Some(suite)) = (
         step(story, exchange.request.as_ref()),
         step(story, exchange.response.as_ref()),
@@ -214,9 +216,11 @@ fn refused_first(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings
     };
     // What SA and selectors take: the request is longer than the answer by as much, and long
     // enough to hold them itself. Without a child it lacks them as its answer does.
+    // The client's name, which the answer does not hold, must not pass for one: long names are
+    // as long as selectors.
     let child = suite
         .authentication()
-        .map(|bare| least.saturating_sub(bare));
+        .map(|bare| least.saturating_sub(bare).saturating_add(NAME));
     let held_child = asked.length >= least + 32
         && child.is_some_and(|child| asked.length.saturating_sub(answered.length) >= child);
     let short = answered.length > notify && answered.length < least;
@@ -228,29 +232,43 @@ fn refused_first(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings
     {
         return;
     }
-    let later = story
+    let mut later = story
         .facts
         .of_kind(kind::CREATE_CHILD)
-        .find(|e| is_success(story, e));
-    let Some(granted) = later.and_then(|e| step(story, e.response.as_ref())) else {
+        .filter(|e| is_success(story, e));
+    let Some(granted) = later.next().and_then(|e| step(story, e.response.as_ref())) else {
         return;
     };
-    findings.push(
-        Finding::degradation(
-            &CHILD_REFUSED,
-            Stage::IpsecChild,
-            Basis::Inferred,
-            say!(
-                "The gateway's IKE_AUTH answer is {} octets, less than the {least} that the smallest granted tunnel takes with this suite, and the request ({} octets) asked for one: that tunnel was refused. A further one was granted {} later.",
-                answered.length,
-                asked.length,
-                granted.at.time - answered.at.time
-            ),
+    let why = say!(
+        "The gateway's IKE_AUTH answer is {} octets, less than the {least} that the smallest granted tunnel takes with this suite, and the request ({} octets) asked for one: that tunnel was refused.",
+        answered.length,
+        asked.length
+    );
+    // Some of what was granted later renewed the IKE SA: those are no tunnels.
+    let renewed = story.facts.sas.len().saturating_sub(1);
+    let another = later.count().saturating_add(1) > renewed || !story.session.esp.is_empty();
+    let finding = if another {
+        let summary = say!(
+            "{why} A further one was granted {} later.",
+            granted.at.time - answered.at.time
+        );
+        Finding::degradation(&CHILD_REFUSED, Stage::IpsecChild, Basis::Inferred, summary).frame(
+            granted.at,
+            say!("{}, {} octets: granted", granted.message, granted.length),
         )
-        .frame(asked.at, say!("{}, {} octets", asked.message, asked.length))
-        .step(answered, ", too short to grant a tunnel")
-        .frame(granted.at, say!("{}, {} octets: granted", granted.message, granted.length))
-        .candidates(&["ts-unacceptable", "child-proposal-mismatch", "config-no-address"]),
+    } else {
+        let summary = say!("{why} The IKE SA was renewed, and no tunnel was ever granted.");
+        Finding::failure(&CHILD_REFUSED, Stage::IpsecChild, Basis::Inferred, summary)
+    };
+    findings.push(
+        finding
+            .frame(asked.at, say!("{}, {} octets", asked.message, asked.length))
+            .step(answered, ", too short to grant a tunnel")
+            .candidates(&[
+                "ts-unacceptable",
+                "child-proposal-mismatch",
+                "config-no-address",
+            ]),
     );
 }
 
