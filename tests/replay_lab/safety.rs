@@ -120,8 +120,8 @@ fn nobody_there_nonsense_and_floods_end_with_2() {
             .unwrap()
             .contains("nothing listens")
     );
-    let cases: [(&str, usize); 3] = [("silent", 0), ("nonsense", 1), ("flood", 3000)];
-    for (name, answers) in cases {
+    // None, nonsense, and a flood of it.
+    for answers in [0, 1, 3000] {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let target = socket.local_addr().unwrap().to_string();
         let port = free_udp().to_string();
@@ -133,10 +133,8 @@ fn nobody_there_nonsense_and_floods_end_with_2() {
                 }
             }
         });
-        let started = Instant::now();
         let run = replay(vpnscope(), &good, &args(&target, &["--source-port", &port]));
         run.exits(2).says("not-played");
-        assert!(started.elapsed() < Duration::from_secs(30), "{name}");
     }
 }
 
@@ -249,14 +247,13 @@ fn servers_that_are_none_end_with_2() {
                 }
             }
             if times > 0 {
-                std::thread::sleep(Duration::from_secs(20));
+                // Whoever gives up closes the connection: the server never does.
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
             }
         });
-        let started = Instant::now();
         let run = replay(vpnscope(), &good, &args(&target, &[]));
         let json = run.exits(2).says("not-played");
         let said = json["why"].as_str().unwrap();
         assert!(said.contains(why), "{name}: {said}");
-        assert!(started.elapsed() < Duration::from_secs(20), "{name}");
     }
 }
