@@ -13,6 +13,7 @@ use crate::time::Timestamp;
 use crate::track::ike1::Ike1;
 use crate::track::ike2::{IkeSa, Suite};
 use crate::track::session::{Endpoint, Kind, Session, Side};
+use crate::track::tls::Tls;
 use crate::track::vantage::Told;
 use crate::track::{LoneSight, Unanswered};
 
@@ -332,9 +333,7 @@ impl Context {
     pub(crate) fn learn_unanswered(&mut self, syns: &Unanswered) {
         let flow = syns.flow();
         let (client, gateway) = (flow.source, flow.destination);
-        if self.heard.len() < Self::KEPT {
-            self.heard.insert(client.0);
-        }
+        self.heard.insert_within(Self::KEPT, client.0);
         let attempt = Attempt {
             client: Endpoint {
                 ip: client.0,
@@ -353,8 +352,8 @@ impl Context {
             (lone.sent.gateway, lone.gateway),
             (lone.sent.client, lone.client),
         ] {
-            if sent > 0 && self.heard.len() < Self::KEPT {
-                self.heard.insert(end.ip);
+            if sent > 0 {
+                self.heard.insert_within(Self::KEPT, end.ip);
             }
         }
         let attempt = Attempt {
@@ -376,63 +375,57 @@ impl Context {
             && self.own.is_empty()
     }
 
+    fn learn_tls(&mut self, session: &Session, facts: &Tls) {
+        let ends = (session.client.ip, session.gateway.ip);
+        let endpoint = (session.gateway.ip, session.gateway.port);
+        if facts.has_tunnel() {
+            self.tunnels.insert_within(Self::KEPT, ends);
+            if facts.began_with_tunnel(session.first) && self.lone_tunnels.len() < Self::KEPT {
+                let (first, last) = (session.first.time, session.last.time);
+                let known = self.lone_tunnels.or_insert_with(ends, || (first, last));
+                *known = (known.0.min(first), known.1.max(last));
+            }
+        }
+        let is_up = |c| tls::phase(c) == tls::Phase::Up;
+        if facts.connections.iter().any(is_up) {
+            self.tls_servers.insert_within(Self::KEPT, endpoint);
+            self.channels.insert_within(Self::KEPT, ends);
+        }
+        if tls::is_vpn_gateway(session, facts, self) {
+            self.vpn_gateways.insert_within(Self::KEPT, endpoint);
+        }
+    }
+
     /// Learns from a session before any is diagnosed.
     pub fn learn(&mut self, session: &Session) {
         if has_holes(session) {
             let count = self.holes.entry(session.first.capture()).or_default();
             *count = count.saturating_add(1);
         }
-        if self.heard.len() < Self::KEPT {
-            if session.vantage.frames.gateway > 0 {
-                self.heard.insert(session.gateway.ip);
-            }
-            if session.vantage.frames.client > 0 {
-                self.heard.insert(session.client.ip);
-            }
+        let (client, gateway) = (session.client.ip, session.gateway.ip);
+        let frames = session.vantage.frames;
+        if frames.gateway > 0 {
+            self.heard.insert_within(Self::KEPT, gateway);
         }
-        if session.vantage.one_direction() && self.deaf.len() < Self::KEPT {
-            self.deaf.insert(if session.vantage.frames.gateway == 0 {
-                session.client.ip
-            } else {
-                session.gateway.ip
-            });
+        if frames.client > 0 {
+            self.heard.insert_within(Self::KEPT, client);
+        }
+        if session.vantage.one_direction() {
+            let deaf = if frames.gateway == 0 { client } else { gateway };
+            self.deaf.insert_within(Self::KEPT, deaf);
         }
         self.learn_attempt(session);
         if let Some(facts) = session.tls() {
-            let endpoint = (session.gateway.ip, session.gateway.port);
-            let up = facts
-                .connections
-                .iter()
-                .any(|c| tls::phase(c) == tls::Phase::Up);
-            if facts.has_tunnel() && self.tunnels.len() < Self::KEPT {
-                self.tunnels.insert((session.client.ip, session.gateway.ip));
-            }
-            if facts.has_tunnel()
-                && facts.began_with_tunnel(session.first)
-                && self.lone_tunnels.len() < Self::KEPT
-            {
-                let (first, last) = (session.first.time, session.last.time);
-                let ends = (session.client.ip, session.gateway.ip);
-                let known = self.lone_tunnels.or_insert_with(ends, || (first, last));
-                *known = (known.0.min(first), known.1.max(last));
-            }
-            if up && self.tls_servers.len() < Self::KEPT {
-                self.tls_servers.insert(endpoint);
-                self.channels
-                    .insert((session.client.ip, session.gateway.ip));
-            }
-            if tls::is_vpn_gateway(session, facts, self) && self.vpn_gateways.len() < Self::KEPT {
-                self.vpn_gateways.insert(endpoint);
-            }
+            self.learn_tls(session, facts);
         }
         let is_ike = matches!(session.kind, Kind::Ikev1 | Kind::Ikev2);
-        if is_ike && self.ike.len() < Self::KEPT {
-            self.ike.insert((session.client.ip, session.gateway.ip));
+        if is_ike {
+            self.ike.insert_within(Self::KEPT, (client, gateway));
         }
-        if is_ike && session.vantage.started_late && self.accepted_unseen.len() < Self::KEPT {
+        if is_ike && session.vantage.started_late {
             // Who is who may be a guess there.
-            self.accepted_unseen.insert(session.gateway.ip);
-            self.accepted_unseen.insert(session.client.ip);
+            self.accepted_unseen.insert_within(Self::KEPT, gateway);
+            self.accepted_unseen.insert_within(Self::KEPT, client);
         }
         if let Some(suite) = session
             .ike2()

@@ -222,11 +222,14 @@ impl<'a> Story<'a> {
     /// has to do before it refuses is one hash and a comparison of names; a program that closes
     /// what it just opened takes longer.
     fn farewell(&self, last: &Exchange, response: &Message) -> Option<&'a Exchange> {
+        /// How long a chain of signatures takes to be checked, and one hash. Chosen, not derived.
+        const CHAIN: Span = Span::from_millis(100);
+        const HASH: Span = Span::from_millis(20);
         let short = self.suite?.short_notify()?;
         let work = if self.shows_certificate(response) {
-            Span::from_millis(100)
+            CHAIN
         } else {
-            Span::from_millis(20)
+            HASH
         };
         let patience = self.round_trip().unwrap_or_default() + work;
         if self.auths().count() > 1 {
@@ -251,7 +254,7 @@ impl<'a> Story<'a> {
 
     /// How long after a client's farewell it uses the IKE SA again, if it does: then the farewell
     /// was not the end of it, and did not refuse the gateway.
-    pub fn lives_on(&self, farewell: &Exchange) -> Option<Span> {
+    fn lives_on(&self, farewell: &Exchange) -> Option<Span> {
         let left = farewell.request.as_ref()?;
         self.facts
             .exchanges
@@ -259,6 +262,20 @@ impl<'a> Story<'a> {
             .filter(|e| e.sa == farewell.sa && e.by == farewell.by && e.id > farewell.id)
             .filter_map(|e| Some(e.request.as_ref()?.at.time - left.at.time))
             .min()
+    }
+
+    /// Whether a client's farewell has room for an SPI, which neither a refusal of the gateway nor
+    /// the end of the IKE SA holds.
+    pub fn names_spi(&self, farewell: &Message) -> bool {
+        let notify = self.suite.and_then(|suite| suite.one_notify());
+        notify.is_some_and(|notify| farewell.length > notify)
+    }
+
+    /// Whether a client's farewell takes down its tunnel alone: it names it, or the IKE SA is used
+    /// after it.
+    pub fn keeps_ike_sa(&self, farewell: &Exchange) -> bool {
+        let names_spi = (farewell.request.as_ref()).is_some_and(|left| self.names_spi(left));
+        names_spi || self.lives_on(farewell).is_some()
     }
 
     /// Whether a message of `IKE_AUTH` has room for a certificate beside a child.

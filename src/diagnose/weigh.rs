@@ -145,7 +145,7 @@ fn absence(finding: &mut Finding, of: Side, session: &Session, context: &Context
         ceiling = ceiling.min(Confidence::Likely);
         note(
             finding,
-            "a capture at the other end at the same time: a request came more often than its answer, so messages get lost",
+            "a capture at the other end at the same time: a request and its answer came not equally often, so messages get lost on the way or in this capture",
         );
     }
     if esp_holes(session) {

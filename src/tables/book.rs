@@ -135,6 +135,13 @@ impl<K: Key> Book<K> {
     pub fn insert(&mut self, key: K) {
         self.or_insert_with(key, || ());
     }
+
+    /// Notes a key while there are fewer than so many.
+    pub fn insert_within(&mut self, most: usize, key: K) {
+        if self.len() < most {
+            self.insert(key);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +182,10 @@ mod tests {
         ports.insert((v4(1), 443));
         assert!(ports.contains(&(v4(1), 443)) && ports.len() == 1);
         assert!(!ports.contains(&(v4(2), 443)) && !ports.contains(&(v4(1), 444)));
+        ports.insert_within(1, (v4(1), 444));
+        assert_eq!(ports.len(), 1);
+        ports.insert_within(2, (v4(1), 444));
+        assert!(ports.contains(&(v4(1), 444)));
         // As short as they are said to be.
         assert_eq!(size_of::<<IpAddr as Key>::Short>(), 4);
         assert_eq!(size_of::<(<(IpAddr, IpAddr) as Key>::Short, u32)>(), 12);

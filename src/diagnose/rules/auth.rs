@@ -235,9 +235,8 @@ fn client(story: &Story<'_>, exchange: &Exchange, farewell: &Exchange, findings:
     ) else {
         return;
     };
-    let notify = story.suite.and_then(|suite| suite.one_notify());
-    if notify.is_some_and(|notify| left.length > notify) || story.lives_on(farewell).is_some() {
-        // It names an SPI, or the IKE SA stays: the tunnel goes. See the family of the child.
+    if story.keeps_ike_sa(farewell) {
+        // The tunnel goes. See the family of the child.
         return;
     }
     let finding = Finding::failure(

@@ -150,8 +150,7 @@ fn refused(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings) {
     );
 }
 
-/// The client deletes at once what it was granted, and only that: its message has room for an SPI,
-/// which neither a refusal of the gateway nor the end of the IKE SA holds.
+/// The client deletes at once what it was granted, and only that.
 fn taken_down(
     story: &Story<'_>,
     exchange: &Exchange,
@@ -164,11 +163,10 @@ fn taken_down(
     ) else {
         return;
     };
-    let notify = story.suite.and_then(|suite| suite.one_notify());
-    let names_spi = notify.is_some_and(|notify| left.length > notify);
-    if !names_spi && story.lives_on(farewell).is_none() {
+    if !story.keeps_ike_sa(farewell) {
         return;
     }
+    let names_spi = (farewell.request.as_ref()).is_some_and(|left| story.names_spi(left));
     let tells = if names_spi {
         "has room for one SPI"
     } else {
@@ -221,7 +219,7 @@ fn refused_first(story: &Story<'_>, exchange: &Exchange, findings: &mut Findings
     let child = suite
         .authentication()
         .map(|bare| least.saturating_sub(bare).saturating_add(NAME));
-    let held_child = asked.length >= least + 32
+    let held_child = asked.length >= least + NAME
         && child.is_some_and(|child| asked.length.saturating_sub(answered.length) >= child);
     let short = answered.length > notify && answered.length < least;
     if story.auths().count() != 1

@@ -177,6 +177,9 @@ fn no_esp(session: &Session, findings: &mut Findings) {
     ));
 }
 
+/// What was on its way when a stream began is over by then. Chosen, not derived.
+const UNDER_WAY: Span = Span::from_millis(500);
+
 /// Where the peers found a NAT between them, ESP travels in UDP: remedies for IP protocol 50 would
 /// be of no use.
 pub(super) fn by_way_of(nat: &Nat, finding: Finding) -> Finding {
@@ -345,7 +348,7 @@ fn fell_silent(session: &Session, findings: &mut Findings) {
     // Whoever goes on speaking IKE is there and is heard: perhaps it has nothing to say.
     let speaks = session.steps.iter().find(|s| {
         let at = s.last().time;
-        s.from == silent && at > run.since.time + Span::from_millis(500) && at < run.last.time
+        s.from == silent && at > run.since.time + UNDER_WAY && at < run.last.time
     });
     findings.push(match speaks {
         Some(step) => finding
